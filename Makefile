@@ -1,0 +1,84 @@
+# molrg: `make` alone lists what can be asked for.
+#
+#   make book                                 set up, run the notebooks, build the site
+#   make env PYTHON=python3.12                with an interpreter of your choice
+#   make env PIP_ARGS="--index-url URL"       with a package index of your choice
+#   make book PROFILE=paper JOBS=4            the papers' sizes, four notebooks at a time
+
+SHELL   := /bin/bash
+VENV    ?= .venv
+PIP_ARGS ?=
+PROFILE ?= quick
+JOBS    ?= 2
+
+BIN   := $(VENV)/bin
+PY    := $(BIN)/python
+STAMP := $(VENV)/.molrg-installed
+
+# Matplotlib without a display; one thread a process, as JOBS processes run at once.
+export MPLBACKEND ?= Agg
+export OMP_NUM_THREADS ?= 1
+# The tests of the notebooks write their records here, never over those of the book.
+TEST_RECORDS := $(CURDIR)/_build/test-records
+
+.DEFAULT_GOAL := help
+.PHONY: help env book test lab claims doctor benchmark clean
+
+help: ## this list
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+env: $(STAMP) ## set up .venv from requirements.lock (once; again when that changes)
+
+book: env ## run the notebooks and build the site: _build/html/index.html
+	@echo "==> running the notebooks ($(PROFILE))"
+	@$(PY) -m molrg run --profile $(PROFILE) --jobs $(JOBS)
+	@echo "==> building the site"
+	@$(PY) -m molrg book
+
+test: env ## all the tests: package, ledger, notebooks, strict build of the book
+	@echo "==> package and ledger"
+	@$(PY) -m pytest -m "not book"
+	@echo "==> stored verdicts of the notebooks"
+	@MOLRG_RECORDS="$(TEST_RECORDS)" $(PY) -m pytest --nbval-lax --nbval-current-env -p no:cacheprovider notebooks
+	@echo "==> the book, warnings as errors"
+	@$(PY) -m molrg run --jobs $(JOBS)
+	@$(PY) -m pytest -m book tests
+
+lab: env ## JupyterLab on the notebooks
+	@cd notebooks && "$(abspath $(PY))" -m jupyterlab
+
+claims: env ## the verdicts of the last run
+	@$(PY) -m molrg claims
+
+doctor: env ## what is installed, which data and weights are there
+	@$(PY) -m molrg doctor
+
+benchmark: env ## speed against the naive way (minutes)
+	@for script in benchmarks/*.py; do echo "==> $$script"; $(PY) "$$script" || exit 1; done
+
+clean: ## remove what was built; .venv stays
+	rm -rf _build build molrg.egg-info .pytest_cache
+	find molrg tests benchmarks notebooks -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true
+	rm -rf notebooks/.ipynb_checkpoints
+
+# The first interpreter that is new enough and able to make an environment.
+USABLE := import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))
+PYTHONS := $(or $(PYTHON),python3 python3.13 python3.12 python3.11 python3.14 python)
+
+$(PY):
+	@set -e; chosen=; for python in $(PYTHONS); do \
+	    if "$$python" -c '$(USABLE)' >/dev/null 2>&1; then chosen=$$python; break; fi; done; \
+	if [ -z "$$chosen" ]; then \
+	    echo "make env: none of these is Python 3.11 or newer with the venv module: $(PYTHONS)" >&2; \
+	    for python in $(PYTHONS); do echo "    $$python: $$("$$python" -V 2>/dev/null || echo 'not found')" >&2; done; \
+	    echo "Install one (on Debian also python3-venv), or name it: make env PYTHON=/path/to/python3" >&2; \
+	    exit 1; fi; \
+	echo "==> $(VENV) with $$("$$chosen" -V)"; \
+	"$$chosen" -m venv "$(VENV)"
+
+$(STAMP): requirements.lock pyproject.toml | $(PY)
+	@echo "==> installing requirements.lock (about 2 GB with a CPU build of torch, more with CUDA)"
+	@$(PY) -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) -r requirements.lock
+	@echo "==> installing molrg itself, editable"
+	@$(PY) -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) --no-deps --editable .
+	@touch $@
