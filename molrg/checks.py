@@ -1,0 +1,89 @@
+"""Checks of arguments at the border: one line that names the argument, its value and what is allowed."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+def require(ok: bool, name: str, value: Any, allowed: str) -> None:
+    """Raise ``ValueError`` unless `ok`, naming the argument, its value and what is allowed."""
+    if not ok:
+        raise ValueError(f"{name} = {value}: allowed is {allowed}")
+
+
+def count(name: str, value: Any, low: int = 1, high: float = math.inf) -> int:
+    """Return `value` as an int where it is a whole number in [low, high].
+
+    Raises:
+        ValueError: where it is not.
+    """
+    bounds = f">= {low}" if math.isinf(high) else f"between {low} and {high}"
+    whole = not isinstance(value, bool) and isinstance(value, int | float | Tensor) and int(value) == value
+    require(whole and low <= value <= high, name, value, f"a whole number {bounds}")
+    return int(value)
+
+
+def real(name: str, value: float, low: float = -math.inf, high: float = math.inf) -> float:
+    """Return `value` as a float where it is finite and in [low, high].
+
+    Raises:
+        ValueError: where it is not.
+    """
+    ok = math.isfinite(value) and low <= value <= high
+    require(ok, name, value, f"a finite number in [{low:g}, {high:g}]")
+    return float(value)
+
+
+def finite(name: str, x: Tensor) -> Tensor:
+    """Return `x` where all its entries are finite floating-point numbers.
+
+    Raises:
+        ValueError: where it is not a floating tensor, or holds NaN or infinity.
+    """
+    floating = isinstance(x, Tensor) and x.is_floating_point()
+    require(floating, name, getattr(x, "dtype", type(x).__name__), "a floating-point torch tensor")
+    bad = int((~torch.isfinite(x)).sum())
+    require(bad == 0, name, f"tensor of shape {tuple(x.shape)} with {bad} non-finite entries", "finite entries only")
+    return x
+
+
+def points(name: str, x: Tensor, low: int = 1) -> Tensor:
+    """Return `x` where it is a finite data array (..., N, n) with N >= `low`.
+
+    Raises:
+        ValueError: where it is not.
+    """
+    finite(name, x)
+    shape = tuple(x.shape)
+    require(x.dim() >= 2 and shape[-2] >= low and shape[-1] >= 1, f"{name}.shape", shape, f"(..., N, n) with N >= {low}")
+    return x
+
+
+def orthonormal(name: str, basis: Tensor) -> Tensor:
+    """Return `basis` where its columns are orthonormal, to 100 roundings of its dtype.
+
+    Raises:
+        ValueError: where they are not, or where the basis spans the whole space (d >= n).
+    """
+    finite(name, basis)
+    n, d = basis.shape[-2:]
+    require(1 <= d < n, f"{name}.shape", tuple(basis.shape), "(n, d) with 1 <= d < n")
+    identity = torch.eye(d, dtype=basis.dtype)
+    deviation = (basis.mT @ basis - identity).abs().max().item()
+    allowed = 100 * torch.finfo(basis.dtype).eps * math.sqrt(n)
+    require(deviation <= allowed, name, f"basis with max|U^T U - I| = {deviation:.2g}", f"orthonormal columns (<= {allowed:.1g})")
+    return basis
+
+
+def one_of(name: str, value: Any, allowed: tuple[Any, ...]) -> Any:
+    """Return `value` where it is one of `allowed`.
+
+    Raises:
+        ValueError: where it is not.
+    """
+    require(value in allowed, name, repr(value), " or ".join(map(repr, allowed)))
+    return value

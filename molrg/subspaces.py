@@ -1,0 +1,349 @@
+r"""Linear subspaces: random ones at a given angle, learned ones, and distances between them.
+
+A subspace is given by an orthonormal basis U of shape (n, d), n ambient and d intrinsic. Leading
+axes are an ensemble: (..., n, d). Angles are the principal (canonical) angles, in radians unless a
+name says degrees.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from scipy.optimize import linear_sum_assignment
+from sklearn.cluster import SpectralClustering
+from torch import Tensor
+
+from molrg import checks
+
+Bases = Sequence[Tensor]
+
+
+def random_basis(n: int, d: int, *, generator: torch.Generator, ensemble: tuple[int, ...] = ()) -> Tensor:
+    """Draw a uniformly (Haar) distributed orthonormal basis, (\\*ensemble, n, d), float64.
+
+    Raises:
+        ValueError: unless 1 <= d <= n.
+    """
+    checks.count("d", d, 1, checks.count("n", n))
+    return orthonormalise(torch.randn(*ensemble, n, d, generator=generator, dtype=torch.float64))
+
+
+def orthonormalise(basis: Tensor) -> Tensor:
+    """Return the orthonormal basis of the span of (..., n, d), nearest in the sense of QR.
+
+    Two passes of Cholesky QR: batched matrix products, where Householder QR is a loop over the
+    ensemble. Columns that are exactly zero (padding) stay zero.
+
+    Accuracy: orthonormal to rounding while the condition number is below about 1e7 (float64).
+    """
+    for _ in range(2):
+        gram = basis.mT @ basis
+        padding = torch.diag_embed((gram.diagonal(dim1=-2, dim2=-1) == 0).to(basis.dtype))
+        factor = torch.linalg.cholesky(gram + padding)
+        basis = torch.linalg.solve_triangular(factor.mT, basis, upper=True, left=False)
+    return basis
+
+
+def random_bases(n: int, dims: Sequence[int], *, angle: float = 90.0, generator: torch.Generator) -> list[Tensor]:
+    """Draw K subspaces of which every pair has all min(d_i, d_j) principal angles equal to `angle`.
+
+    The directions are built one coordinate at a time: the l-th basis vectors of all subspaces with
+    d_k >= l are equiangular, and orthogonal to those of every other coordinate.
+
+    Args:
+        n: ambient dimension.
+        dims: intrinsic dimensions d_1 ... d_K, each >= 1.
+        angle: degrees, in [0, 90].
+        generator: source of the random orientation.
+
+    Returns:
+        K orthonormal bases, (n, d_k), float64.
+
+    Raises:
+        ValueError: where a dimension or the angle is out of range, d_k >= n, or n is too small for
+            so many subspaces at that angle.
+    """
+    checks.count("n", n, 2)
+    checks.require(len(dims) >= 1, "dims", list(dims), "at least one dimension")
+    dims = [checks.count(f"dims[{k}]", d, 1, n - 1) for k, d in enumerate(dims)]
+    cosine = 0.0 if angle == 90 else math.cos(math.radians(checks.real("angle", angle, 0, 90)))
+    needed = [_equiangular(sum(d > level for d in dims), cosine) for level in range(max(dims))]
+    rank = sum(vectors.shape[1] for vectors in needed)
+    checks.require(
+        rank <= n, "n", n, f">= {rank}, which {len(dims)} subspaces of dimensions {dims} at {angle:g} degrees need"
+    )
+    frame = random_basis(n, rank, generator=generator).split([vectors.shape[1] for vectors in needed], dim=1)
+    columns: list[list[Tensor]] = [[] for _ in dims]
+    for level, (vectors, axes) in enumerate(zip(needed, frame, strict=True)):
+        members = [k for k, d in enumerate(dims) if d > level]
+        for k, vector in zip(members, vectors, strict=True):
+            columns[k].append(axes @ vector)
+    return [torch.stack(column, dim=1) for column in columns]
+
+
+def _equiangular(m: int, cosine: float) -> Tensor:
+    """m unit vectors (m, r), |inner product| = cosine for every pair, r as small as this family allows."""
+    for signed in (-cosine, cosine):  # the obtuse simplex saves a dimension where cosine = 1/(m-1)
+        gram = torch.full((m, m), signed, dtype=torch.float64).fill_diagonal_(1.0)
+        values, vectors = torch.linalg.eigh(gram)
+        if values[0] < -1e-12 or (signed < 0 and values[0] > 1e-12):
+            continue
+        kept = values > 1e-12
+        return vectors[:, kept] * values[kept].sqrt()
+    raise AssertionError("the acute Gram matrix is positive semidefinite for every cosine in [0, 1]")
+
+
+def pca(x: Tensor, d: int) -> Tensor:
+    r"""Leading principal subspace: the maximiser of :math:`\sum_i \|U^T x_i\|^2` over orthonormal U.
+
+    No mean is removed: the model of Theorem 1 has none. Where N < d the remaining directions are not
+    determined by the data, and come as the singular value decomposition completes them.
+
+    Source: the right-hand side of Theorem 1 of 2409.02426.
+
+    Args:
+        x: data (..., N, n), leading axes an ensemble.
+        d: dimension, 1 <= d < n.
+
+    Returns:
+        Orthonormal basis (..., n, d), the directions of largest energy first.
+
+    Raises:
+        ValueError: where x is not finite or d is out of range.
+    """
+    checks.points("x", x)
+    checks.count("d", d, 1, x.shape[-1] - 1)
+    if x.shape[-2] >= d:
+        return torch.linalg.svd(x, full_matrices=False).Vh[..., :d, :].mT
+    return torch.linalg.svd(x, full_matrices=True).Vh[..., :d, :].mT
+
+
+def principal_angles(first: Tensor, second: Tensor) -> Tensor:
+    """Principal angles between the spans of (..., n, d_1) and (..., n, d_2), ascending, in radians.
+
+    Accuracy: small angles come from sines and large ones from cosines, so both are good to rounding
+    (Bjorck and Golub, 1973), where arccos alone loses half the digits.
+
+    Returns:
+        (..., min(d_1, d_2)) in [0, pi/2].
+
+    Raises:
+        ValueError: where a basis is not finite or the ambient dimensions differ.
+    """
+    checks.finite("first", first), checks.finite("second", second)
+    checks.require(first.shape[-2] == second.shape[-2], "second.shape", tuple(second.shape), f"n = {first.shape[-2]} rows")
+    if first.shape[-1] < second.shape[-1]:
+        first, second = second, first
+    left, cosines, _ = torch.linalg.svd(second.mT @ first, full_matrices=False)
+    aligned = second @ left
+    sines = (aligned - first @ (first.mT @ aligned)).norm(dim=-2)
+    return torch.where(cosines**2 > 0.5, torch.asin(sines.clamp(max=1)), torch.acos(cosines.clamp(max=1)))
+
+
+def projector_distance(first: Tensor, second: Tensor) -> Tensor:
+    r"""Relative distance :math:`\|P - P^*\|_F / \sqrt{d + d^*}` in [0, 1] between two subspaces.
+
+    Written with residuals, so that equal subspaces give about 1e-16 and not its square root.
+
+    Args:
+        first: (..., n, d).
+        second: (..., n, d*); leading axes broadcast.
+    """
+    residual = second - first @ (first.mT @ second)
+    converse = first - second @ (second.mT @ first)
+    total = residual.square().sum((-2, -1)) + converse.square().sum((-2, -1))
+    return torch.sqrt(total / (first.shape[-1] + second.shape[-1]))
+
+
+def _pairwise(estimate: Bases, truth: Bases) -> np.ndarray:
+    for name, bases in (("estimate", estimate), ("truth", truth)):
+        checks.require(len(bases) >= 1, f"len({name})", len(bases), "at least one basis")
+        for k, basis in enumerate(bases):
+            checks.orthonormal(f"{name}[{k}]", basis)
+    checks.require(len(estimate) == len(truth), "len(estimate)", len(estimate), f"as many as truth, {len(truth)}")
+    shape = {basis.shape[-2] for basis in (*estimate, *truth)}
+    checks.require(len(shape) == 1, "ambient dimensions", sorted(shape), "all equal")
+    return np.array([[projector_distance(u, v).item() for v in truth] for u in estimate])
+
+
+def _best_permutation(distances: np.ndarray) -> np.ndarray:
+    """The permutation with the smallest largest entry (a bottleneck assignment), ties by the sum."""
+    for limit in np.unique(distances):
+        rows, columns = linear_sum_assignment(np.where(distances <= limit, distances, 1e3))
+        if distances[rows, columns].max() <= limit:
+            return columns
+    raise AssertionError("the largest distance admits every permutation")
+
+
+def match(estimate: Bases, truth: Bases) -> list[int]:
+    """The permutation Pi for which `estimate[k]` belongs to `truth[Pi[k]]` in `subspace_error`."""
+    return _best_permutation(_pairwise(estimate, truth)).tolist()
+
+
+def subspace_error(estimate: Tensor | Bases, truth: Tensor | Bases) -> float:
+    r"""Recovery error :math:`\max_k \|P_k - P^*_k\|_F / \sqrt{d_k + d^*_k}`, minimised over permutations.
+
+    Source: Theorems 2 and 4 of 2409.02426 bound the numerator; the scale puts it in [0, 1].
+
+    Args:
+        estimate: K orthonormal bases (n, d_k), or one.
+        truth: K orthonormal bases (n, d*_k), or one.
+
+    Raises:
+        ValueError: where a basis is not orthonormal, or the numbers or ambient dimensions differ.
+    """
+    estimate = [estimate] if isinstance(estimate, Tensor) and estimate.dim() == 2 else list(estimate)
+    truth = [truth] if isinstance(truth, Tensor) and truth.dim() == 2 else list(truth)
+    distances = _pairwise(estimate, truth)
+    return float(distances[np.arange(len(truth)), _best_permutation(distances)].max())
+
+
+def clustering_accuracy(labels_hat: Tensor, labels: Tensor) -> float:
+    """Share of points in the right cluster, after the best renaming of the clusters.
+
+    Two random labellings of K balanced clusters score above 1/K, because the renaming is chosen
+    afterwards: compare with a control, not with 1/K.
+
+    Args:
+        labels_hat: (N,) whole numbers >= 0.
+        labels: (N,) whole numbers >= 0.
+
+    Raises:
+        ValueError: where the lengths differ or are zero.
+    """
+    labels_hat, labels = torch.as_tensor(labels_hat).long(), torch.as_tensor(labels).long()
+    same = labels_hat.shape == labels.shape and labels.dim() == 1 and len(labels) > 0
+    checks.require(same, "labels_hat.shape", tuple(labels_hat.shape), f"that of labels, {tuple(labels.shape)}, not empty")
+    size = int(max(labels_hat.max(), labels.max())) + 1
+    table = torch.bincount(labels_hat * size + labels, minlength=size * size).reshape(size, size).numpy()
+    rows, columns = linear_sum_assignment(table, maximize=True)
+    return float(table[rows, columns].sum() / len(labels))
+
+
+@dataclass(frozen=True)
+class KSubspaces:
+    """The result of `k_subspaces`: what the best restart found.
+
+    Attributes:
+        bases: K orthonormal bases (n, d_k).
+        labels: (N,) index of the basis with the largest projection.
+        objective: mean squared projection, mean_i max_k |U_k^T x_i|^2, to be maximised.
+        objectives: (restarts,) objective that each restart ended with.
+        iterations: alternations until all restarts were stationary.
+    """
+
+    bases: list[Tensor]
+    labels: Tensor
+    objective: float
+    objectives: Tensor
+    iterations: int
+
+
+def k_subspaces(
+    x: Tensor,
+    K: int,
+    d: int | Sequence[int],
+    *,
+    restarts: int = 8,
+    init: str | Bases = "random",
+    max_iterations: int = 100,
+    generator: torch.Generator,
+) -> KSubspaces:
+    r"""Cluster points by subspace: maximise :math:`\sum_i \max_k \|U_k^T x_i\|^2` by alternation.
+
+    Each point goes to the basis on which its projection is largest, each basis becomes the leading
+    principal subspace of its points, until nothing moves. All restarts run as one ensemble, and the
+    one with the largest objective is returned. A cluster that loses all its points keeps its basis.
+
+    Source: the right-hand side of Theorem 3 of 2409.02426 (K-subspaces: Bradley and Mangasarian, 2000).
+
+    Args:
+        x: data (N, n).
+        K: number of subspaces, 1 <= K <= N.
+        d: their dimension, or K dimensions; 1 <= d_k < n.
+        restarts: number of starts, >= 1.
+        init: "random" bases, "spectral" (labels from `spectral_labels`; restarts differ by a tenth of
+            labels redrawn, the first by none), or K given bases (one start).
+        max_iterations: alternations at most, >= 1.
+        generator: source of the starts.
+
+    Raises:
+        ValueError: where an argument is out of the range above or x is not finite.
+    """
+    checks.require(isinstance(x, Tensor) and x.dim() == 2, "x.shape", tuple(getattr(x, "shape", ())), "(N, n)")
+    checks.points("x", x)
+    N, n = x.shape
+    checks.count("K", K, 1, N), checks.count("restarts", restarts), checks.count("max_iterations", max_iterations)
+    dims = [d] * K if isinstance(d, int) else list(d)
+    checks.require(len(dims) == K, "len(d)", len(dims), f"K = {K}")
+    dims = [checks.count(f"d[{k}]", size, 1, n - 1) for k, size in enumerate(dims)]
+    bases = _start(x, K, dims, restarts, init, generator)
+    labels = torch.full((bases[0].shape[0], N), -1)
+    for iteration in range(1, max_iterations + 1):
+        energies = torch.stack([(x @ basis).square().sum(-1) for basis in bases], dim=-1)  # (R, N, K)
+        previous, labels = labels, energies.argmax(-1)
+        if torch.equal(previous, labels):
+            break
+        bases = [_cluster_basis(x, labels == k, basis) for k, basis in enumerate(bases)]
+    energies = torch.stack([(x @ basis).square().sum(-1) for basis in bases], dim=-1)
+    objectives = energies.amax(-1).mean(-1)
+    best = int(objectives.argmax())
+    return KSubspaces(
+        [basis[best] for basis in bases], energies[best].argmax(-1), objectives[best].item(), objectives, iteration
+    )
+
+
+def _cluster_basis(x: Tensor, member: Tensor, previous: Tensor) -> Tensor:
+    """Leading subspace of every restart's members (R, N); the previous one where there are none."""
+    weighted = x * member.unsqueeze(-1).to(x.dtype)
+    covariance = weighted.mT @ weighted
+    basis = torch.linalg.eigh(covariance).eigenvectors[..., -previous.shape[-1] :].flip(-1)
+    return torch.where(member.any(-1)[:, None, None], basis, previous)
+
+
+def _start(
+    x: Tensor, K: int, dims: list[int], restarts: int, init: str | Bases, generator: torch.Generator
+) -> list[Tensor]:
+    if not isinstance(init, str):
+        checks.require(len(init) == K, "len(init)", len(init), f"K = {K}")
+        return [checks.orthonormal(f"init[{k}]", basis).to(x.dtype).unsqueeze(0) for k, basis in enumerate(init)]
+    checks.one_of("init", init, ("random", "spectral"))
+    n = x.shape[1]
+    drawn = [random_basis(n, d, generator=generator, ensemble=(restarts,)).to(x.dtype) for d in dims]
+    if init == "random":
+        return drawn
+    seed = int(torch.randint(2**31 - 1, (), generator=generator))
+    labels = spectral_labels(x, K, seed=seed).expand(restarts, -1)
+    redrawn = torch.rand(labels.shape, generator=generator) < 0.1
+    redrawn[0] = False
+    labels = torch.where(redrawn, torch.randint(K, labels.shape, generator=generator), labels)
+    return [_cluster_basis(x, labels == k, basis) for k, basis in enumerate(drawn)]
+
+
+def spectral_labels(x: Tensor, K: int, *, seed: int) -> Tensor:
+    r"""Cluster by subspace without bases: spectral clustering of the affinities :math:`\cos^2(x_i, x_j)`.
+
+    A classical method to compare with; the affinity is that of thresholding-based subspace
+    clustering (Heckel and Boelcskei, 2015) without the threshold, the clustering scikit-learn's.
+
+    Args:
+        x: data (N, n).
+        K: number of clusters, 1 <= K <= N.
+        seed: seed of scikit-learn's k-means.
+
+    Returns:
+        labels (N,), int64.
+
+    Raises:
+        ValueError: where K is out of range or x is not finite.
+    """
+    checks.points("x", x)
+    checks.count("K", K, 1, x.shape[0])
+    unit = torch.nn.functional.normalize(x.double(), dim=-1)
+    affinity = (unit @ unit.mT).square().numpy()
+    model = SpectralClustering(K, affinity="precomputed", random_state=seed, assign_labels="kmeans")
+    return torch.from_numpy(model.fit_predict(affinity)).long()
