@@ -1,0 +1,59 @@
+"""Sphinx extension of this book: the version on every page, and small repairs of generated HTML."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from docutils import nodes
+
+REPOSITORY = "https://github.com/molrg/molrg"
+
+
+def _installed(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def _commit(folder: str) -> str:
+    """Short hash of the commit the site is built from, or '' outside a clone."""
+    try:
+        answer = subprocess.run(
+            ["git", "rev-parse", "--short=10", "HEAD"],
+            cwd=folder, capture_output=True, text=True, timeout=10, check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return answer.stdout.strip()
+
+
+def _footer(app: Any, config: Any) -> None:
+    """Puts version, commit and environment below every page."""
+    release = _installed("molrg")
+    commit = _commit(app.srcdir)
+    config.version = config.release = release
+    what = f"molrg {release}" + (f" ({commit})" if commit else "")
+    config.html_theme_options["extra_footer"] = (
+        f'<p class="molrg-version">{what}, Python {platform.python_version()}, '
+        f"torch {_installed('torch')}, numpy {_installed('numpy')}. "
+        f'Code MIT, text CC BY 4.0. <a href="{REPOSITORY}/issues">Report an error</a>.</p>'
+    )
+
+
+def _table_headers(app: Any, doctree: nodes.document) -> None:
+    """Makes the empty corner cells of DataFrames plain cells: an empty header misleads screen readers."""
+    for raw in doctree.findall(nodes.raw):
+        if raw.get("format") == "html" and 'class="dataframe"' in raw.astext():
+            text = raw.astext().replace("<th></th>", "<td></td>")
+            raw.rawsource = text
+            raw.children = [nodes.Text(text)]
+
+
+def setup(app: Any) -> dict[str, Any]:
+    app.connect("config-inited", _footer)
+    app.connect("doctree-read", _table_headers)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
