@@ -64,7 +64,7 @@ def points(name: str, x: Tensor, low: int = 1) -> Tensor:
 
 
 def orthonormal(name: str, basis: Tensor) -> Tensor:
-    """Return `basis` where its columns are orthonormal, to 100 roundings of its dtype.
+    """Return `basis` where its columns are orthonormal, to 1e-6 or 100 roundings of its dtype.
 
     Raises:
         ValueError: where they are not, or where the basis spans the whole space (d >= n).
@@ -74,7 +74,7 @@ def orthonormal(name: str, basis: Tensor) -> Tensor:
     require(1 <= d < n, f"{name}.shape", tuple(basis.shape), "(n, d) with 1 <= d < n")
     identity = torch.eye(d, dtype=basis.dtype)
     deviation = (basis.mT @ basis - identity).abs().max().item()
-    allowed = 100 * torch.finfo(basis.dtype).eps * math.sqrt(n)
+    allowed = max(1e-6, 100 * torch.finfo(basis.dtype).eps * math.sqrt(n))
     require(deviation <= allowed, name, f"basis with max|U^T U - I| = {deviation:.2g}", f"orthonormal columns (<= {allowed:.1g})")
     return basis
 

@@ -120,25 +120,19 @@ def log_uniform_times(schedule: Schedule, sigma: tuple[float, float], u: Tensor)
     return schedule.t_of_sigma(low * (high / low) ** u.double())
 
 
-def _draws(shape: tuple[int, ...], steps: int, dtype: torch.dtype, generator: Generators, ensemble: bool) -> Iterator:
-    """Yield (u, noise) for every step; models with a generator each draw exactly as when alone."""
-    if isinstance(generator, torch.Generator):
-        for _ in range(steps):
-            yield torch.rand(shape[:-1], generator=generator), torch.randn(shape, generator=generator, dtype=dtype)
-        return
-    each = shape[1:] if ensemble else shape
-    chunk = max(1, min(steps, 2**25 // (len(generator) * math.prod(each))))  # about 128 MB at a time
-    # a model's stream must not depend on the size of the ensemble, hence one call per step and model
-    for start in range(0, steps, chunk):
-        size = min(chunk, steps - start)
-        noise = torch.empty(len(generator), size, *each, dtype=dtype)
-        u = torch.empty(len(generator), size, *each[:-1])
-        for row, source in enumerate(generator):
-            for step in range(size):
-                u[row, step].uniform_(generator=source)
-                noise[row, step].normal_(generator=source)
-        for step in range(size):
-            yield (u[:, step], noise[:, step]) if ensemble else (u[0, step], noise[0, step])
+def _draws(shape: tuple[int, ...], dtype: torch.dtype, generator: Generators) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield (u, noise) for ever; models with a generator each draw exactly as they would alone."""
+    shared = isinstance(generator, torch.Generator)
+    sources = [generator] if shared else list(generator)
+    noise = torch.empty(shape, dtype=dtype)
+    u = torch.empty(shape[:-1])
+    # the views are made once: with a thousand models, indexing costs as much as drawing
+    rows = [(u, noise)] if len(sources) == 1 else list(zip(u.unbind(0), noise.unbind(0), strict=True))
+    while True:
+        for source, (row_u, row_noise) in zip(sources, rows, strict=True):
+            row_u.uniform_(generator=source)
+            row_noise.normal_(generator=source)
+        yield u, noise
 
 
 def fit(
@@ -188,7 +182,7 @@ def fit(
     optimiser = torch.optim.Adam(denoiser.parameters(), lr=lr, fused=True)
     decay = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: 0.5 * (1 + math.cos(math.pi * step / steps)))
     history = torch.empty(steps, *ensemble, dtype=data.dtype)
-    for step, (u, noise) in enumerate(_draws(tuple(data.shape), steps, data.dtype, generator, bool(ensemble))):
+    for step, (u, noise) in zip(range(steps), _draws(tuple(data.shape), data.dtype, generator), strict=False):
         t = log_uniform_times(denoiser.schedule, sigma, u)
         optimiser.zero_grad()
         value = loss(denoiser, data, t, noise=noise, weighting=weighting, assign_on=assign_on)

@@ -1,0 +1,345 @@
+"""The ledger: criteria registered in ``book/claims.yml`` before the run, verdicts computed from them.
+
+A notebook hands over what it measured, `check` looks up the criterion, decides, requires the control
+to fail the same criterion, and writes one record. A notebook never states a verdict itself.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import lru_cache
+from hashlib import sha256
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import numpy as np
+import yaml
+from scipy import stats
+
+from molrg import checks
+
+PROFILES = ("quick", "paper")
+VERDICTS = ("reproduced", "with deviation", "not reproduced")
+_PACKAGES = ("molrg", "torch", "numpy", "scipy", "scikit-learn")
+
+
+class ControlPassed(RuntimeError):
+    """The control met the criterion it must fail: the check shows nothing, so there is no verdict."""
+
+
+def root() -> Path:
+    """The project folder: the nearest one above here, or above the package, with book/claims.yml.
+
+    Raises:
+        FileNotFoundError: where there is none.
+    """
+    for start in (Path.cwd(), Path(__file__).resolve().parent):
+        for folder in (start, *start.parents):
+            if (folder / "book" / "claims.yml").is_file():
+                return folder
+    raise FileNotFoundError("no book/claims.yml above the current folder or the package: run inside a clone of the project")
+
+
+@lru_cache
+def _registry(path: Path, changed: int) -> dict[str, dict]:
+    return yaml.safe_load(path.read_text(encoding="utf-8"))["claims"]
+
+
+def registry() -> dict[str, dict]:
+    """All registered claims by id, as they stand in book/claims.yml."""
+    path = root() / "book" / "claims.yml"
+    return _registry(path, path.stat().st_mtime_ns)
+
+
+def claim(id: str) -> dict:
+    """One registered claim.
+
+    Raises:
+        ValueError: where there is no such id.
+    """
+    claims = registry()
+    checks.one_of("id", id, tuple(claims))
+    return claims[id]
+
+
+def records_folder() -> Path:
+    """Where records go: the folder named by MOLRG_RECORDS, else _build/claims of the project."""
+    return Path(os.environ.get("MOLRG_RECORDS") or root() / "_build" / "claims")
+
+
+@dataclass(frozen=True)
+class Summary:
+    """One quantity over seeds: mean with 95 % Student interval, extremes and sum."""
+
+    mean: float
+    lower: float
+    upper: float
+    min: float
+    max: float
+    sum: float
+
+    @classmethod
+    def of(cls, values: np.ndarray) -> Summary:
+        """Summarise one value a seed; with a single seed the interval of the mean is infinite."""
+        mean, half = float(values.mean()), float("inf")
+        if len(values) > 1:
+            half = float(stats.t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values)))
+        return cls(mean, mean - half, mean + half, float(values.min()), float(values.max()), float(values.sum()))
+
+
+_OPPOSITE = {"lower": "upper", "upper": "lower", "min": "max", "max": "min", "mean": "mean", "sum": "sum"}
+
+
+@dataclass(frozen=True)
+class Condition:
+    """One line of a criterion: an estimator of a quantity, and the closed range it must fall in."""
+
+    quantity: str
+    estimator: str
+    low: float = -np.inf
+    high: float = np.inf
+
+    @classmethod
+    def parse(cls, entry: Mapping[str, Any]) -> Condition:
+        """Read ``{quantity, estimator, at_least | at_most | within: [low, high]}``.
+
+        Raises:
+            ValueError: where a key or an estimator is unknown, or no bound is given.
+        """
+        unknown = set(entry) - {"quantity", "estimator", "at_least", "at_most", "within"}
+        checks.require(not unknown, "criterion keys", sorted(unknown), "quantity, estimator, at_least, at_most, within")
+        checks.one_of("estimator", entry["estimator"], (*_OPPOSITE, "interval"))
+        low, high = entry.get("within", (entry.get("at_least", -np.inf), entry.get("at_most", np.inf)))
+        checks.require(low <= high and (low > -np.inf or high < np.inf), "bounds", (low, high), "low <= high, one finite")
+        return cls(entry["quantity"], entry["estimator"], float(low), float(high))
+
+    def met(self, summary: Summary) -> bool:
+        """Whether the estimate falls in the range; the whole interval, for estimator "interval"."""
+        low, high = ("lower", "upper") if self.estimator == "interval" else (self.estimator,) * 2
+        return self.low <= getattr(summary, low) and getattr(summary, high) <= self.high
+
+    def clearly_failed(self, summary: Summary) -> bool:
+        """Whether even the estimate at the other end of the uncertainty falls outside: for controls."""
+        if self.estimator == "interval":
+            return summary.upper < self.low or summary.lower > self.high
+        estimate = getattr(summary, _OPPOSITE[self.estimator])
+        return not self.low <= estimate <= self.high
+
+    def __str__(self) -> str:
+        names = {"lower": "lower 95 % bound", "upper": "upper 95 % bound", "max": "largest", "min": "smallest", "interval": "95 % interval"}
+        if np.isinf(self.low):
+            bound = f"≤ {self.high:g}"
+        elif np.isinf(self.high):
+            bound = f"≥ {self.low:g}"
+        else:
+            bound = f"in [{self.low:g}, {self.high:g}]"
+        return f"{names.get(self.estimator, self.estimator)} of {self.quantity} {bound}"
+
+
+def criterion(id: str, profile: str = "quick") -> tuple[list[Condition], list[Condition]]:
+    """Primary and secondary conditions of a claim.
+
+    Raises:
+        ValueError: where the claim or the profile is unknown.
+    """
+    entry = claim(id)["criterion"][checks.one_of("profile", profile, PROFILES)]
+    primary, secondary = entry["primary"], entry.get("secondary") or []
+    return [Condition.parse(line) for line in primary], [Condition.parse(line) for line in secondary]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What `check` found; shows itself as a table in a notebook and as one line in print."""
+
+    record: dict
+
+    @property
+    def verdict(self) -> str:
+        return self.record["verdict"]
+
+    def __str__(self) -> str:
+        surprise = "" if self.record["as_expected"] else f" (expected: {self.record['expected']})"
+        return f"{self.record['id']}: {self.verdict}{surprise}; the control fails"
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f"<tr><td>{html.escape(line['condition'])}</td><td>{line['estimate']}</td>"
+            f"<td>{'met' if line['met'] else 'missed'}</td><td>{line['control'] or '—'}</td></tr>"
+            for line in self.record["conditions"]
+        )
+        return (
+            f'<div class="molrg-verdict"><p><strong>{html.escape(str(self))}</strong> '
+            f"({len(self.record['seeds'])} seeds, {self.record['profile']} profile)</p>"
+            "<table><thead><tr><th>registered condition</th><th>measured</th><th>outcome</th><th>control</th></tr></thead>"
+            f"<tbody>{rows}</tbody></table></div>"
+        )
+
+
+def _arrays(name: str, given: Mapping[str, Any], wanted: set[str], length: int) -> dict[str, np.ndarray]:
+    unknown, missing = sorted(set(given) - wanted), sorted(wanted - set(given))
+    checks.require(not unknown and not missing, f"{name} quantities", sorted(given), f"exactly {sorted(wanted)}")
+    arrays = {key: np.asarray(value, dtype=float) for key, value in given.items()}
+    for key, array in arrays.items():
+        ok = array.shape == (length,) and bool(np.isfinite(array).all())
+        checks.require(ok, f"{name}[{key!r}]", array.tolist(), f"{length} finite numbers, one a seed")
+    return arrays
+
+
+def _estimate(condition: Condition, summary: Summary) -> str:
+    if condition.estimator in ("max", "min", "sum"):
+        return f"{getattr(summary, condition.estimator):.3g}"
+    return f"{summary.mean:.3g} [{summary.lower:.3g}, {summary.upper:.3g}]"
+
+
+def check(
+    id: str,
+    *,
+    values: Mapping[str, Any],
+    control: Mapping[str, Any],
+    seeds: Sequence[int],
+    profile: str = "quick",
+    figure: Any = None,
+    **more: Any,
+) -> Verdict:
+    """Judge what a notebook measured against the registered criterion, and record it.
+
+    Args:
+        id: the claim, such as "C02"; it must have landed.
+        values: {quantity: one number a seed}, exactly the quantities of the criterion.
+        control: the same for the quantities that the registered control must fail.
+        seeds: the seeds used, at least as many as the claim's ``min_seeds`` (5 unless it says otherwise).
+        profile: "quick" or "paper".
+        figure: a matplotlib figure to keep beside the record.
+        **more: anything else worth keeping, JSON-serialisable, such as parameters.
+
+    Returns:
+        The verdict; its ``record`` is what was written to ``records_folder()``.
+
+    Raises:
+        ValueError: where the claim, the profile, the quantities, the seeds or the numbers are not as above.
+        ControlPassed: where the control does not clearly fail each condition it is registered to fail.
+    """
+    entry = claim(id)
+    checks.require(entry["status"] == "landed", f"status of {id}", entry["status"], "landed: only claims with a notebook are checked")
+    primary, secondary = criterion(id, profile)
+    seeds = [int(seed) for seed in seeds]
+    enough = len(set(seeds)) == len(seeds) >= entry.get("min_seeds", 5)
+    checks.require(enough, "seeds", seeds, f"at least {entry.get('min_seeds', 5)} different seeds")
+    measured = _arrays("values", values, {c.quantity for c in primary + secondary}, len(seeds))
+    must_fail = set(entry["control"]["fails"])
+    controlled = _arrays("control", control, must_fail, len(seeds))
+    summaries = {key: Summary.of(array) for key, array in measured.items()}
+    control_summaries = {key: Summary.of(array) for key, array in controlled.items()}
+    for condition in primary:
+        if condition.quantity in must_fail and not condition.clearly_failed(control_summaries[condition.quantity]):
+            seen = _estimate(condition, control_summaries[condition.quantity])
+            raise ControlPassed(f"{id}: the control gives {seen}, which does not clearly fail: {condition}")
+    verdict = verdict_of(primary, secondary, summaries)
+    lines = [
+        {
+            "condition": str(c),
+            "primary": c in primary,
+            "estimate": _estimate(c, summaries[c.quantity]),
+            "met": c.met(summaries[c.quantity]),
+            "control": _estimate(c, control_summaries[c.quantity]) if c.quantity in must_fail else None,
+        }
+        for c in primary + secondary
+    ]
+    record = {
+        "id": id, "verdict": verdict, "expected": entry["expected"], "as_expected": verdict == entry["expected"],
+        "profile": profile, "seeds": seeds, "conditions": lines,
+        "values": _with_summaries(measured), "control": _with_summaries(controlled),
+        **cost(), "versions": versions(), "commit": commit(), "recorded": datetime.now(UTC).isoformat(timespec="seconds"),
+        "figure": None, "more": more,
+    }  # fmt: skip
+    _write(record, figure)
+    return Verdict(record)
+
+
+def verdict_of(primary: Sequence[Condition], secondary: Sequence[Condition], summaries: Mapping[str, Summary]) -> str:
+    """The verdict: primary conditions decide, a missed secondary one is a deviation."""
+    if not all(c.met(summaries[c.quantity]) for c in primary):
+        return "not reproduced"
+    return "reproduced" if all(c.met(summaries[c.quantity]) for c in secondary) else "with deviation"
+
+
+def _with_summaries(arrays: Mapping[str, np.ndarray]) -> dict[str, dict]:
+    def finite(x: float) -> float | None:
+        return x if np.isfinite(x) else None
+
+    return {
+        key: {"per_seed": array.tolist(), **{k: finite(v) for k, v in vars(Summary.of(array)).items()}}
+        for key, array in arrays.items()
+    }
+
+
+def _write(record: dict, figure: Any) -> None:
+    """Write the record, and the figure before it, each to a temporary name that is then renamed."""
+    folder = records_folder()
+    folder.mkdir(parents=True, exist_ok=True)
+    if figure is not None:
+        path = folder / f"{record['id']}.svg"
+        figure.savefig(path.with_suffix(".part.svg"), metadata={"Date": None})
+        os.replace(path.with_suffix(".part.svg"), path)
+        record["figure"] = {"file": path.name, "sha256": sha256(path.read_bytes()).hexdigest()}
+    jsonschema.validate(record, record_schema())
+    path = folder / f"{record['id']}.json"
+    path.with_suffix(".part").write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    os.replace(path.with_suffix(".part"), path)
+
+
+def record_schema() -> dict:
+    """The published JSON schema of a record, book/record.schema.json."""
+    return json.loads((root() / "book" / "record.schema.json").read_text(encoding="utf-8"))
+
+
+def records(folder: Path | None = None) -> dict[str, dict]:
+    """All records in a folder by claim id; an empty dict where there are none."""
+    paths = sorted((folder or records_folder()).glob("C[0-9][0-9].json"))
+    return {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in paths}
+
+
+def cost() -> dict[str, float]:
+    """CPU seconds of this process and its children so far, and its peak memory in MB."""
+    import resource  # POSIX only, so not at the top: the rest of the module needs no POSIX
+
+    usage = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    unit = 2**20 if sys.platform == "darwin" else 2**10
+    return {
+        "cpu_seconds": round(sum(u.ru_utime + u.ru_stime for u in usage), 2),
+        "peak_memory_mb": round(usage[0].ru_maxrss / unit, 1),
+    }
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the packages that numbers depend on."""
+    return {"python": platform.python_version(), **{name: version(name) for name in _PACKAGES}}
+
+
+def commit() -> str:
+    """The commit of the project, with "+" where files differ from it; "unknown" outside git."""
+    try:
+        described = subprocess.run(
+            ["git", "-C", str(root()), "describe", "--always", "--dirty=+", "--exclude=*"],
+            capture_output=True, text=True, check=True,
+        )  # fmt: skip
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return described.stdout.strip()
+
+
+def provenance() -> str:
+    """One line for the last cell of a notebook: versions, commit, CPU seconds and peak memory so far."""
+    spent = cost()
+    named = ", ".join(f"{name} {number}" for name, number in versions().items())
+    return f"{named}; commit {commit()}; {spent['cpu_seconds']:.0f} CPU-s, peak {spent['peak_memory_mb']:.0f} MB"
