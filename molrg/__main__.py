@@ -1,0 +1,97 @@
+"""The command line: ``python -m molrg run | book | claims | fetch | doctor``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+
+from rich.console import Console
+
+from molrg import claims, images
+from molrg.companion import book, doctor, runner, scorecard
+from molrg.companion.notebooks import parse_parameters
+
+
+def parser() -> argparse.ArgumentParser:
+    """The arguments of every command."""
+    top = argparse.ArgumentParser(prog="python -m molrg", description="Rerun the claims and build the book.")
+    commands = top.add_subparsers(dest="command", required=True)
+    run = commands.add_parser("run", help="execute notebooks and check their claims")
+    run.add_argument("notebooks", nargs="*", metavar="NN", help="numbers, claims or names; all where none is given")
+    run.add_argument("--profile", default="quick", help="quick (minutes, default) or paper (the papers' sizes)")
+    run.add_argument("--jobs", type=int, help="notebooks at once")
+    run.add_argument("--seed", type=int, default=0, metavar="OFFSET", help="added to every seed")
+    run.add_argument("-p", action="append", default=[], metavar="NAME=VALUE", help="another value for a parameter")
+    run.add_argument("--keep", action="store_true", help="keep the records under book/results (a recorded run)")
+    commands.add_parser("book", help="build the site from the executed notebooks, warnings as errors")
+    show = commands.add_parser("claims", help="the verdicts of the last run")
+    show.add_argument("--json", action="store_true", help="print the records")
+    show.add_argument("--write-readme", action="store_true", help="put the verdict table into README.md")
+    fetch = commands.add_parser("fetch", help="download data, for going offline later")
+    fetch.add_argument("name", help="a full image set, such as mnist")
+    commands.add_parser("doctor", help="what is installed, which data are there, what would be downloaded")
+    return top
+
+
+def main(words: list[str] | None = None) -> int:
+    """Run a command; returns 0, 1 where a claim or the build is not as it should be, 2 for bad input."""
+    args = parser().parse_args(words)
+    console = Console(soft_wrap=True)
+    try:
+        return globals()[f"_{args.command}"](args, console)
+    except (runner.RunStopped, book.BuildFailed) as error:
+        console.print(f"stopped: {error}", style="bold red", markup=False, highlight=False)
+        return 1
+    except (ValueError, OSError) as error:
+        console.print(f"error: {error}", style="bold red", markup=False, highlight=False)
+        return 2
+    except KeyboardInterrupt:
+        console.print("interrupted; what was done is kept, and the same command goes on from there")
+        return 130
+
+
+def _run(args: argparse.Namespace, console: Console) -> int:
+    parameters = parse_parameters(args.p)
+    records = runner.run(
+        tuple(args.notebooks), profile=args.profile, seed=args.seed, parameters=parameters, jobs=args.jobs, console=console
+    )
+    if args.keep:
+        folder = claims.root() / "book" / "results" / args.profile
+        folder.mkdir(parents=True, exist_ok=True)
+        for id, record in records.items():
+            (folder / f"{id}.json").write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    return 0
+
+
+def _book(args: argparse.Namespace, console: Console) -> int:
+    html = book.build()
+    console.print(f"the book: {os.path.relpath(html / 'index.html')}", highlight=False)
+    return 0
+
+
+def _claims(args: argparse.Namespace, console: Console) -> int:
+    records = claims.records()
+    if args.write_readme:
+        scorecard.write_readme(records)
+    if args.json:
+        print(json.dumps(records, indent=2, ensure_ascii=False))
+        return 0
+    console.print(scorecard.terminal_table(records))
+    console.print(scorecard.sentence(records))
+    return 0
+
+
+def _fetch(args: argparse.Namespace, console: Console) -> int:
+    for path in images.fetch(args.name):
+        console.print(path, highlight=False)
+    return 0
+
+
+def _doctor(args: argparse.Namespace, console: Console) -> int:
+    return 0 if doctor.report(console) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

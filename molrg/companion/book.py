@@ -1,0 +1,87 @@
+"""Stage the sources of the book beside the executed notebooks, and build the site strictly."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from molrg import claims
+from molrg.companion import scorecard
+from molrg.companion.notebooks import sources
+from molrg.companion.runner import Layout, fresh
+
+
+class BuildFailed(RuntimeError):
+    """The site has warnings or errors, or its notebooks have not been run."""
+
+
+def stage(root: Path) -> Path:
+    """Mirror configuration and prose beside the executed notebooks, and generate the scorecard.
+
+    Raises:
+        BuildFailed: where a notebook has not been run, or not as it is now.
+    """
+    layout = Layout.of({})
+    stale = [notebook.name for notebook in sources() if not fresh(notebook, {}, layout)]
+    if stale:
+        raise BuildFailed(f"not run as they are now: {', '.join(stale)}. First: python -m molrg run")
+    src = root / "_build" / "src"
+    known = {notebook.path.name for notebook in sources()}
+    for path in layout.notebooks.glob("*.ipynb"):
+        if path.name not in known:
+            path.unlink()
+    for name in ("_config.yml", "_toc.yml"):
+        shutil.copyfile(root / name, src / name)
+    shutil.rmtree(src / "book", ignore_errors=True)
+    shutil.copytree(root / "book", src / "book", ignore=shutil.ignore_patterns("__pycache__", "_generated"))
+    generated = src / "book" / "_generated"
+    generated.mkdir()
+    records = claims.records(layout.records)
+    (generated / "scorecard_summary.md").write_text(scorecard.summary_markdown(records), encoding="utf-8")
+    (generated / "scorecard.md").write_text(scorecard.full_markdown(records, scorecard.kept()), encoding="utf-8")
+    return src
+
+
+def build(root: Path | None = None, *, quiet: bool = False) -> Path:
+    """Build the site from clean, warnings as errors, and return the folder of its pages.
+
+    Args:
+        root: the project; found from here where omitted.
+        quiet: whether to hold back what the builder prints, unless it fails.
+
+    Raises:
+        BuildFailed: where a notebook is missing, or the build warns.
+    """
+    root = root or claims.root()
+    src = stage(root)
+    out = root / "_build"
+    for folder in ("html", ".doctrees", "jupyter_execute"):
+        shutil.rmtree(out / folder, ignore_errors=True)
+    shutil.rmtree(src / "_build", ignore_errors=True)
+    command = [
+        sys.executable, "-m", "jupyter_book.cli.main", "build", str(src), "--path-output", str(root),
+        "-W", "-n", "--keep-going", "--quiet",
+    ]  # fmt: skip
+    environment = {**os.environ, "PYTHONWARNINGS": "ignore"}
+    done = subprocess.run(command, cwd=root, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    html = out / "html"
+    if done.returncode != 0 or not (html / "index.html").is_file():
+        raise BuildFailed(f"the site did not build cleanly:\n{done.stdout[-6000:]}")
+    if not quiet:
+        print(done.stdout, end="")
+    _manifest(html)
+    return html
+
+
+def _manifest(html: Path) -> None:
+    """List every file of the site with its sha256, in the format that ``sha256sum --check`` reads."""
+    lines = [
+        f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.relative_to(html).as_posix()}"
+        for path in sorted(html.rglob("*"))
+        if path.is_file() and path.name != "SHA256SUMS"
+    ]
+    (html / "SHA256SUMS").write_text("\n".join(lines) + "\n", encoding="utf-8")

@@ -1,0 +1,130 @@
+"""The scorecard: made from the ledger and the records, and from nothing else."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+
+from rich.table import Table
+
+from molrg import claims
+
+NOT_YET = "planned"
+NO_RECORD = "not run"
+_MARKERS = ("<!-- verdicts: made by `python -m molrg claims --write-readme` -->", "<!-- end of verdicts -->")
+
+
+def outcome(id: str, records: Mapping[str, dict]) -> str:
+    """The verdict of a claim; "not run" where a landed claim has no record, "planned" before it lands."""
+    if claims.claim(id)["status"] == "planned":
+        return NOT_YET
+    return records[id]["verdict"] if id in records else NO_RECORD
+
+
+def sentence(records: Mapping[str, dict]) -> str:
+    """How many claims ended how, of all that are registered."""
+    counts = Counter(outcome(id, records) for id in claims.registry())
+    order = [*claims.VERDICTS, NO_RECORD, NOT_YET]
+    told = ", ".join(f"{counts[name]} {name}" for name in order if counts[name])
+    return f"{len(claims.registry())} claims registered: {told}."
+
+
+def kept(profile: str = "paper") -> dict[str, dict]:
+    """Recorded runs that are part of the repository, in book/results."""
+    return claims.records(claims.root() / "book" / "results" / profile)
+
+
+def terminal_table(records: Mapping[str, dict]) -> Table:
+    """The verdicts for a terminal."""
+    table = Table("id", "claim", "verdict", "seeds", "CPU s", box=None, header_style="bold")
+    for id, entry in claims.registry().items():
+        record = records.get(id, {})
+        row = (str(len(record["seeds"])), f"{record['cpu_seconds']:.0f}") if record else ("", "")
+        table.add_row(id, entry["title"], outcome(id, records), *row)
+    return table
+
+
+def _badge(text: str) -> str:
+    return f'<span class="molrg-badge molrg-{text.replace(" ", "-")}">{text}</span>'
+
+
+def _rows(records: Mapping[str, dict]) -> list[tuple[str, str, str, str]]:
+    rows = []
+    for id, entry in claims.registry().items():
+        title = entry["title"]
+        if entry["status"] == "landed":
+            title = f"{{doc}}`{title} <../notebooks/{entry['notebook']}>`"
+        rows.append((id, title, outcome(id, records), entry["expected"]))
+    return rows
+
+
+def summary_markdown(records: Mapping[str, dict]) -> str:
+    """The counts and a line a claim, for the front page."""
+    lines = [sentence(records), "", "| claim | | verdict |", "|---|---|---|"]
+    lines += [f"| {id} | {title} | {_badge(verdict)} |" for id, title, verdict, _ in _rows(records)]
+    return "\n".join(lines) + "\n"
+
+
+def full_markdown(records: Mapping[str, dict], recorded: Mapping[str, dict]) -> str:
+    """Every claim with its criterion, what was measured, the control, and the recorded run beside it."""
+    parts = [sentence(records), ""]
+    for id, entry in claims.registry().items():
+        parts += [f"(claim-{id.lower()})=", f"## {id}: {entry['title']}", "", entry["statement"], ""]
+        parts += [f"{_badge(outcome(id, records))} Expected: {entry['expected']}. Source: {_source(entry)}.", ""]
+        if entry["status"] == "landed":
+            parts += [f"Notebook: {{doc}}`../notebooks/{entry['notebook']}`. Control: {entry['control']['description']}.", ""]
+        if id in records:
+            parts += _measured(records[id], recorded.get(id))
+        else:
+            primary, secondary = claims.criterion(id)
+            parts += ["Registered criterion:", "", *(f"- {_code(str(c))}" for c in primary + secondary), ""]
+    return "\n".join(parts) + "\n"
+
+
+def _source(entry: Mapping[str, str]) -> str:
+    return f"arXiv {entry['paper']}, {entry['locus']} ({entry['certainty']})"
+
+
+def _code(condition: str) -> str:
+    """Set the quantity of a condition as code."""
+    return re.sub(r"\b(\w*_\w+|violations|success|shortfall|slope|sharpening)\b", r"`\1`", condition, count=1)
+
+
+def _measured(record: dict, recorded: dict | None) -> list[str]:
+    columns = ["registered condition", "this run", "control"] + (["recorded run"] if recorded else [])
+    lines = ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
+    earlier = [c["estimate"] for c in recorded["conditions"]] if recorded else []
+    for number, line in enumerate(record["conditions"]):
+        met = "" if line["met"] else " (missed)"
+        row = [_code(line["condition"]), line["estimate"] + met, line["control"] or "—"]
+        lines.append("| " + " | ".join(row + earlier[number : number + 1]) + " |")
+    told = f"{len(record['seeds'])} seeds, {record['cpu_seconds']:.0f} CPU seconds, {record['peak_memory_mb']:.0f} MB."
+    if recorded:
+        told += (
+            f" Recorded run: {recorded['profile']} profile, {len(recorded['seeds'])} seeds, "
+            f"{recorded['cpu_seconds']:.0f} CPU seconds, {recorded['recorded'][:10]}, {recorded['verdict']}."
+        )
+    return [*lines, "", told, ""]
+
+
+def readme_table(records: Mapping[str, dict]) -> str:
+    """The verdict table of the README: id, statement, verdict, and nothing else."""
+    lines = [_MARKERS[0], "| claim | statement | verdict |", "|---|---|---|"]
+    lines += [f"| {id} | {entry['title']} | {outcome(id, records)} |" for id, entry in claims.registry().items()]
+    return "\n".join([*lines, _MARKERS[1]])
+
+
+def write_readme(records: Mapping[str, dict], path: Path | None = None) -> None:
+    """Put the verdict table into the README, between its markers.
+
+    Raises:
+        ValueError: where the markers are not there.
+    """
+    path = path or claims.root() / "README.md"
+    text = path.read_text(encoding="utf-8")
+    start, end = text.find(_MARKERS[0]), text.find(_MARKERS[1])
+    if not 0 <= start < end:
+        raise ValueError(f"{path.name}: the lines {_MARKERS[0]!r} and {_MARKERS[1]!r} are missing")
+    path.write_text(text[:start] + readme_table(records) + text[end + len(_MARKERS[1]) :], encoding="utf-8")

@@ -1,0 +1,449 @@
+r"""Intrinsic dimension of data, with an interval, and whether tangent spaces follow the classes.
+
+The intrinsic dimension is how many numbers locate a point on the set the data lie on. Both
+estimators here, through scikit-dimension, look at how the distances :math:`T_1 \le T_2 \le \dots` to the
+nearest neighbours grow: in d dimensions the volume of a ball grows as :math:`T^d`.
+
+They see the data at one scale, that of the neighbours' distance, and are biased low where the
+dimension is high for the number of points; :func:`calibration` shows by how much.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from molrg import checks, subspaces
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+METHODS = ("mle", "twonn")
+DISCARD = 0.1  # the share of largest ratios that TwoNN leaves out, as its authors do
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """An estimate of the intrinsic dimension with an interval for the sampling of the points.
+
+    The interval does not cover the estimator's bias: see :func:`calibration`.
+    """
+
+    value: float
+    low: float
+    high: float
+    method: str
+    k: int
+    N: int
+    duplicates: int
+
+    def __float__(self) -> float:
+        return self.value
+
+    def __str__(self) -> str:
+        name = "TwoNN" if self.method == "twonn" else f"MLE k={self.k}"
+        return f"{name}: {self.value:.1f} [{self.low:.1f}, {self.high:.1f}] from N = {self.N}"
+
+
+def estimate(
+    x: Tensor | np.ndarray,
+    method: str = "mle",
+    *,
+    k: int = 20,
+    level: float = 0.95,
+    splits: int = 20,
+    generator: torch.Generator | None = None,
+) -> Estimate:
+    r"""Estimate the intrinsic dimension of a cloud of points.
+
+    ``mle``: the Levina-Bickel likelihood over k neighbours, inverses averaged over the points
+    (:math:`\hat d^{-1} = \mathrm{mean}_i \frac{1}{k-1} \sum_{j<k} \log T_k(x_i) / T_j(x_i)`).
+    ``twonn``: the slope of :math:`-\log(1 - F)` against :math:`\log T_2 / T_1`.
+
+    The interval comes from halves. A bootstrap draws points twice, a point drawn twice is its own
+    nearest neighbour at distance zero, and the estimate collapses; so the points are split at
+    random into two disjoint halves, whose estimates are independent. Half their squared difference,
+    averaged over splits, estimates the variance at N/2, without bias; half of that is the variance at N.
+
+    Source: Levina and Bickel (2004) with the average of MacKay and Ghahramani (2005); Facco et al.
+    (2017). The interval is ours; it assumes a variance proportional to 1/N.
+
+    Args:
+        x: points (N, ...), flattened to (N, n); exact duplicates are dropped and counted.
+        method: "mle" or "twonn".
+        k: neighbours of a point, for "mle"; 3 <= k <= N/4.
+        level: coverage of the interval, in (0, 1).
+        splits: random halvings, >= 2.
+        generator: source of the halvings; None is a generator with seed 0.
+
+    Returns:
+        The estimate on all N points, with its interval.
+
+    Raises:
+        ValueError: where an argument is out of range, x is not finite, or fewer than 4k points differ.
+    """
+    checks.one_of("method", method, METHODS)
+    k = 2 if method == "twonn" else checks.count("k", k, 3)
+    return _estimates(x, [(method, k)], level, splits, generator)[0]
+
+
+def describe(
+    x: Tensor | np.ndarray,
+    labels: Tensor | np.ndarray | None = None,
+    *,
+    ks: Sequence[int] = (5, 10, 20),
+    generator: torch.Generator | None = None,
+) -> Report:
+    """Describe the dimension of a reader's own array: every method, and what N says about it.
+
+    Source: ours.
+
+    Args:
+        x: points (N, ...), flattened to (N, n).
+        labels: class of each point (N,), for a line per class; classes with fewer than 4k points
+            are left out of it.
+        ks: numbers of neighbours for the maximum-likelihood estimate.
+        generator: source of the halvings and of the calibration; None is a generator with seed 0.
+
+    Returns:
+        A report that prints itself.
+
+    Raises:
+        ValueError: as :func:`estimate`; where labels do not have one entry a point.
+    """
+    generator = generator or torch.Generator().manual_seed(0)
+    points, _ = _points(x)
+    whole = _estimates(x, [("mle", k) for k in ks] + [("twonn", 2)], 0.95, 20, generator)
+    k = max(ks)
+    classes: dict[int, Estimate] = {}
+    if labels is not None:
+        y = np.asarray(labels)
+        checks.require(y.shape == (len(x),), "labels.shape", y.shape, f"({len(x)},), one label a point")
+        big = [c for c in np.unique(y) if (y == c).sum() >= 4 * k]
+        classes = {int(c): estimate(np.asarray(x)[y == c], k=k, generator=generator) for c in big}
+    reference = whole[len(ks) - 1]
+    n, N = points.shape[1], reference.N
+    dims = sorted({min(n, round(reference.value * factor)) for factor in (0.5, 1, 1.5, 2, 3, 4)} - {0})
+    readings = calibration(min(N, 3000), dims, k=k, generator=generator)
+    return Report(N, n, reference.duplicates, whole, classes, _invert(readings, reference.value), min(N, 3000))
+
+
+def calibration(N: int, dims: Sequence[int], *, k: int = 20, generator: torch.Generator) -> pd.DataFrame:
+    """Read both estimators on N points of a standard Gaussian of known dimension.
+
+    A Gaussian that fills d dimensions has intrinsic dimension d; embedding it isometrically in more
+    coordinates changes no distance, so this is also the reading in any ambient dimension >= d.
+
+    Source: ours.
+
+    Args:
+        N: number of points, >= 4k.
+        dims: the true dimensions.
+        k: neighbours for the maximum-likelihood estimate.
+        generator: source of the points.
+
+    Returns:
+        DataFrame with the columns d, mle, twonn.
+
+    Raises:
+        ValueError: where an argument is out of range.
+    """
+    import pandas as pd
+
+    checks.count("N", N, 4 * checks.count("k", k, 3))
+    rows = []
+    for d in dims:
+        x = torch.randn(N, checks.count("dims", d), generator=generator, dtype=torch.float64).numpy()
+        distances, _ = _neighbours(x, k)
+        rows.append({"d": d, "mle": _levina_bickel(distances), "twonn": _two_nn(distances)})
+    return pd.DataFrame(rows)
+
+
+@dataclass(frozen=True)
+class Report:
+    """What :func:`describe` found; prints as text, and as a table in a notebook."""
+
+    N: int
+    n: int
+    duplicates: int
+    estimates: list[Estimate]
+    classes: dict[int, Estimate]
+    flat: float  # dimension of the Gaussian that gives the same reading
+    calibrated_at: int
+
+    @property
+    def low(self) -> float:
+        """The lowest lower end over methods."""
+        return min(e.low for e in self.estimates)
+
+    @property
+    def high(self) -> float:
+        """The highest upper end over methods."""
+        return max(e.high for e in self.estimates)
+
+    def table(self) -> pd.DataFrame:
+        """One row for each method on all points, then one for each class."""
+        import pandas as pd
+
+        named = [("all", e) for e in self.estimates] + [(f"class {c}", e) for c, e in self.classes.items()]
+        rows = [(who, e.method, e.k, e.N, e.value, e.low, e.high, e.N / e.value) for who, e in named]
+        return pd.DataFrame(rows, columns=["points", "method", "k", "N", "dimension", "low", "high", "N/dimension"])
+
+    def statements(self) -> list[str]:
+        """Sentences on what the number of points does and does not allow to say."""
+        smallest = min(self.classes.values(), key=lambda e: e.N / e.value, default=self.estimates[-2])
+        ratio = smallest.N / smallest.value
+        flat = f"about {self.flat:.0f}" if math.isfinite(self.flat) else "more than can be told at this N"
+        return [
+            f"{self.N:,} points in {self.n:,} coordinates ({self.duplicates} exact duplicates dropped); "
+            f"all methods together: {self.low:.1f} to {self.high:.1f}, {100 * self.high / self.n:.1f} % of the coordinates at most.",
+            f"Biased low: a flat Gaussian with this reading (k = {self.estimates[-2].k}, N = {self.calibrated_at:,}) "
+            f"has dimension {flat}. The interval is for the sampling of points and does not cover this bias.",
+            f"Samples per dimension: {self.N / self.high:.0f} for the whole at least"
+            + (f", {ratio:.0f} in the class that has the fewest." if self.classes else "."),
+            f"Linear pieces would be determined ({'met' if ratio >= 1 else 'NOT met'}: N_k >= d_k), if the data were "
+            "linear pieces without noise. Curved pieces, noise and trained networks need more, and how many more no "
+            "estimate of dimension tells.",
+            "Not shown by these numbers: that the set is a manifold, that it has several pieces, or that its dimension "
+            "is the same everywhere. A full-rank Gaussian with a steep spectrum reads low too: compare with one.",
+        ]
+
+    def __repr__(self) -> str:
+        table = self.table().to_string(index=False, float_format=lambda v: f"{v:.1f}")
+        return "\n".join([table, "", *(f"- {line}" for line in self.statements())])
+
+    def _repr_html_(self) -> str:
+        table = self.table().to_html(index=False, float_format=lambda v: f"{v:.1f}", border=0)
+        return table + "<ul>" + "".join(f"<li>{line}</li>" for line in self.statements()) + "</ul>"
+
+
+def gaussian_twin(x: Tensor, *, N: int | None = None, generator: torch.Generator) -> Tensor:
+    """Draw from the Gaussian that has the mean and the covariance of the data.
+
+    It has the spectrum of the data and no other structure, so whatever it shares with the data is no
+    evidence for a manifold.
+
+    Source: ours.
+
+    Args:
+        x: points (N, n).
+        N: number of points to draw; as many as x has unless given.
+        generator: source of the draw.
+
+    Returns:
+        (N, n), in the dtype of x.
+
+    Raises:
+        ValueError: where x is not a finite (N, n) tensor with N >= 2.
+    """
+    checks.points("x", x, 2)
+    mean = x.mean(0)
+    noise = torch.randn(checks.count("N", N or len(x)), len(x), generator=generator, dtype=x.dtype)
+    return mean + noise @ (x - mean) / math.sqrt(len(x))  # covariance (x - mean)^T (x - mean) / N exactly
+
+
+@dataclass(frozen=True)
+class Gap:
+    """Affinity of tangent spaces within a class, minus that across classes, by three comparisons."""
+
+    naive: float  # all pairs
+    disjoint: float  # pairs whose neighbourhoods share no point
+    matched: float  # such pairs, each compared at equal distance from the same anchor
+    kept: float  # share of within-class pairs for which an equal distance was found
+
+
+@dataclass(frozen=True)
+class TangentPairs:
+    """Affinities of the tangent spaces at m anchors, with what decides which pairs may be compared."""
+
+    rows: Tensor  # (m,) which points are the anchors
+    affinity: Tensor  # (m, m) mean squared cosine of the principal angles
+    distance: Tensor  # (m, m)
+    disjoint: Tensor  # (m, m) bool: the neighbourhoods share no point
+    tolerance: float = field(default=0.02)
+
+    def gap(self, labels: Tensor) -> Gap:
+        """Compare pairs of one class with pairs of two, for labels (N,) of all points.
+
+        Raises:
+            ValueError: where the labels leave no pair to compare.
+        """
+        y = torch.as_tensor(labels)[self.rows]
+        same, other = y[:, None] == y, ~torch.eye(len(y), dtype=torch.bool)
+        naive = self._difference(same & other, ~same)
+        matched = [self._matched(i, same[i], self.disjoint[i]) for i in range(len(y))]
+        differences, shares = zip(*(m for m in matched if m is not None), strict=True) if any(matched) else ((), ())
+        checks.require(len(differences) > 0, "labels", "labels without comparable pairs", "two classes, pairs apart in each")
+        disjoint = self._difference(same & self.disjoint, ~same & self.disjoint)
+        return Gap(naive, disjoint, float(np.mean(differences)), float(np.mean(shares)))
+
+    def _difference(self, within: Tensor, across: Tensor) -> float:
+        return float(self.affinity[within].mean() - self.affinity[across].mean())
+
+    def _matched(self, i: int, same: Tensor, allowed: Tensor) -> tuple[float, float] | None:
+        """Mean difference at anchor i, and the share of its pairs matched to within the tolerance."""
+        within, across = (same & allowed).nonzero()[:, 0], (~same & allowed).nonzero()[:, 0]
+        if not len(within) or not len(across):
+            return None
+        apart = (self.distance[i, within, None] - self.distance[i, across]).abs()
+        gaps, nearest = apart.min(1)
+        good = gaps <= self.tolerance * self.distance[i, within]
+        if not good.any():
+            return None
+        difference = self.affinity[i, within] - self.affinity[i, across[nearest]]
+        return float(difference[good].mean()), float(good.double().mean())
+
+
+def tangent_pairs(
+    x: Tensor, *, anchors: int = 400, neighbours: int = 20, d: int = 8, generator: torch.Generator
+) -> TangentPairs:
+    r"""Estimate the tangent space at random anchors, and the affinity of every pair of them.
+
+    The tangent space at a point is the span of the first d principal directions of the point and
+    its nearest neighbours, chosen without looking at any label. The affinity of two is
+    :math:`\|U_i^T U_j\|_F^2 / d`, the mean squared cosine of their principal angles.
+
+    Source: ours; local principal components as in Kambhatla and Leen (1997).
+
+    Args:
+        x: points (N, ...), flattened.
+        anchors: number m of points at which tangent spaces are taken, <= N.
+        neighbours: points in a neighbourhood, the anchor included; > d.
+        d: dimension of a tangent space.
+        generator: source of the choice of anchors.
+
+    Returns:
+        The pairs; ``.gap(labels)`` compares classes.
+
+    Raises:
+        ValueError: where an argument is out of range.
+    """
+    points, _ = _points(x, drop=False)
+    m, k = checks.count("anchors", anchors, 2, len(points)), checks.count("neighbours", neighbours, d + 1, len(points))
+    rows = torch.randperm(len(points), generator=generator)[:m]
+    _, near = _neighbours(points, k, queries=points[rows.numpy()])
+    cloud = torch.from_numpy(points)[torch.from_numpy(near)]
+    bases = subspaces.pca(cloud - cloud.mean(1, keepdim=True), d)
+    frame = bases.permute(1, 0, 2).flatten(1)
+    affinity = (frame.T @ frame).square().reshape(m, d, m, d).sum((1, 3)) / d
+    member = torch.zeros(m, len(points)).scatter_(1, torch.from_numpy(near), 1.0)
+    chosen = torch.from_numpy(points)[rows]
+    return TangentPairs(rows, affinity, torch.cdist(chosen, chosen), member @ member.T == 0)
+
+
+def tangent_affinity(
+    x: Tensor, labels: Tensor, *, anchors: int = 400, neighbours: int = 20, d: int = 8, generator: torch.Generator
+) -> Gap:
+    """Affinity of tangent spaces within classes minus that across, as :func:`tangent_pairs` ``.gap(labels)``.
+
+    Close points have similar tangent spaces for no deeper reason (they share neighbours), and points
+    of one class are close. So three differences are returned; the one to quote is ``matched``.
+
+    Raises:
+        ValueError: where an argument is out of range, or labels do not have one entry a point.
+    """
+    checks.require(len(labels) == len(x), "labels.shape", tuple(labels.shape), f"({len(x)},), one label a point")
+    return tangent_pairs(x, anchors=anchors, neighbours=neighbours, d=d, generator=generator).gap(labels)
+
+
+def _estimates(
+    x: Tensor | np.ndarray,
+    wanted: Sequence[tuple[str, int]],
+    level: float,
+    splits: int,
+    generator: torch.Generator | None,
+) -> list[Estimate]:
+    """Estimates by several methods from one search for neighbours."""
+    from scipy.stats import norm
+
+    checks.require(0 < level < 1, "level", level, "a number in (0, 1)")
+    checks.count("splits", splits, 2)
+    points, duplicates = _points(x)
+    N, k_max = len(points), max(k for _, k in wanted)
+    checks.require(N >= 4 * k_max, "x", f"{N} different points", f">= {4 * k_max} of them, 4 times k = {k_max}")
+    # Four times as many neighbours as needed: a random half then keeps k of them but for a chance of about 1e-8.
+    distances, near = _neighbours(points, min(N - 1, 4 * k_max + 30))
+    generator = generator or torch.Generator().manual_seed(0)
+    masks = [_half(N, generator) for _ in range(splits)]
+    halves = [(_within(distances, near, m, k_max), _within(distances, near, ~m, k_max)) for m in masks]
+    results = []
+    for method, k in wanted:
+        value = _skdim(distances, method, k)
+        spread = [_formula(a, method, k) - _formula(b, method, k) for a, b in halves]
+        reach = float(norm.ppf(0.5 + level / 2)) * math.sqrt(np.mean(np.square(spread)) / 4)
+        results.append(Estimate(value, value - reach, value + reach, method, k, N, duplicates))
+    return results
+
+
+def _points(x: Tensor | np.ndarray, drop: bool = True) -> tuple[Floats, int]:
+    """Finite float64 points (N, n), exact duplicates dropped (and counted) where asked."""
+    points = torch.as_tensor(x).flatten(1).double().numpy() if np.ndim(x) > 1 else np.empty((0, 0))
+    checks.require(len(points) >= 2, "x.shape", tuple(np.shape(x)), "(N, ...) with N >= 2")
+    checks.require(bool(np.isfinite(points).all()), "x", "an array with NaN or infinity", "finite entries only")
+    if not drop:
+        return points, 0
+    rows = np.unique(points, axis=0, return_index=True)[1]
+    return points[np.sort(rows)], len(points) - len(rows)
+
+
+def _neighbours(points: Floats, k: int, queries: Floats | None = None) -> tuple[Floats, NDArray[np.int64]]:
+    """Distances and indices of the k nearest; of each point to the others, unless queries are given."""
+    from sklearn.neighbors import NearestNeighbors
+
+    return NearestNeighbors(n_neighbors=k, algorithm="brute").fit(points).kneighbors(queries)
+
+
+def _half(N: int, generator: torch.Generator) -> NDArray[np.bool_]:
+    mask = np.zeros(N, dtype=bool)
+    mask[torch.randperm(N, generator=generator)[: N // 2].numpy()] = True
+    return mask
+
+
+def _within(distances: Floats, near: NDArray[np.int64], half: NDArray[np.bool_], k: int) -> Floats:
+    """Distances to the k nearest inside one half, read off the longer lists of the whole."""
+    inside = half[near[half]]
+    enough = inside.sum(1) >= k
+    order = np.argsort(~inside[enough], axis=1, kind="stable")[:, :k]
+    return np.take_along_axis(distances[half][enough], order, axis=1)
+
+
+def _levina_bickel(distances: Floats) -> float:
+    """Levina-Bickel with inverses averaged, from sorted neighbour distances (N, k)."""
+    return float(1 / np.log(distances[:, -1:] / distances[:, :-1]).mean())
+
+
+def _two_nn(distances: Floats) -> float:
+    """TwoNN from sorted neighbour distances: a line through the origin, largest ratios discarded."""
+    log_ratio = np.sort(np.log(distances[:, 1] / distances[:, 0]))[: int(len(distances) * (1 - DISCARD))]
+    survival = -np.log1p(-np.arange(1, len(log_ratio) + 1) / len(distances))
+    return float(log_ratio @ survival / (log_ratio @ log_ratio))
+
+
+def _formula(distances: Floats, method: str, k: int) -> float:
+    """The same estimate as `_skdim`, vectorised for the many halves (equal to rounding: tested)."""
+    return _two_nn(distances) if method == "twonn" else _levina_bickel(distances[:, :k])
+
+
+def _skdim(distances: Floats, method: str, k: int) -> float:
+    """The estimate by scikit-dimension, from sorted neighbour distances."""
+    import skdim  # slow to import
+
+    if method == "twonn":
+        return float(skdim.id.TwoNN(discard_fraction=DISCARD, dist=True).fit(distances[:, :2]).dimension_)
+    near = distances[:, :k]
+    return float(skdim.id.MLE().fit(near, precomputed_knn_arrays=(near, near), n_neighbors=k, comb="mle").dimension_)
+
+
+def _invert(readings: pd.DataFrame, value: float) -> float:
+    """Dimension whose reading is `value`; infinite where the readings do not reach it."""
+    if value > readings["mle"].max():
+        return math.inf
+    return float(np.interp(value, readings["mle"], readings["d"]))
