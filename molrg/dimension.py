@@ -4,16 +4,17 @@ The intrinsic dimension is how many numbers locate a point on the set the data l
 estimators here, through scikit-dimension, look at how the distances :math:`T_1 \le T_2 \le \dots` to the
 nearest neighbours grow: in d dimensions the volume of a ball grows as :math:`T^d`.
 
-They see the data at one scale, that of the neighbours' distance, and are biased low where the
-dimension is high for the number of points; :func:`calibration` shows by how much.
+They see the data at one scale, that of the neighbours' distance. Clouds with an edge, such as a
+Gaussian or a ball, read too low where d is high for the number of points (:func:`calibration` shows
+by how much); sets that curve within that distance can read too high.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 METHODS = ("mle", "twonn")
+CALIBRATED_AT = 4000  # points of the calibration in `describe`, at most
 DISCARD = 0.1  # the share of largest ratios that TwoNN leaves out, as its authors do
 Floats = NDArray[np.float64]
 
@@ -95,6 +97,27 @@ def estimate(
     return _estimates(x, [(method, k)], level, splits, generator)[0]
 
 
+def readings(x: Tensor | np.ndarray, *, ks: Sequence[int] = (5, 10, 20)) -> dict[str, float]:
+    """Estimates without intervals, by all methods from one search for neighbours.
+
+    Source: as :func:`estimate`.
+
+    Args:
+        x: points (N, ...), flattened to (N, n); exact duplicates are dropped.
+        ks: numbers of neighbours for the maximum-likelihood estimate, each >= 3.
+
+    Returns:
+        {"MLE k=5": ..., "TwoNN": ...}, in the order of ks, TwoNN last.
+
+    Raises:
+        ValueError: where x is not finite or has no more than max(ks) different points.
+    """
+    points, _ = _points(x)
+    k_max = max(checks.count("k", k, 3, len(points) - 1) for k in ks)
+    distances, _ = _neighbours(points, k_max)
+    return {f"MLE k={k}": _skdim(distances, "mle", k) for k in ks} | {"TwoNN": _skdim(distances, "twonn", 2)}
+
+
 def describe(
     x: Tensor | np.ndarray,
     labels: Tensor | np.ndarray | None = None,
@@ -123,17 +146,17 @@ def describe(
     points, _ = _points(x)
     whole = _estimates(x, [("mle", k) for k in ks] + [("twonn", 2)], 0.95, 20, generator)
     k = max(ks)
-    classes: dict[int, Estimate] = {}
+    classes: dict[Any, Estimate] = {}
     if labels is not None:
         y = np.asarray(labels)
         checks.require(y.shape == (len(x),), "labels.shape", y.shape, f"({len(x)},), one label a point")
         big = [c for c in np.unique(y) if (y == c).sum() >= 4 * k]
-        classes = {int(c): estimate(np.asarray(x)[y == c], k=k, generator=generator) for c in big}
+        classes = {c.item(): estimate(np.asarray(x)[y == c], k=k, generator=generator) for c in big}
     reference = whole[len(ks) - 1]
     n, N = points.shape[1], reference.N
     dims = sorted({min(n, round(reference.value * factor)) for factor in (0.5, 1, 1.5, 2, 3, 4)} - {0})
-    readings = calibration(min(N, 3000), dims, k=k, generator=generator)
-    return Report(N, n, reference.duplicates, whole, classes, _invert(readings, reference.value), min(N, 3000))
+    readings = calibration(min(N, CALIBRATED_AT), dims, k=k, generator=generator)
+    return Report(N, n, reference.duplicates, whole, classes, _invert(readings, reference.value), min(N, CALIBRATED_AT))
 
 
 def calibration(N: int, dims: Sequence[int], *, k: int = 20, generator: torch.Generator) -> pd.DataFrame:
@@ -162,8 +185,8 @@ def calibration(N: int, dims: Sequence[int], *, k: int = 20, generator: torch.Ge
     rows = []
     for d in dims:
         x = torch.randn(N, checks.count("dims", d), generator=generator, dtype=torch.float64).numpy()
-        distances, _ = _neighbours(x, k)
-        rows.append({"d": d, "mle": _levina_bickel(distances), "twonn": _two_nn(distances)})
+        mle, twonn = readings(x, ks=(k,)).values()
+        rows.append({"d": d, "mle": mle, "twonn": twonn})
     return pd.DataFrame(rows)
 
 
@@ -175,7 +198,7 @@ class Report:
     n: int
     duplicates: int
     estimates: list[Estimate]
-    classes: dict[int, Estimate]
+    classes: dict[Any, Estimate]
     flat: float  # dimension of the Gaussian that gives the same reading
     calibrated_at: int
 
@@ -203,10 +226,11 @@ class Report:
         ratio = smallest.N / smallest.value
         flat = f"about {self.flat:.0f}" if math.isfinite(self.flat) else "more than can be told at this N"
         return [
-            f"{self.N:,} points in {self.n:,} coordinates ({self.duplicates} exact duplicates dropped); "
-            f"all methods together: {self.low:.1f} to {self.high:.1f}, {100 * self.high / self.n:.1f} % of the coordinates at most.",
-            f"Biased low: a flat Gaussian with this reading (k = {self.estimates[-2].k}, N = {self.calibrated_at:,}) "
-            f"has dimension {flat}. The interval is for the sampling of points and does not cover this bias.",
+            f"{self.N:,} points in {self.n:,} coordinates ({self.duplicates} exact duplicates dropped); all methods "
+            f"together: {self.low:.1f} to {self.high:.1f}, {100 * self.high / self.n:.1f} % of the coordinates at most.",
+            f"Bias: a flat Gaussian with this reading (k = {self.estimates[-2].k}, N = {self.calibrated_at:,}) has dimension "
+            f"{flat}; a curved set can instead read higher than its dimension. The interval is for the sampling of "
+            "independent points and covers neither.",
             f"Samples per dimension: {self.N / self.high:.0f} for the whole at least"
             + (f", {ratio:.0f} in the class that has the fewest." if self.classes else "."),
             f"Linear pieces would be determined ({'met' if ratio >= 1 else 'NOT met'}: N_k >= d_k), if the data were "
@@ -246,8 +270,9 @@ def gaussian_twin(x: Tensor, *, N: int | None = None, generator: torch.Generator
     """
     checks.points("x", x, 2)
     mean = x.mean(0)
-    noise = torch.randn(checks.count("N", N or len(x)), len(x), generator=generator, dtype=x.dtype)
-    return mean + noise @ (x - mean) / math.sqrt(len(x))  # covariance (x - mean)^T (x - mean) / N exactly
+    factor = torch.linalg.qr((x - mean) / math.sqrt(len(x)), mode="r").R  # factor^T factor is the covariance
+    size = checks.count("N", len(x) if N is None else N)
+    return mean + torch.randn(size, len(factor), generator=generator, dtype=x.dtype) @ factor
 
 
 @dataclass(frozen=True)
@@ -268,7 +293,7 @@ class TangentPairs:
     affinity: Tensor  # (m, m) mean squared cosine of the principal angles
     distance: Tensor  # (m, m)
     disjoint: Tensor  # (m, m) bool: the neighbourhoods share no point
-    tolerance: float = field(default=0.02)
+    tolerance: float = 0.02  # relative difference up to which two distances count as equal
 
     def gap(self, labels: Tensor) -> Gap:
         """Compare pairs of one class with pairs of two, for labels (N,) of all points.
@@ -281,7 +306,7 @@ class TangentPairs:
         naive = self._difference(same & other, ~same)
         matched = [self._matched(i, same[i], self.disjoint[i]) for i in range(len(y))]
         differences, shares = zip(*(m for m in matched if m is not None), strict=True) if any(matched) else ((), ())
-        checks.require(len(differences) > 0, "labels", "labels without comparable pairs", "two classes, pairs apart in each")
+        checks.require(len(differences) > 0, "labels", "no comparable pairs", "two classes or more, pairs apart in each")
         disjoint = self._difference(same & self.disjoint, ~same & self.disjoint)
         return Gap(naive, disjoint, float(np.mean(differences)), float(np.mean(shares)))
 
@@ -340,7 +365,13 @@ def tangent_pairs(
 
 
 def tangent_affinity(
-    x: Tensor, labels: Tensor, *, anchors: int = 400, neighbours: int = 20, d: int = 8, generator: torch.Generator
+    x: Tensor,
+    labels: Tensor,
+    *,
+    anchors: int = 400,
+    neighbours: int = 20,
+    d: int = 8,
+    generator: torch.Generator,
 ) -> Gap:
     """Affinity of tangent spaces within classes minus that across, as :func:`tangent_pairs` ``.gap(labels)``.
 
@@ -385,8 +416,10 @@ def _estimates(
 
 def _points(x: Tensor | np.ndarray, drop: bool = True) -> tuple[Floats, int]:
     """Finite float64 points (N, n), exact duplicates dropped (and counted) where asked."""
-    points = torch.as_tensor(x).flatten(1).double().numpy() if np.ndim(x) > 1 else np.empty((0, 0))
-    checks.require(len(points) >= 2, "x.shape", tuple(np.shape(x)), "(N, ...) with N >= 2")
+    array = x.detach().numpy() if isinstance(x, Tensor) else np.asarray(x)
+    ok = array.ndim >= 2 and len(array) >= 2 and array.size > 0
+    checks.require(ok, "x.shape", array.shape, "(N, ...) with N >= 2")
+    points = array.reshape(len(array), -1).astype(np.float64)
     checks.require(bool(np.isfinite(points).all()), "x", "an array with NaN or infinity", "finite entries only")
     if not drop:
         return points, 0
