@@ -14,6 +14,8 @@ from docutils import nodes
 import molrg
 
 REPOSITORY = "https://github.com/molrg/molrg"
+CODE = re.compile(r"((?::math:)?`+[^`]+`+)")
+PARAMETERS = re.compile(r"<dl>\s*((?:<dd>(?:(?!</?d[ltd]).)*</dd>\s*)+)</dl>", re.DOTALL)
 PRELOAD = re.compile(r'\s*<link rel="preload" as="font"[^>]*>')
 
 
@@ -58,6 +60,13 @@ def _table_headers(app: Any, doctree: nodes.document) -> None:
             raw.children = [nodes.Text(text)]
 
 
+def _plain_bars(app: Any, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
+    """Takes |x| in a docstring for an absolute value or norm, not for a substitution; code and :math: stay."""
+    for i, line in enumerate(lines):
+        parts = CODE.split(line)  # text, code, text, ...
+        lines[i] = "".join(part if j % 2 else part.replace("|", r"\|") for j, part in enumerate(parts))
+
+
 def _without_thebe(app: Any, pagename: str, templatename: str, context: dict[str, Any], doctree: Any) -> None:
     """Leaves out the constants of an unused live-code widget, which name a CDN (and are declared twice)."""
     context["script_files"] = [
@@ -66,20 +75,27 @@ def _without_thebe(app: Any, pagename: str, templatename: str, context: dict[str
     ]
 
 
-def _without_preloads(app: Any, exception: Exception | None) -> None:
-    """Drops font preloads: opened from a file, browsers refuse them and load the fonts by the style sheet anyway."""
+def _repair_pages(app: Any, exception: Exception | None) -> None:
+    """Drops font preloads, which browsers refuse when opened from a file (the style sheet loads the fonts
+    anyway), and makes the parameter lists of long signatures what they are: not definition lists."""
     if exception is not None or app.builder.format != "html":
         return
     for page in Path(app.outdir).rglob("*.html"):
         text = page.read_text(encoding="utf-8")
-        slim = PRELOAD.sub("", text)
-        if slim != text:
-            page.write_text(slim, encoding="utf-8")
+        repaired = PARAMETERS.sub(_parameter_list, PRELOAD.sub("", text))
+        if repaired != text:
+            page.write_text(repaired, encoding="utf-8")
+
+
+def _parameter_list(found: re.Match[str]) -> str:
+    items = found[1].replace("<dd>", '<div class="sig-item">').replace("</dd>", "</div>")
+    return f'<div class="sig-list">{items}</div>'
 
 
 def setup(app: Any) -> dict[str, Any]:
     app.connect("config-inited", _footer)
+    app.connect("autodoc-process-docstring", _plain_bars)
     app.connect("doctree-read", _table_headers)
     app.connect("html-page-context", _without_thebe, priority=900)
-    app.connect("build-finished", _without_preloads)
+    app.connect("build-finished", _repair_pages)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
