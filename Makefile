@@ -9,15 +9,16 @@ SHELL   := /bin/bash
 VENV    ?= .venv
 PIP_ARGS ?=
 PROFILE ?= quick
-JOBS    ?= 2
+JOBS    ?=
 
 BIN   := $(VENV)/bin
 PY    := $(BIN)/python
 STAMP := $(VENV)/.molrg-installed
 
-# Matplotlib without a display; one thread a process, as JOBS processes run at once.
+RUN   := $(PY) -m molrg run $(if $(JOBS),--jobs $(JOBS))
+
+# Figures without a display.
 export MPLBACKEND ?= Agg
-export OMP_NUM_THREADS ?= 1
 # The tests of the notebooks write their records here, never over those of the book.
 TEST_RECORDS := $(CURDIR)/_build/test-records
 
@@ -31,17 +32,19 @@ env: $(STAMP) ## set up .venv from requirements.lock (once; again when that chan
 
 book: env ## run the notebooks and build the site: _build/html/index.html
 	@echo "==> running the notebooks ($(PROFILE))"
-	@$(PY) -m molrg run --profile $(PROFILE) --jobs $(JOBS)
+	@$(RUN) --profile $(PROFILE)
 	@echo "==> building the site"
 	@$(PY) -m molrg book
 
+test: export OMP_NUM_THREADS ?= 1
 test: env ## all the tests: package, ledger, notebooks, strict build of the book
 	@echo "==> package and ledger"
 	@$(PY) -m pytest -m "not book"
 	@echo "==> stored verdicts of the notebooks"
+	@rm -rf "$(TEST_RECORDS)"
 	@MOLRG_RECORDS="$(TEST_RECORDS)" $(PY) -m pytest --nbval-lax --nbval-current-env -p no:cacheprovider notebooks
 	@echo "==> the book, warnings as errors"
-	@$(PY) -m molrg run --jobs $(JOBS)
+	@$(RUN)
 	@$(PY) -m pytest -m book tests
 
 lab: env ## JupyterLab on the notebooks
