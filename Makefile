@@ -80,8 +80,8 @@ $(PY):
 	"$$chosen" -m venv "$(VENV)"
 
 $(STAMP): requirements.lock pyproject.toml | $(PY)
-	@echo "==> installing requirements.lock (about 2 GB with a CPU build of torch, more with CUDA)"
-	@$(PY) -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) -r requirements.lock
+	@echo "==> installing requirements.lock (minutes; 2 GB on disk with a CPU build of torch, more with CUDA)"
+	@$(PY) -m pip install -qq --disable-pip-version-check $(PIP_ARGS) -r requirements.lock
 	@echo "==> installing molrg itself, editable"
-	@$(PY) -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) --no-deps --editable .
+	@$(PY) -m pip install -qq --disable-pip-version-check $(PIP_ARGS) --no-deps --editable .
 	@touch $@

@@ -16,6 +16,7 @@ import molrg
 REPOSITORY = "https://github.com/molrg/molrg"
 CODE = re.compile(r"((?::math:)?`+[^`]+`+)")
 PARAMETERS = re.compile(r"<dl>\s*((?:<dd>(?:(?!</?d[ltd]).)*</dd>\s*)+)</dl>", re.DOTALL)
+PUNCTUATION = re.compile(r"[.,;:!?)\]]+|-\w+[.,;:]?")
 PRELOAD = re.compile(r'\s*<link rel="preload" as="font"[^>]*>')
 
 
@@ -60,6 +61,18 @@ def _table_headers(app: Any, doctree: nodes.document) -> None:
             raw.children = [nodes.Text(text)]
 
 
+def _keep_punctuation(app: Any, doctree: nodes.document) -> None:
+    """Keeps a formula in running text on one line with the punctuation that touches it."""
+    for formula in list(doctree.findall(nodes.math)):
+        parent = formula.parent
+        place = parent.index(formula)
+        after = parent[place + 1] if place + 1 < len(parent) else None
+        if isinstance(after, nodes.Text) and (mark := PUNCTUATION.match(after.astext())):
+            parent.replace(after, nodes.Text(after.astext()[mark.end():]))
+            parent.replace(formula, together := nodes.inline(classes=["molrg-nobr"]))
+            together += [formula, nodes.Text(mark[0])]
+
+
 def _plain_bars(app: Any, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
     """Takes |x| in a docstring for an absolute value or norm, not for a substitution; code and :math: stay."""
     for i, line in enumerate(lines):
@@ -94,6 +107,7 @@ def _parameter_list(found: re.Match[str]) -> str:
 
 def setup(app: Any) -> dict[str, Any]:
     app.connect("config-inited", _footer)
+    app.connect("doctree-read", _keep_punctuation)
     app.connect("autodoc-process-docstring", _plain_bars)
     app.connect("doctree-read", _table_headers)
     app.connect("html-page-context", _without_thebe, priority=900)
