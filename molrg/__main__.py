@@ -24,14 +24,17 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument("--jobs", type=int, help="notebooks at once")
     run.add_argument("--seed", type=int, default=0, metavar="OFFSET", help="added to every seed")
     run.add_argument("-p", action="append", default=[], metavar="NAME=VALUE", help="another value for a parameter")
+    run.set_defaults(do=_run)
     run.add_argument("--keep", action="store_true", help="keep the records under book/results (a recorded run)")
-    commands.add_parser("book", help="build the site from the executed notebooks, warnings as errors")
+    commands.add_parser("book", help="build the site from the executed notebooks, warnings as errors").set_defaults(do=_book)
     show = commands.add_parser("claims", help="the verdicts of the last run")
     show.add_argument("--json", action="store_true", help="print the records")
+    show.set_defaults(do=_claims)
     show.add_argument("--write-readme", action="store_true", help="put the verdict table into README.md")
     fetch = commands.add_parser("fetch", help="download data, for going offline later")
     fetch.add_argument("name", help="a full image set, such as mnist")
-    commands.add_parser("doctor", help="what is installed, which data are there, what would be downloaded")
+    fetch.set_defaults(do=_fetch)
+    commands.add_parser("doctor", help="what is installed, which data are there, what would be downloaded").set_defaults(do=_doctor)
     return top
 
 
@@ -40,7 +43,7 @@ def main(words: list[str] | None = None) -> int:
     args = parser().parse_args(words)
     console = Console(soft_wrap=True)
     try:
-        return globals()[f"_{args.command}"](args, console)
+        return args.do(args, console)
     except (runner.RunStopped, book.BuildFailed) as error:
         console.print(f"stopped: {error}", style="bold red", markup=False, highlight=False)
         return 1

@@ -15,7 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -272,9 +272,8 @@ def _run(
 ) -> dict[str, dict]:
     waiting, running, rows = list(chosen), [], {n.name: ["waiting", "", ""] for n in chosen}
     records: dict[str, dict] = {}
-    with Live(get_renderable=lambda: _table(rows), console=console, refresh_per_second=4) as live:
-        if not console.is_terminal:
-            live.stop()
+    shown = Live(get_renderable=lambda: _table(rows), console=console, refresh_per_second=4)
+    with shown if console.is_terminal else nullcontext():
         try:
             while waiting or running:
                 while waiting and len(running) < jobs:
@@ -308,7 +307,7 @@ def _say(console: Console, name: str, rows: Mapping[str, list[str]]) -> None:
     """One line a notebook where there is no terminal to redraw."""
     if not console.is_terminal:
         cell, elapsed, verdict = rows[name]
-        console.print(f"  {name:38s} {cell:10s} {elapsed:>6s}  {verdict}", highlight=False)
+        console.print(f"  {name:40s} {cell:10s} {elapsed:>6s}  {verdict}", highlight=False)
 
 
 def _table(rows: Mapping[str, list[str]]) -> Table:
