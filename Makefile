@@ -17,8 +17,6 @@ STAMP := $(VENV)/.molrg-installed
 
 RUN   := $(PY) -m molrg run $(if $(JOBS),--jobs $(JOBS))
 
-# Figures without a display.
-export MPLBACKEND ?= Agg
 # The tests of the notebooks write their records here, never over those of the book.
 TEST_RECORDS := $(CURDIR)/_build/test-records
 
