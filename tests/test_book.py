@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -180,6 +181,19 @@ def test_files_named_by_the_style_sheets_exist(site):
 @pytest.mark.book
 def test_every_image_says_what_it_shows(pages):
     assert not {name: bad for name, page in pages.items() if (bad := bad_alts(page))}
+
+
+@pytest.mark.book
+def test_every_named_figure_is_on_its_page(pages):
+    """A notebook run without its inline figures builds as well: look for each."""
+    lost, known = [], 0
+    for notebook in sorted((ROOT / "notebooks").glob("*.ipynb")):
+        for cell in json.loads(notebook.read_text(encoding="utf-8"))["cells"]:
+            name = cell["metadata"].get("mystnb", {}).get("figure", {}).get("name")
+            known += name is not None
+            if name and name not in pages[f"notebooks/{notebook.stem}.html"].ids:
+                lost.append(f"{notebook.stem}: {name}")
+    assert known and not lost
 
 
 @pytest.mark.book
