@@ -1,0 +1,366 @@
+"""Subspaces: angles, errors and matchings against scipy and brute force, and what the learners find."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+import scipy.linalg
+import torch
+from factories import EXACT, bases, complains, normal, rng, worst
+from scipy import stats
+
+from molrg import MoLRG
+from molrg import subspaces as sub
+
+
+def projector(U):
+    return U @ U.mT
+
+
+def turned(U, seed=7):
+    """Another orthonormal basis of the same subspace."""
+    return U @ sub.random_basis(U.shape[-1], U.shape[-1], generator=rng(seed))
+
+
+def tilted(n, d, degrees, seed=0):
+    """Two bases with all principal angles equal to `degrees`, by construction."""
+    Q = sub.random_basis(n, 2 * d, generator=rng(seed))
+    a = math.radians(degrees)
+    return Q[:, :d], math.cos(a) * Q[:, :d] + math.sin(a) * Q[:, d:]
+
+
+# oracle: bases
+
+
+@pytest.mark.parametrize(("n", "d"), [(1, 1), (5, 5), (48, 4)])
+def test_random_basis_is_orthonormal(n, d):
+    U = sub.random_basis(n, d, generator=rng(), ensemble=(2, 3))
+    assert U.shape == (2, 3, n, d) and U.dtype == torch.float64
+    assert worst(U.mT @ U, torch.eye(d, dtype=torch.float64).expand(2, 3, d, d)) < EXACT
+
+
+def test_random_basis_is_uniformly_distributed():
+    """Energy of a fixed direction is Beta(d/2, (n-d)/2) under the Haar law. False fail 1e-4."""
+    n, d = 7, 3
+    U = sub.random_basis(n, d, generator=rng(1), ensemble=(4000,))
+    for direction in (torch.eye(n, dtype=torch.float64)[0], torch.full((n,), n**-0.5, dtype=torch.float64)):
+        energy = (direction @ U).square().sum(-1)
+        assert stats.kstest(energy.numpy(), stats.beta(d / 2, (n - d) / 2).cdf).pvalue > 5e-5
+
+
+def test_orthonormalise_is_qr():
+    x = normal(3, 9, 4)
+    Q, R = torch.linalg.qr(x)
+    Q = Q * R.diagonal(dim1=-2, dim2=-1).sign().unsqueeze(-2)
+    assert worst(sub.orthonormalise(x), Q) < EXACT
+
+
+def test_orthonormalise_survives_poor_conditioning():
+    x = normal(30, 4) @ torch.diag(torch.tensor([1.0, 1e-2, 1e-4, 1e-6], dtype=torch.float64)) @ normal(4, 4, seed=1)
+    U = sub.orthonormalise(x)
+    assert worst(U.T @ U, torch.eye(4, dtype=torch.float64)) < EXACT
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_orthonormalise_leaves_padding_and_dtype(dtype):
+    x = torch.nn.functional.pad(normal(2, 9, 3, dtype=dtype), (0, 2))
+    U = sub.orthonormalise(x)
+    assert U.dtype == dtype and (U[..., 3:] == 0).all()
+    assert worst(U[..., :3], sub.orthonormalise(x[..., :3])) < (EXACT if dtype == torch.float64 else 1e-5)
+
+
+@pytest.mark.parametrize("angle", [0.0, 3.0, 20.0, 45.0, 60.0, 85.0, 90.0])
+@pytest.mark.parametrize("dims", [[3, 3], [1, 4], [2, 3, 4], [2, 2, 2, 2]])
+def test_random_bases_meet_at_the_angle(angle, dims):
+    found = sub.random_bases(24, dims, angle=angle, generator=rng(3))
+    for U, d in zip(found, dims, strict=True):
+        assert U.shape == (24, d) and worst(U.T @ U, torch.eye(d, dtype=torch.float64)) < EXACT
+    for U, V in itertools.combinations(found, 2):
+        assert np.abs(np.degrees(scipy.linalg.subspace_angles(U, V)) - angle).max() < 1e-5  # scipy's digits near 0
+
+
+@pytest.mark.parametrize(
+    ("n", "dims", "angle"),
+    [(6, [3, 3], 90), (6, [1, 2, 3], 90), (4, [3, 3], 0), (2, [1, 1, 1], 60), (4, [2, 2, 2], 60), (6, [3, 3], 10)],
+)
+def test_random_bases_in_the_least_room(n, dims, angle):
+    sub.random_bases(n, dims, angle=angle, generator=rng())
+    with complains("n" if n - 1 > max(dims) else "dims[0]"):
+        sub.random_bases(n - 1, dims, angle=angle, generator=rng())
+
+
+def test_random_bases_are_randomly_oriented():
+    first, second = (sub.random_bases(8, [2, 2], angle=30, generator=rng(seed)) for seed in (0, 1))
+    assert worst(projector(first[0]), projector(second[0])) > 0.1
+    assert torch.equal(first[1], sub.random_bases(8, [2, 2], angle=30, generator=rng(0))[1])
+
+
+# oracle: angles and errors
+
+
+@pytest.mark.parametrize(("d1", "d2"), [(1, 1), (3, 3), (2, 5), (5, 2)])
+def test_principal_angles_are_scipys(d1, d2):
+    U, V = bases(9, [d1, d2])
+    ours = sub.principal_angles(U, V)
+    assert ours.shape == (min(d1, d2),) and (ours.diff() >= 0).all()
+    assert np.abs(ours.numpy() - scipy.linalg.subspace_angles(U, V)[::-1]).max() < EXACT
+
+
+@pytest.mark.parametrize("angle", [0.0, 1e-12, 1e-9, 1e-4, 0.5, math.pi / 4, 1.5, math.pi / 2 - 1e-9, math.pi / 2])
+def test_principal_angles_keep_small_and_right_angles(angle):
+    Q = sub.random_basis(9, 2, generator=rng())
+    U, V = Q[:, :1], math.cos(angle) * Q[:, :1] + math.sin(angle) * Q[:, 1:]
+    assert abs(sub.principal_angles(U, V).item() - angle) < 1e-15 + 1e-13 * angle
+
+
+def test_principal_angles_of_an_ensemble():
+    U, V = (sub.random_basis(9, d, generator=rng(d), ensemble=(4,)) for d in (2, 3))
+    one_by_one = torch.stack([sub.principal_angles(u, v) for u, v in zip(U, V, strict=True)])
+    assert worst(sub.principal_angles(U, V), one_by_one) < EXACT
+    assert worst(sub.principal_angles(V, U), one_by_one) < EXACT
+
+
+@pytest.mark.parametrize(("d1", "d2"), [(3, 3), (2, 5)])
+def test_projector_distance_is_that_of_projectors(d1, d2):
+    U, V = bases(9, [d1, d2])
+    plain = torch.linalg.matrix_norm(projector(U) - projector(V)) / math.sqrt(d1 + d2)
+    assert abs(sub.projector_distance(U, V).item() - plain.item()) < EXACT
+
+
+@pytest.mark.parametrize("degrees", [0, 5, 30, 90])
+def test_subspace_error_of_tilted_subspaces_is_the_sine(degrees):
+    U, V = tilted(12, 3, degrees)
+    assert abs(sub.subspace_error(U, V) - math.sin(math.radians(degrees))) < EXACT
+
+
+def test_subspace_error_keeps_its_digits():
+    U, V = tilted(12, 3, 1e-10)
+    assert abs(sub.subspace_error(U, V) / math.radians(1e-10) - 1) < 1e-3  # projectors would give 0 or 1e-8
+    assert sub.subspace_error(U, turned(U)) < 1e-14
+
+
+def brute_force(estimate, truth):
+    def largest(order):
+        pairs = [(estimate[k], truth[order[k]]) for k in range(len(truth))]
+        scaled = [torch.linalg.matrix_norm(projector(u) - projector(v)) / math.sqrt(u.shape[1] + v.shape[1]) for u, v in pairs]
+        return max(x.item() for x in scaled)
+
+    return min(largest(order) for order in itertools.permutations(range(len(truth))))
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_subspace_error_minimises_the_largest_over_permutations(seed):
+    estimate, truth = bases(6, [2, 1, 3, 2], seed), bases(6, [2, 2, 1, 3], seed + 100)
+    assert abs(sub.subspace_error(estimate, truth) - brute_force(estimate, truth)) < EXACT
+
+
+def test_matching_minimises_the_largest_not_the_sum():
+    distances = np.array([[0.0, 0.6], [0.6, 0.9]])  # the sum prefers the diagonal, 0.9, the maximum 0.6 twice
+    assert sub._best_permutation(distances).tolist() == [1, 0]
+
+
+def test_match_undoes_a_permutation():
+    truth = bases(12, [2, 2, 3, 3])
+    order = [2, 0, 3, 1]
+    estimate = [turned(truth[k]) for k in order]
+    assert sub.match(estimate, truth) == order and sub.subspace_error(estimate, truth) < 1e-14
+
+
+def test_subspace_error_ignores_basis_order_and_orientation():
+    estimate, truth, Q = bases(9, [2, 3]), bases(9, [2, 3], 5), sub.random_basis(9, 9, generator=rng(8))
+    expected = sub.subspace_error(estimate, truth)
+    assert abs(sub.subspace_error([turned(U) for U in estimate[::-1]], truth) - expected) < EXACT
+    assert abs(sub.subspace_error([Q @ U for U in estimate], [Q @ U for U in truth]) - expected) < EXACT
+    assert abs(sub.subspace_error(truth, estimate) - expected) < EXACT
+
+
+def test_clustering_accuracy_is_brute_force():
+    labels_hat, labels = (torch.randint(4, (30,), generator=rng(seed)) for seed in (0, 1))
+    shares = [(torch.tensor(order)[labels_hat] == labels).double().mean() for order in itertools.permutations(range(4))]
+    assert sub.clustering_accuracy(labels_hat, labels) == max(shares).item()
+
+
+def test_clustering_accuracy_of_renamed_and_of_constant_labels():
+    labels = torch.tensor([0, 0, 1, 2, 2, 2])
+    assert sub.clustering_accuracy(torch.tensor([2, 2, 0, 1, 1, 1]), labels) == 1
+    assert sub.clustering_accuracy(torch.zeros(6), labels) == 0.5
+    assert sub.clustering_accuracy(torch.tensor([5, 5, 9, 0, 0, 0]), labels) == 1
+
+
+# oracle: learning
+
+
+@pytest.mark.parametrize(("N", "d"), [(40, 3), (3, 3), (20, 1)])
+def test_pca_is_the_leading_eigenspace(N, d):
+    x = normal(N, 8) + 0.7  # no mean is removed
+    vectors = np.linalg.eigh((x.T @ x).numpy())[1][:, ::-1][:, :d].copy()
+    assert worst(projector(sub.pca(x, d)), projector(torch.from_numpy(vectors))) < EXACT
+    energies = (x @ sub.pca(x, d)).square().sum(0)
+    assert (energies.diff() <= 0).all()
+
+
+def test_pca_maximises_its_objective():
+    x = normal(40, 8) * torch.linspace(1, 2, 8, dtype=torch.float64)
+    best = (x @ sub.pca(x, 3)).square().sum()
+    others = sub.random_basis(8, 3, generator=rng(), ensemble=(500,))
+    assert ((x @ others).square().sum((-2, -1)) < best).all()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_pca_of_an_ensemble(dtype):
+    x = normal(3, 2, 20, 8, dtype=dtype)
+    together = sub.pca(x, 3)
+    assert together.shape == (3, 2, 8, 3) and together.dtype == dtype
+    alone = torch.stack([torch.stack([sub.pca(x[i, j], 3) for j in range(2)]) for i in range(3)])
+    assert worst(projector(together), projector(alone)) < (EXACT if dtype == torch.float64 else 1e-4)
+
+
+def test_pca_of_fewer_points_than_dimensions_contains_them():
+    x = normal(2, 8)
+    U = sub.pca(x, 4)
+    assert worst(U.T @ U, torch.eye(4, dtype=torch.float64)) < EXACT and worst(x @ projector(U), x) < EXACT
+
+
+def naive_k_subspaces(x, start, iterations):
+    """Alternation as it is written on the blackboard, one cluster after the other."""
+    U = list(start)
+    for _ in range(iterations):
+        labels = torch.stack([(x @ u).square().sum(-1) for u in U], -1).argmax(-1)
+        U = [sub.pca(x[labels == k], u.shape[1]) if (labels == k).any() else u for k, u in enumerate(U)]
+    return torch.stack([(x @ u).square().sum(-1) for u in U], -1).max(-1)
+
+
+@pytest.mark.parametrize("d", [2, [1, 2, 3]])
+def test_k_subspaces_is_plain_alternation(d):
+    x, _ = MoLRG.random(12, [2, 2, 2], angle=60, noise=0.1, generator=rng(1)).sample(90, generator=rng(2))
+    start = bases(12, [2, 2, 2] if d == 2 else d, seed=4)
+    for iterations in (1, 3, 50):
+        energy, labels = naive_k_subspaces(x, start, iterations)
+        found = sub.k_subspaces(x, 3, d, init=start, max_iterations=iterations, generator=rng())
+        assert abs(found.objective - energy.mean().item()) < EXACT
+        assert torch.equal(found.labels, labels)
+
+
+def test_k_subspaces_keeps_the_best_start_and_its_objective():
+    x, _ = MoLRG.random(12, [3, 3], noise=0.2, generator=rng(1)).sample(60, generator=rng(2))
+    found = sub.k_subspaces(x, 2, 3, restarts=20, generator=rng(3))
+    assert found.objectives.shape == (20,) and found.objective == found.objectives.max().item()
+    energy = torch.stack([(x @ U).square().sum(-1) for U in found.bases], -1)
+    assert abs(energy.amax(-1).mean().item() - found.objective) < EXACT
+    assert torch.equal(energy.argmax(-1), found.labels)
+    assert found.objectives.std() > 0, "all starts ended alike: nothing was chosen"
+
+
+def test_k_subspaces_never_descends():
+    x = normal(80, 10)
+    start = bases(10, [3, 3, 3])
+    path = [sub.k_subspaces(x, 3, 3, init=start, max_iterations=i, generator=rng()).objective for i in range(1, 12)]
+    assert all(b >= a - EXACT for a, b in itertools.pairwise(path)) and path[-1] > path[0] + 0.01
+
+
+@pytest.mark.parametrize("init", ["random", "spectral"])
+@pytest.mark.parametrize("dims", [[3, 3], [1, 2, 3]])
+def test_k_subspaces_recovers_separated_subspaces(init, dims):
+    truth = MoLRG.random(24, dims, generator=rng(1))
+    x, labels = truth.sample([25] * len(dims), generator=rng(2))
+    found = sub.k_subspaces(x, len(dims), dims, restarts=30, init=init, generator=rng(3))
+    assert sub.clustering_accuracy(found.labels, labels) == 1
+    assert sub.subspace_error(found.bases, truth.bases) < 1e-7
+
+
+def test_k_subspaces_with_one_subspace_is_pca():
+    x = normal(30, 8)
+    assert sub.subspace_error(sub.k_subspaces(x, 1, 3, generator=rng()).bases, sub.pca(x, 3)) < 1e-7
+
+
+def test_k_subspaces_is_reproducible_and_keeps_the_dtype():
+    x = normal(30, 8, dtype=torch.float32)
+    for init in ("random", "spectral"):
+        first, second = (sub.k_subspaces(x, 2, 2, restarts=3, init=init, generator=rng(4)) for _ in range(2))
+        assert torch.equal(first.bases[0], second.bases[0]) and torch.equal(first.labels, second.labels)
+        assert first.bases[0].dtype == torch.float32
+
+
+def test_spectral_labels_separate_orthogonal_subspaces_and_not_noise():
+    x, labels = MoLRG.random(24, [2, 2, 2], generator=rng()).sample([30, 30, 30], generator=rng(1))
+    assert sub.clustering_accuracy(sub.spectral_labels(x, 3, seed=0), labels) == 1
+    assert sub.clustering_accuracy(sub.spectral_labels(normal(90, 24), 3, seed=0), labels) < 0.7
+
+
+# bad input
+
+U = sub.random_basis(6, 2, generator=rng())
+X = normal(10, 6)
+NAN = torch.full((10, 6), math.nan)
+
+
+@pytest.mark.parametrize(
+    ("call", "name"),
+    [
+        (lambda: sub.random_basis(3, 4, generator=rng()), "d"),
+        (lambda: sub.random_bases(6, [], generator=rng()), "dims"),
+        (lambda: sub.random_bases(6, [2, 0], generator=rng()), "dims[1]"),
+        (lambda: sub.random_bases(6, [6], generator=rng()), "dims[0]"),
+        (lambda: sub.random_bases(6, [2, 2.5], generator=rng()), "dims[1]"),
+        (lambda: sub.random_bases(6, [2, 2], angle=91.0, generator=rng()), "angle"),
+        (lambda: sub.random_bases(6, [2, 2], angle=-1.0, generator=rng()), "angle"),
+        (lambda: sub.random_bases(6, [2, 2], angle=math.nan, generator=rng()), "angle"),
+        (lambda: sub.random_bases(6, [2] * 4, generator=rng()), "n"),
+        (lambda: sub.pca(X, 6), "d"),
+        (lambda: sub.pca(X, 0), "d"),
+        (lambda: sub.pca(NAN, 2), "x"),
+        (lambda: sub.pca(X[:0], 2), "x.shape"),
+        (lambda: sub.pca(X.long(), 2), "x"),
+        (lambda: sub.principal_angles(U, normal(5, 2)), "second.shape"),
+        (lambda: sub.principal_angles(NAN, X), "first"),
+        (lambda: sub.subspace_error(2 * U, U), "estimate[0]"),
+        (lambda: sub.subspace_error(U, U[:, [0, 0]]), "truth[0]"),
+        (lambda: sub.subspace_error([U, U], [U]), "len(estimate)"),
+        (lambda: sub.subspace_error([], []), "len(estimate)"),
+        (lambda: sub.subspace_error(U, sub.random_basis(5, 2, generator=rng())), "ambient dimensions"),
+        (lambda: sub.subspace_error(torch.eye(6), U), "estimate[0].shape"),
+        (lambda: sub.clustering_accuracy(torch.zeros(3), torch.zeros(4)), "labels_hat.shape"),
+        (lambda: sub.clustering_accuracy(torch.zeros(0), torch.zeros(0)), "labels_hat.shape"),
+        (lambda: sub.k_subspaces(X, 11, 2, generator=rng()), "K"),
+        (lambda: sub.k_subspaces(X, 0, 2, generator=rng()), "K"),
+        (lambda: sub.k_subspaces(X, 2, 6, generator=rng()), "d[0]"),
+        (lambda: sub.k_subspaces(X, 2, [2], generator=rng()), "len(d)"),
+        (lambda: sub.k_subspaces(X, 2, 2, restarts=0, generator=rng()), "restarts"),
+        (lambda: sub.k_subspaces(X, 2, 2, max_iterations=0, generator=rng()), "max_iterations"),
+        (lambda: sub.k_subspaces(X, 2, 2, init="best", generator=rng()), "init"),
+        (lambda: sub.k_subspaces(X, 2, 2, init=[U], generator=rng()), "len(init)"),
+        (lambda: sub.k_subspaces(X, 2, 2, init=[U, 2 * U], generator=rng()), "init[1]"),
+        (lambda: sub.k_subspaces(NAN, 2, 2, generator=rng()), "x"),
+        (lambda: sub.k_subspaces(X[None], 2, 2, generator=rng()), "x.shape"),
+        (lambda: sub.spectral_labels(X, 11, seed=0), "K"),
+        (lambda: sub.spectral_labels(NAN, 2, seed=0), "x"),
+    ],
+)  # fmt: skip
+def test_bad_input(call, name):
+    with complains(name):
+        call()
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, "3", None, True, 2.5, torch.tensor([1, 2])])
+def test_counts_that_are_none(value):
+    with complains("d"):
+        sub.pca(X, value)
+
+
+def test_starting_bases_of_another_shape_are_refused():
+    with complains("init[0].shape"):
+        sub.k_subspaces(X, 2, 2, init=[sub.random_basis(5, 2, generator=rng())] * 2, generator=rng())
+    with complains("init[0].shape"):
+        sub.k_subspaces(X, 2, 2, init=[sub.random_basis(6, 3, generator=rng())] * 2, generator=rng())
+
+
+def test_whole_numbers_of_numpy_are_counts():
+    assert sub.pca(X, np.int64(2)).shape == (6, 2)
+
+
+def test_negative_labels_are_refused():
+    with complains("labels_hat"):
+        sub.clustering_accuracy(torch.tensor([-1, 0, 1]), torch.tensor([0, 1, 2]))
