@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from numbers import Real
 from typing import Any
 
 import torch
@@ -22,7 +23,8 @@ def count(name: str, value: Any, low: int = 1, high: float = math.inf) -> int:
         ValueError: where it is not.
     """
     bounds = f">= {low}" if math.isinf(high) else f"between {low} and {high}"
-    whole = not isinstance(value, bool) and isinstance(value, int | float | Tensor) and int(value) == value
+    single = isinstance(value, Real) or (isinstance(value, Tensor) and value.numel() == 1)
+    whole = single and not isinstance(value, bool) and math.isfinite(value) and int(value) == value
     require(whole and low <= value <= high, name, value, f"a whole number {bounds}")
     return int(value)
 

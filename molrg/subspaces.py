@@ -218,6 +218,8 @@ def clustering_accuracy(labels_hat: Tensor, labels: Tensor) -> float:
     labels_hat, labels = torch.as_tensor(labels_hat).long(), torch.as_tensor(labels).long()
     same = labels_hat.shape == labels.shape and labels.dim() == 1 and len(labels) > 0
     checks.require(same, "labels_hat.shape", tuple(labels_hat.shape), f"that of labels, {tuple(labels.shape)}, not empty")
+    for name, given in (("labels_hat", labels_hat), ("labels", labels)):
+        checks.require(int(given.min()) >= 0, name, f"with smallest {int(given.min())}", "whole numbers >= 0")
     size = int(max(labels_hat.max(), labels.max())) + 1
     table = torch.bincount(labels_hat * size + labels, minlength=size * size).reshape(size, size).numpy()
     rows, columns = linear_sum_assignment(table, maximize=True)
@@ -308,16 +310,22 @@ def _cluster_basis(x: Tensor, member: Tensor, previous: Tensor) -> Tensor:
 def _start(
     x: Tensor, K: int, dims: list[int], restarts: int, init: str | Bases, generator: torch.Generator
 ) -> list[Tensor]:
+    n = x.shape[1]
     if not isinstance(init, str):
         checks.require(len(init) == K, "len(init)", len(init), f"K = {K}")
-        return [checks.orthonormal(f"init[{k}]", basis).to(x.dtype).unsqueeze(0) for k, basis in enumerate(init)]
+        for k, basis in enumerate(init):
+            checks.orthonormal(f"init[{k}]", basis)
+            checks.require(basis.shape == (n, dims[k]), f"init[{k}].shape", tuple(basis.shape), f"({n}, {dims[k]})")
+        return [basis.to(x.dtype).unsqueeze(0) for basis in init]
     checks.one_of("init", init, ("random", "spectral"))
-    n = x.shape[1]
     drawn = [random_basis(n, d, generator=generator, ensemble=(restarts,)).to(x.dtype) for d in dims]
     if init == "random":
         return drawn
-    seed = int(torch.randint(2**31 - 1, (), generator=generator))
-    labels = spectral_labels(x, K, seed=seed).expand(restarts, -1)
+    labels = spectral_labels(x, K, seed=int(torch.randint(2**31 - 1, (), generator=generator)))
+    # clusters come in any order: hand out the dimensions so that together they capture most energy
+    energies = [torch.linalg.svdvals(x[labels == k]).square().cumsum(0) for k in range(K)]
+    captured = np.array([[energy[min(d, len(energy)) - 1].item() for d in dims] for energy in energies])
+    labels = torch.from_numpy(linear_sum_assignment(captured, maximize=True)[1])[labels].expand(restarts, -1)
     redrawn = torch.rand(labels.shape, generator=generator) < 0.1
     redrawn[0] = False
     labels = torch.where(redrawn, torch.randint(K, labels.shape, generator=generator), labels)
