@@ -63,8 +63,8 @@ def build(root: Path | None = None, *, quiet: bool = False) -> Path:
         shutil.rmtree(out / folder, ignore_errors=True)
     shutil.rmtree(src / "_build", ignore_errors=True)
     command = [
-        sys.executable, "-m", "jupyter_book.cli.main", "build", str(src), "--path-output", str(root),
-        "-W", "-n", "--keep-going", "--quiet",
+        sys.executable, "-c", "from jupyter_book.cli.main import main; main()",
+        "build", str(src), "--path-output", str(root), "-W", "-n", "--keep-going", "--quiet",
     ]  # fmt: skip
     environment = {**os.environ, "PYTHONWARNINGS": "ignore"}
     done = subprocess.run(command, cwd=root, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)

@@ -87,7 +87,8 @@ class Job:
         if self.overrides:
             command += ["--parameters_yaml", yaml.safe_dump(dict(self.overrides))]
         threads = {name: str(self.threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
-        environment = {**os.environ, **threads, "MOLRG_RECORDS": str(self.folder), "MPLBACKEND": "agg", "PYTHONWARNINGS": "ignore"}
+        environment = {**os.environ, **threads, "MOLRG_RECORDS": str(self.folder), "PYTHONWARNINGS": "ignore"}
+        environment.pop("MPLBACKEND", None)  # any value would turn off the backend that puts figures into notebooks
         self.log = open(self.folder / "log", "w+", encoding="utf-8")  # noqa: SIM115 - closed in finish()
         self.process = subprocess.Popen(
             command, stdout=self.log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
