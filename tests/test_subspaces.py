@@ -88,7 +88,7 @@ def test_random_bases_meet_at_the_angle(angle, dims):
 )
 def test_random_bases_in_the_least_room(n, dims, angle):
     sub.random_bases(n, dims, angle=angle, generator=rng())
-    with complains("n" if n - 1 > max(dims) else "dims[0]"):
+    with complains("dims[0]" if 2 < n <= max(dims) + 1 else "n"):
         sub.random_bases(n - 1, dims, angle=angle, generator=rng())
 
 

@@ -1,0 +1,368 @@
+"""Training: the identities of Theorems 1 and 3 on the real loss code, and what the loop does."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from factories import EXACT, SCHEDULES, bases, complains, normal, rng, worst
+from scipy import stats
+from torch import nn
+
+from molrg import MoLRG, training
+from molrg.denoisers import Empirical, LowRank
+from molrg.schedules import DDPM, EDM, VP
+from molrg.subspaces import pca, principal_angles, random_basis
+
+every = pytest.mark.parametrize("schedule", SCHEDULES.values(), ids=SCHEDULES)
+times = pytest.mark.parametrize("t", [0.01, 0.2, 0.5, 0.9])
+
+
+def scales(schedule, t):
+    """a_t = s^2 / (s^2 + gamma^2), and s^2 gamma^2 / (s^2 + gamma^2)^2."""
+    s, gamma = schedule.s(t).item(), schedule.gamma(t).item()
+    return s**2 / (s**2 + gamma**2), s**2 * gamma**2 / (s**2 + gamma**2) ** 2
+
+
+def pca_side(x, U, t, schedule):
+    """Right-hand side of the identity of Theorem 1."""
+    a, spread = scales(schedule, t)
+    return x.square().sum(-1).mean() + U.shape[1] * spread - a * (2 - a) * (x @ U).square().sum(-1).mean()
+
+
+def k_subspaces_side(x, U, t, schedule):
+    """Right-hand side of the identity of Theorem 3; the constant is summed over points."""
+    a, spread = scales(schedule, t)
+    energy, winner = torch.stack([(x @ u).square().sum(-1) for u in U], -1).max(-1)
+    d = torch.tensor([u.shape[1] for u in U], dtype=x.dtype)[winner]
+    return x.square().sum(-1).mean() + (d * spread).mean() - a * (2 - a) * energy.mean()
+
+
+def relative(measured, expected):
+    return (abs(measured - expected) / abs(expected)).item()
+
+
+class Scaled:
+    """A denoiser with a wrong scale c_t."""
+
+    def __init__(self, denoiser, factor):
+        self.denoiser, self.schedule, self.factor = denoiser, denoiser.schedule, factor
+
+    def __call__(self, x_t, t):
+        return self.factor * self.denoiser(x_t, t)
+
+
+# oracle: the identities
+
+
+@every
+@times
+def test_with_one_subspace_the_loss_is_the_pca_objective(schedule, t):
+    x = normal(30, 8)
+    for U in (*bases(8, [3, 3, 3]), pca(x, 3)):
+        assert relative(training.exact_loss(LowRank([U], schedule), x, t).detach(), pca_side(x, U, t, schedule)) < EXACT
+
+
+@every
+@times
+@pytest.mark.parametrize("dims", [[2, 2, 2], [1, 2, 4]])
+def test_with_hard_assignment_on_x0_the_loss_is_the_k_subspaces_objective(schedule, t, dims):
+    x = normal(30, 8)
+    for seed in range(3):
+        U = bases(8, dims, seed)
+        loss = training.exact_loss(LowRank(U, schedule), x, t, assign_on="x0").detach()
+        assert relative(loss, k_subspaces_side(x, U, t, schedule)) < EXACT
+
+
+def test_with_hard_assignment_the_constant_is_that_of_the_points():
+    """With unequal dimensions the mean dimension of the bases is the wrong constant."""
+    x, U, t = normal(30, 8), bases(8, [1, 2, 4]), 0.5
+    a, spread = scales(VP(), t)
+    energy = torch.stack([(x @ u).square().sum(-1) for u in U], -1).amax(-1).mean()
+    naive = x.square().sum(-1).mean() + 7 / 3 * spread - a * (2 - a) * energy
+    assert relative(training.exact_loss(LowRank(U, VP()), x, t, assign_on="x0").detach(), naive) > 1e-3
+
+
+def test_lower_loss_is_higher_objective():
+    x = normal(30, 8) * torch.linspace(1, 3, 8, dtype=torch.float64)
+    U = [random_basis(8, 3, generator=rng(k)) for k in range(20)] + [pca(x, 3)]
+    losses = torch.stack([training.exact_loss(LowRank([u], VP()), x, 0.3).detach() for u in U])
+    energies = torch.stack([(x @ u).square().sum() for u in U])
+    assert torch.equal(losses.argsort(), energies.argsort(descending=True)) and losses.argmin() == 20
+
+
+@pytest.mark.parametrize("n", [1, 2, 7])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_sphere_points_have_the_moments_of_noise(n, dtype):
+    points = training.sphere_points(n, dtype)
+    assert points.shape == (2 * n, n) and points.dtype == dtype
+    small = 1e-6 if dtype == torch.float32 else EXACT
+    assert points.mean(0).abs().max() < small and worst(points.T @ points / (2 * n), torch.eye(n, dtype=dtype)) < small
+
+
+def test_exact_loss_is_what_monte_carlo_estimates():
+    """2,000 draws of the noise, within 3.9 standard errors: false fail 1e-4."""
+    x, denoiser = normal(10, 6), LowRank(bases(6, [2]), VP())
+    noise = normal(2000 * 10, 6, seed=1)
+    errors = training.squared_errors(denoiser, x.repeat(2000, 1), 0.4, noise=noise).detach().reshape(2000, 10).mean(-1)
+    exact = training.exact_loss(denoiser, x, 0.4).item()
+    assert abs(errors.mean().item() - exact) < 3.9 * errors.std().item() / 2000**0.5
+
+
+# bite
+
+
+@times
+def test_stretched_bases_break_the_identity(t):
+    x, U = normal(30, 8), bases(8, [3])[0]
+    stretch = 1 + 0.1 * torch.tensor([-1.0, 0.0, 1.0], dtype=torch.float64)
+    denoiser = LowRank([U], VP())
+    with torch.no_grad():
+        denoiser.columns.mul_(stretch)
+    assert relative(training.exact_loss(denoiser, x, t).detach(), pca_side(x, U * stretch, t, VP())) > 1e-4
+
+
+def test_the_softmax_loss_breaks_the_identity():
+    x, _ = MoLRG.random(8, [2, 2], generator=rng()).sample(40, generator=rng(1))
+    deviations = []
+    for t in (0.1, 0.3, 0.5):
+        for seed in range(5):
+            U = bases(8, [2, 2], seed)
+            deviations.append(relative(training.exact_loss(LowRank(U, VP()), x, t).detach(), k_subspaces_side(x, U, t, VP())))
+    assert max(deviations) > 0.03
+
+
+def test_hard_assignment_on_the_noisy_point_breaks_the_identity():
+    x, U, t = normal(30, 8), bases(8, [2, 2]), 0.5
+    loss = training.exact_loss(LowRank(U, VP(), assignment="hard"), x, t).detach()
+    assert relative(loss, k_subspaces_side(x, U, t, VP())) > 1e-3
+
+
+def test_a_wrong_scale_keeps_the_line_but_not_its_slope():
+    """So that a wrong c_t is no control for the claim, but is seen by the identity."""
+    x, t, factor = normal(30, 8), 0.3, 1.1
+    a, _ = scales(VP(), t)
+    U = bases(8, [3] * 6)
+    energies = torch.stack([(x @ u).square().sum(-1).mean() for u in U])
+    losses = torch.stack([training.exact_loss(Scaled(LowRank([u], VP()), factor), x, t).detach() for u in U])
+    slopes = (losses[1:] - losses[0]) / (energies[1:] - energies[0])
+    assert (slopes + factor * a * (2 - factor * a)).abs().max() < 1e-8, "still a line"
+    assert (slopes + a * (2 - a)).abs().min() > 1e-3, "of another slope"
+
+
+# equivalence: the loss
+
+
+@every
+@pytest.mark.parametrize("assign_on", ["x_t", "x0"])
+def test_the_loss_is_the_plain_loop_over_points(schedule, assign_on):
+    x0, noise, denoiser = normal(7, 6), normal(7, 6, seed=1), LowRank(bases(6, [2, 3]), schedule)
+    t = torch.rand(7, generator=rng(), dtype=torch.float64)
+    terms = []
+    for i in range(7):
+        x_t = (schedule.s(t[i]) * x0[i] + schedule.gamma(t[i]) * noise[i])[None]
+        weights = denoiser.hard_weights(x0[i : i + 1]) if assign_on == "x0" else None
+        terms.append((1 + 3 * t[i]) * (denoiser(x_t, t[i].item(), weights) - x0[i]).square().sum())
+    weighted = training.loss(denoiser, x0, t, noise=noise, weighting=lambda t: 1 + 3 * t, assign_on=assign_on)
+    assert worst(weighted, torch.stack(terms).mean()) < EXACT
+
+
+def test_the_loss_of_an_ensemble_is_that_of_its_models():
+    models = [bases(6, [1, 2], seed) for seed in range(3)]
+    together = LowRank([torch.stack(U) for U in zip(*models, strict=True)], VP())
+    x0, noise, t = normal(3, 7, 6), normal(3, 7, 6, seed=1), torch.rand(3, 7, generator=rng())
+    for assign_on in ("x_t", "x0"):
+        for time in (0.4, t):
+            per_model = [
+                training.loss(LowRank(U, VP()), x0[e], time if time is not t else t[e], noise=noise[e], assign_on=assign_on)
+                for e, U in enumerate(models)
+            ]
+            assert worst(training.loss(together, x0, time, noise=noise, assign_on=assign_on), torch.stack(per_model)) < EXACT
+
+
+@pytest.mark.parametrize("assign_on", ["x_t", "x0"])
+def test_events_of_any_shape(assign_on):
+    x0, noise, denoiser = normal(5, 3, 4, 4), normal(5, 3, 4, 4, seed=1), LowRank(bases(48, [2, 3]), VP())
+    for t in (0.4, torch.linspace(0.1, 0.9, 5)):
+        flat = training.loss(denoiser, x0.flatten(1), t, noise=noise.flatten(1), assign_on=assign_on)
+        assert worst(training.loss(denoiser, x0, t, noise=noise, assign_on=assign_on), flat) < EXACT
+
+
+def test_a_perfect_denoiser_has_no_loss():
+    x0 = normal(7, 6)
+    assert training.loss(Empirical(x0, VP()), x0, 0.0, noise=normal(7, 6, seed=1)) < EXACT
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_dtype_in_is_dtype_out(dtype):
+    x0, denoiser = normal(7, 6, dtype=dtype), LowRank(bases(6, [2], dtype=dtype), VP())
+    assert training.loss(denoiser, x0, 0.4, noise=x0, weighting=lambda t: 1 + t).dtype == dtype
+    assert training.exact_loss(denoiser, x0, 0.4).dtype == dtype
+    assert training.evaluate(denoiser, x0, generator=rng()).dtype == dtype
+    assert training.fit(denoiser, x0, steps=2, generator=rng()).dtype == dtype and denoiser.columns.dtype == dtype
+
+
+def test_evaluate_is_the_mean_over_log_spaced_levels():
+    x0, denoiser, levels = normal(7, 6), LowRank(bases(6, [2]), EDM()), 4
+    generator, terms = rng(5), []
+    for k in range(levels):
+        sigma = 0.1 * 10 ** ((k + 0.5) / levels)
+        noise = torch.randn(7, 6, generator=generator, dtype=torch.float64)
+        terms.append((denoiser(x0 + sigma * noise, EDM().t_of_sigma(sigma)) - x0).square().sum(-1).mean())
+    assert worst(training.evaluate(denoiser, x0, sigma=(0.1, 1.0), levels=levels, generator=rng(5)), torch.stack(terms).mean().detach()) < 1e-6
+
+
+def test_evaluate_gives_every_model_the_same_noise():
+    U = bases(6, [2])[0]
+    twins = LowRank([torch.stack([U, U])], VP())
+    first, second = training.evaluate(twins, normal(7, 6), generator=rng())
+    assert abs(first - second) < EXACT
+
+
+# times
+
+
+@every
+def test_times_are_log_uniform_in_sigma(schedule):
+    """Kolmogorov-Smirnov against the uniform law; false fail 1e-4."""
+    u = torch.rand(3000, generator=rng(2))
+    sigma = schedule.sigma(training.log_uniform_times(schedule, (0.1, 10.0), u))
+    share = (sigma.log() - math.log(0.1)) / math.log(100)
+    if not isinstance(schedule, DDPM):
+        assert worst(share, u.double()) < EXACT
+    assert stats.kstest(share.numpy(), "uniform").pvalue > 1e-4
+
+
+# the loop
+
+
+class Constant(nn.Module):
+    """An estimate that is one learned number everywhere."""
+
+    def __init__(self):
+        super().__init__()
+        self.level, self.schedule = nn.Parameter(torch.zeros((), dtype=torch.float64)), VP()
+
+    def forward(self, x_t, t):
+        return self.level.expand(x_t.shape)
+
+
+@pytest.mark.parametrize("steps", [1, 7, 100])
+def test_the_step_size_follows_a_half_cosine(steps):
+    """Under a constant gradient Adam moves by the step size: in all, lr times the sum of the schedule."""
+    model, lr = Constant(), 0.05
+    training.fit(model, torch.full((5, 3), 1e9, dtype=torch.float64), steps=steps, lr=lr, generator=rng())
+    total = lr * sum(0.5 * (1 + math.cos(math.pi * k / steps)) for k in range(steps))
+    assert abs(model.level.item() / total - 1) < 1e-6
+
+
+def test_any_module_with_a_schedule_can_be_trained():
+    model, x = Constant(), normal(50, 3) + 2
+    history = training.fit(model, x, steps=300, lr=0.1, generator=rng())
+    assert abs(model.level.item() - x.mean().item()) < 1e-3 and history[-1] < history[0]
+
+
+def test_training_reaches_the_pca_subspace():
+    x, _ = MoLRG.random(16, [3], noise=0.1, generator=rng()).sample(100, generator=rng(1))
+    for seed in range(3):
+        model = LowRank(bases(16, [3], seed + 10), VP())
+        history = training.fit(model, x, steps=400, generator=rng(seed))
+        assert principal_angles(model.bases[0], pca(x, 3))[-1].sin() < 0.1  # a random one: above 0.9
+        assert history.shape == (400,) and history[-50:].mean() < history[:10].mean() and not history.requires_grad
+
+
+@pytest.mark.parametrize("assign_on", ["x_t", "x0"])
+def test_bases_stay_orthonormal_in_training(assign_on):
+    model = LowRank(bases(8, [1, 3]), VP())
+    training.fit(model, normal(20, 8), steps=30, lr=0.3, assign_on=assign_on, generator=rng())
+    for U in model.bases:
+        assert worst(U.T @ U, torch.eye(U.shape[1], dtype=torch.float64)) < EXACT
+
+
+@pytest.mark.parametrize("assign_on", ["x_t", "x0"])
+@pytest.mark.parametrize("shared", [True, False], ids=["one data set", "one each"])
+def test_an_ensemble_trains_as_its_models_one_at_a_time(assign_on, shared):
+    """Same seeds, equal to 1e-5 (float32 would allow no more; float64 differs by rounding)."""
+    E, dims = 4, [2, 1]
+    models = [bases(10, dims, seed) for seed in range(E)]
+    data = normal(15, 10) if shared else normal(E, 15, 10)
+    together = LowRank([torch.stack(U) for U in zip(*models, strict=True)], VP())
+    arguments = {"steps": 40, "assign_on": assign_on, "weighting": lambda t: 1 + t}
+    history = training.fit(together, data, **arguments, generator=[rng(100 + e) for e in range(E)])
+    for e in range(E):
+        alone = LowRank(models[e], VP())
+        alone_history = training.fit(alone, data if shared else data[e], **arguments, generator=rng(100 + e))
+        assert worst(together.columns[e].detach(), alone.columns.detach()) < 1e-5
+        assert worst(history[:, e], alone_history) < 1e-5
+
+
+def test_training_is_reproducible_and_depends_on_the_generator():
+    def trained(seed):
+        model = LowRank([torch.stack(bases(8, [2, 2]))], VP())
+        training.fit(model, normal(20, 8), steps=20, generator=rng(seed))
+        return model.columns.detach()
+
+    assert torch.equal(trained(1), trained(1)) and worst(trained(1), trained(2)) > 1e-3
+
+
+def test_models_of_one_generator_see_different_noise():
+    U = bases(8, [2])[0]
+    twins = LowRank([torch.stack([U, U])], VP())
+    training.fit(twins, normal(20, 8), steps=5, generator=rng())
+    assert worst(twins.columns[0].detach(), twins.columns[1].detach()) > 1e-3
+
+
+def test_training_takes_images():
+    x, first, second = normal(6, 3, 4, 4), *(LowRank(bases(48, [2]), VP()) for _ in range(2))
+    training.fit(first, x, steps=10, generator=rng())
+    training.fit(second, x.flatten(1), steps=10, generator=rng())
+    assert worst(first.columns.detach(), second.columns.detach()) < 1e-8
+
+
+# bad input
+
+
+def model(E=None):
+    return LowRank(bases(6, [2]) if E is None else [torch.stack(bases(6, [2] * E))], VP())
+
+
+X = normal(5, 6)
+
+
+@pytest.mark.parametrize(
+    ("call", "name"),
+    [
+        (lambda: training.loss(model(), X, 0.5, noise=X, assign_on="labels"), "assign_on"),
+        (lambda: training.loss(model(), X, 0.5, noise=X[:1]), "noise.shape"),
+        (lambda: training.loss(model(), X, 1.5, noise=X), "t"),
+        (lambda: training.loss(model(), X, torch.full((4,), 0.5), noise=X), "t.shape"),
+        (lambda: training.loss(Empirical(X, VP()), X, 0.5, noise=X, assign_on="x0"), "assign_on"),
+        (lambda: training.exact_loss(model(), X * math.nan, 0.5), "x0"),
+        (lambda: training.exact_loss(model(), X[:0], 0.5), "x0.shape"),
+        (lambda: training.exact_loss(model(2), X.expand(2, 5, 6), 0.5), "x0.shape"),
+        (lambda: training.sphere_points(0), "n"),
+        (lambda: training.log_uniform_times(VP(), (0.0, 1.0), X), "sigma"),
+        (lambda: training.log_uniform_times(VP(), (2.0, 1.0), X), "sigma"),
+        (lambda: training.fit(model(), X, steps=0, generator=rng()), "steps"),
+        (lambda: training.fit(model(), X, steps=1.5, generator=rng()), "steps"),
+        (lambda: training.fit(model(), X, steps=1, lr=0.0, generator=rng()), "lr"),
+        (lambda: training.fit(model(), X, steps=1, lr=math.nan, generator=rng()), "lr"),
+        (lambda: training.fit(model(), X * math.nan, steps=1, generator=rng()), "data"),
+        (lambda: training.fit(model(), X[:0], steps=1, generator=rng()), "data.shape"),
+        (lambda: training.fit(model(2), X.expand(3, 5, 6), steps=1, generator=rng()), "data.shape"),
+        (lambda: training.fit(model(2), X, steps=1, generator=[rng()]), "len(generator)"),
+        (lambda: training.fit(model(), X, steps=1, generator=[rng(), rng()]), "len(generator)"),
+        (lambda: training.fit(model(), X, steps=1, sigma=(0.1, 1e9), generator=rng()), "sigma"),
+        (lambda: training.fit(model(), X, steps=1, sigma=(-0.1, 1), generator=rng()), "sigma"),
+        (lambda: training.fit(model(), X, steps=1, assign_on="labels", generator=rng()), "assign_on"),
+        (lambda: training.fit(model(), normal(5, 7), steps=1, generator=rng()), "x_t.shape"),
+        (lambda: training.fit(model(), X, steps=2, weighting=lambda t: t / 0, generator=rng()), "loss"),
+        (lambda: training.evaluate(model(), X, levels=0, generator=rng()), "levels"),
+        (lambda: training.evaluate(model(), X, sigma=(1.0, 0.1), generator=rng()), "sigma"),
+        (lambda: training.evaluate(model(), X * math.nan, generator=rng()), "data"),
+    ],
+)  # fmt: skip
+def test_bad_input(call, name):
+    with complains(name):
+        call()
