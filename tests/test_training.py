@@ -113,7 +113,7 @@ def test_exact_loss_is_what_monte_carlo_estimates():
 # bite
 
 
-@times
+@pytest.mark.parametrize("t", [0.01, 0.2, 0.5])  # at high noise a_t, and with it every basis, drops out of the loss
 def test_stretched_bases_break_the_identity(t):
     x, U = normal(30, 8), bases(8, [3])[0]
     stretch = 1 + 0.1 * torch.tensor([-1.0, 0.0, 1.0], dtype=torch.float64)
