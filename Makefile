@@ -3,12 +3,11 @@
 #   make book                                 set up, run the notebooks, build the site
 #   make env PYTHON=python3.12                with an interpreter of your choice
 #   make env PIP_ARGS="--index-url URL"       with a package index of your choice
-#   make book PROFILE=paper JOBS=4            the papers' sizes, four notebooks at a time
+#   make book JOBS=4                          four notebooks at a time
 
 SHELL   := /bin/bash
 VENV    ?= .venv
 PIP_ARGS ?=
-PROFILE ?= quick
 JOBS    ?=
 
 BIN   := $(VENV)/bin
@@ -29,8 +28,8 @@ help: ## this list
 env: $(STAMP) ## set up .venv from requirements.lock (once; again when that changes)
 
 book: env ## run the notebooks and build the site: _build/html/index.html
-	@echo "==> running the notebooks ($(PROFILE))"
-	@$(RUN) --profile $(PROFILE)
+	@echo "==> running the notebooks"
+	@$(RUN)
 	@echo "==> building the site"
 	@$(PY) -m molrg book
 

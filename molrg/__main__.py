@@ -25,7 +25,7 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument("--seed", type=int, default=0, metavar="OFFSET", help="added to every seed")
     run.add_argument("-p", action="append", default=[], metavar="NAME=VALUE", help="another value for a parameter")
     run.set_defaults(do=_run)
-    run.add_argument("--keep", action="store_true", help="keep the records under book/results (a recorded run)")
+    run.add_argument("--keep", action="store_true", help="keep records and figures under book/results (a recorded run)")
     commands.add_parser("book", help="build the site from the executed notebooks, warnings as errors").set_defaults(do=_book)
     show = commands.add_parser("claims", help="the verdicts of the last run")
     show.add_argument("--json", action="store_true", help="print the records")
@@ -41,54 +41,54 @@ def parser() -> argparse.ArgumentParser:
 def main(words: list[str] | None = None) -> int:
     """Run a command; returns 0, 1 where a claim or the build is not as it should be, 2 for bad input."""
     args = parser().parse_args(words)
-    console = Console(soft_wrap=True)
+    told = Console(stderr=True, soft_wrap=True, markup=False, highlight=False)
     try:
-        return args.do(args, console)
+        return args.do(args, Console())
     except (runner.RunStopped, book.BuildFailed) as error:
-        console.print(f"stopped: {error}", style="bold red", markup=False, highlight=False)
+        told.print(f"stopped: {error}", style="red")
         return 1
     except (ValueError, OSError) as error:
-        console.print(f"error: {error}", style="bold red", markup=False, highlight=False)
+        told.print(f"error: {error}", style="red")
         return 2
     except KeyboardInterrupt:
-        console.print("interrupted; what was done is kept, and the same command goes on from there")
+        told.print("interrupted; what was done is kept, and the same command goes on from there")
         return 130
 
 
 def _run(args: argparse.Namespace, console: Console) -> int:
     parameters = parse_parameters(args.p)
-    records = runner.run(
-        tuple(args.notebooks), profile=args.profile, seed=args.seed, parameters=parameters, jobs=args.jobs, console=console
-    )
-    if args.keep:
-        folder = claims.root() / "book" / "results" / args.profile
-        folder.mkdir(parents=True, exist_ok=True)
-        for id, record in records.items():
-            (folder / f"{id}.json").write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    runner.run(
+        tuple(args.notebooks), profile=args.profile, seed=args.seed, parameters=parameters, jobs=args.jobs,
+        keep=args.keep, console=console,
+    )  # fmt: skip
     return 0
 
 
 def _book(args: argparse.Namespace, console: Console) -> int:
     html = book.build()
-    console.print(f"the book: {os.path.relpath(html / 'index.html')}", highlight=False)
+    console.print(f"the book: {os.path.relpath(html / 'index.html')}", highlight=False, soft_wrap=True)
     return 0
 
 
 def _claims(args: argparse.Namespace, console: Console) -> int:
-    records = claims.records()
+    records, stale = claims.records(), runner.stale()
+    if args.write_readme and stale:
+        raise runner.RunStopped(f"not run as they are now: {', '.join(stale)}. First: python -m molrg run")
     if args.write_readme:
         scorecard.write_readme(records)
     if args.json:
         print(json.dumps(records, indent=2, ensure_ascii=False))
         return 0
     console.print(scorecard.terminal_table(records))
-    console.print(scorecard.sentence(records))
+    console.print(scorecard.sentence(records), highlight=False, soft_wrap=True)
+    if stale:
+        console.print(f"Not run as they are now: {', '.join(stale)}.", highlight=False, soft_wrap=True)
     return 0
 
 
 def _fetch(args: argparse.Namespace, console: Console) -> int:
     for path in images.fetch(args.name):
-        console.print(path, highlight=False)
+        console.print(path, highlight=False, soft_wrap=True)
     return 0
 
 

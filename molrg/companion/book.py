@@ -12,7 +12,7 @@ from pathlib import Path
 from molrg import claims
 from molrg.companion import scorecard
 from molrg.companion.notebooks import sources
-from molrg.companion.runner import Layout, fresh
+from molrg.companion.runner import Layout, alone, stale
 
 
 class BuildFailed(RuntimeError):
@@ -26,9 +26,8 @@ def stage(root: Path) -> Path:
         BuildFailed: where a notebook has not been run, or not as it is now.
     """
     layout = Layout.of({})
-    stale = [notebook.name for notebook in sources() if not fresh(notebook, {}, layout)]
-    if stale:
-        raise BuildFailed(f"not run as they are now: {', '.join(stale)}. First: python -m molrg run")
+    if missing := stale():
+        raise BuildFailed(f"not run as they are now: {', '.join(missing)}. First: python -m molrg run")
     src = root / "_build" / "src"
     known = {notebook.path.name for notebook in sources()}
     for path in layout.notebooks.glob("*.ipynb"):
@@ -54,10 +53,17 @@ def build(root: Path | None = None, *, quiet: bool = False) -> Path:
         quiet: whether to hold back what the builder prints, unless it fails.
 
     Raises:
-        BuildFailed: where a notebook is missing, or the build warns.
+        BuildFailed: where a notebook has not been run as it is now, or the build warns.
+        RunStopped: where a run or another build is at work in the same folders.
     """
     root = root or claims.root()
-    src = stage(root)
+    with alone(Layout.of({})):
+        html = _sphinx(root, stage(root), quiet)
+    _manifest(html)
+    return html
+
+
+def _sphinx(root: Path, src: Path, quiet: bool) -> Path:
     out = root / "_build"
     for folder in ("html", ".doctrees", "jupyter_execute"):
         shutil.rmtree(out / folder, ignore_errors=True)
@@ -73,7 +79,6 @@ def build(root: Path | None = None, *, quiet: bool = False) -> Path:
         raise BuildFailed(f"the site did not build cleanly:\n{done.stdout[-6000:]}")
     if not quiet:
         print(done.stdout, end="")
-    _manifest(html)
     return html
 
 

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from molrg import claims, images
 from molrg.companion.notebooks import sources
-from molrg.companion.runner import Layout, fresh
+from molrg.companion.runner import stale
 
 
 def locked() -> dict[str, str]:
@@ -33,15 +33,16 @@ def report(console: Console) -> bool:
         console.print(f"  {name}: {told}")
     if not differing:
         console.print("Packages: all as in requirements.lock")
-    table = Table("images", "offline", "where", "download", "licence", box=None, header_style="bold")
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for name, overflow in (("images", "ellipsis"), ("offline", "ellipsis"), ("where", "fold"), ("download", "ellipsis"), ("licence", "fold")):
+        table.add_column(name, overflow=overflow, no_wrap=overflow == "ellipsis")
     for row in images.available():
         size = f"{row.download_megabytes} MB" if row.download_megabytes else "—"
         table.add_row(row.name, "yes" if row.offline else "no", row.where, size, row.licence)
     console.print(table)
     console.print("Weights: none needed by the notebooks that have landed")
-    layout = Layout.of({})
-    done = [n.name for n in sources() if fresh(n, {}, layout)]
-    console.print(f"Notebooks: {len(done)} of {len(sources())} have been run as they are now")
+    known = len(sources())
+    console.print(f"Notebooks: {known - len(stale())} of {known} have been run as they are now")
     offline = all(row.offline for row in images.available() if row.name == "digits" or row.name.endswith("-slice"))
     return not differing and offline and sys.version_info >= (3, 11)
 

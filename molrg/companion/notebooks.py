@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import json
+import re
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -13,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
-import yaml
 
 from molrg import claims
 
@@ -55,37 +55,49 @@ class Notebook:
         if len(tagged) != 1:
             raise ValueError(f"{self.name}: {len(tagged)} cells tagged 'parameters': allowed is one")
         values = {}
-        for line in ast.parse(tagged[0].source).body:
-            if not (isinstance(line, ast.Assign) and len(line.targets) == 1 and isinstance(line.targets[0], ast.Name)):
-                raise ValueError(f"{self.name}: parameters cell, line {line.lineno}: allowed is `name = literal`")
-            values[line.targets[0].id] = ast.literal_eval(line.value)
+        for line in self._parse(tagged[0]).body:
+            try:
+                (target,), value = line.targets, ast.literal_eval(line.value)
+                values[target.id] = value
+            except (AttributeError, ValueError):  # no assignment, not one name, or no literal
+                raise ValueError(f"{self.name}: parameters cell, line {line.lineno}: allowed is `name = literal`") from None
         return values
+
+    def _parse(self, cell: Any) -> ast.Module:
+        """The syntax tree of a code cell, without IPython's own lines."""
+        code = "" if cell.source.startswith("%%") else re.sub(r"^\s*[%!].*$", "", cell.source, flags=re.MULTILINE)
+        try:
+            return ast.parse(code)
+        except SyntaxError as error:
+            number = self.cells.index(cell) + 1
+            raise ValueError(f"{self.name}: cell {number}, line {error.lineno}: {error.msg}") from None
 
     def unread(self) -> set[str]:
         """Parameters that no other code cell reads."""
         read: set[str] = set()
         for cell in self.cells:
             if cell.cell_type == "code" and "parameters" not in cell.metadata.get("tags", []):
-                code = "\n".join(line for line in cell.source.splitlines() if not line.lstrip().startswith(("%", "!")))
-                read |= {n.id for n in ast.walk(ast.parse(code)) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)}
+                read |= {n.id for n in ast.walk(self._parse(cell)) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)}
         return set(self.parameters) - read
 
     def accept(self, overrides: Mapping[str, Any]) -> None:
-        """Check new values for parameters.
+        """Check that this is a notebook to run, and new values for its parameters.
 
         Raises:
-            ValueError: where a name is unknown or unread, or a value is of another type than the default.
+            ValueError: where no landed claim names it, a parameter is unknown or read by no cell, or a
+                value is of another type than the default.
         """
-        unread = self.unread()
+        unread, _ = sorted(self.unread()), self.claim
         if unread:
-            raise ValueError(f"{self.name}: parameters {sorted(unread)} are set and read by nothing")
+            raise ValueError(f"{self.name}: parameters {', '.join(unread)}: read by no cell; allowed are those that are")
         for name, value in overrides.items():
             if name not in self.parameters:
                 raise ValueError(f"parameter {name}: unknown to {self.name}: allowed are {', '.join(self.parameters)}")
             default = self.parameters[name]
             widened = isinstance(default, float) and type(value) is int
             if type(value) is not type(default) and not widened:
-                raise ValueError(f"parameter {name} = {value!r}: allowed is {type(default).__name__}, such as {default!r}")
+                allowed = f"{type(default).__name__}, such as {default!r}"
+                raise ValueError(f"parameter {name} = {value!r}: allowed in {self.name} is {allowed}")
 
     def key(self, overrides: Mapping[str, Any]) -> str:
         """A hash of all that the outputs depend on: cells, parameters, package, lock, claim, Python."""
@@ -121,7 +133,8 @@ def select(wanted: Iterable[str]) -> list[Notebook]:
     chosen = []
     for word in wanted:
         stem = Path(word).name.removesuffix(".ipynb")
-        fits = [n for n in there if stem in (n.name, n.name[:2], f"C{n.name[:2]}") or stem.upper() == f"C{n.name[:2]}"]
+        number = stem.upper().removeprefix("C").zfill(2)
+        fits = [n for n in there if stem == n.name or number == n.name[:2]]
         if not fits:
             raise ValueError(f"notebook {word}: allowed are {', '.join(n.name for n in there)}, or their numbers")
         chosen += [n for n in fits if n not in chosen]
@@ -129,15 +142,18 @@ def select(wanted: Iterable[str]) -> list[Notebook]:
 
 
 def parse_parameters(words: Iterable[str]) -> dict[str, Any]:
-    """Read NAME=VALUE words; values are YAML scalars or lists.
+    """Read NAME=VALUE words; a value is written as in Python (1e-3, [1, 2]), or is a bare word.
 
     Raises:
-        ValueError: where a word has no "=".
+        ValueError: where a word has no "=" or no name before it, or a name comes twice.
     """
     values = {}
     for word in words:
         name, equals, value = word.partition("=")
-        if not equals or not name.isidentifier():
-            raise ValueError(f"-p {word}: allowed is NAME=VALUE")
-        values[name] = yaml.safe_load(value)
+        if not equals or not name.isidentifier() or name in values:
+            raise ValueError(f"-p {word}: allowed is NAME=VALUE, each name once")
+        try:
+            values[name] = ast.literal_eval(value)
+        except (ValueError, SyntaxError):
+            values[name] = value
     return values

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections import Counter
 from collections.abc import Mapping
@@ -127,4 +128,6 @@ def write_readme(records: Mapping[str, dict], path: Path | None = None) -> None:
     start, end = text.find(_MARKERS[0]), text.find(_MARKERS[1])
     if not 0 <= start < end:
         raise ValueError(f"{path.name}: the lines {_MARKERS[0]!r} and {_MARKERS[1]!r} are missing")
-    path.write_text(text[:start] + readme_table(records) + text[end + len(_MARKERS[1]) :], encoding="utf-8")
+    part = path.with_name(f"{path.name}.part")
+    part.write_text(text[:start] + readme_table(records) + text[end + len(_MARKERS[1]) :], encoding="utf-8")
+    os.replace(part, path)
