@@ -72,6 +72,17 @@ def claim(id: str) -> dict:
     return claims[id]
 
 
+def seeds(count: int, offset: int = 0, profile: str = "quick") -> list[int]:
+    """The seeds of a run: `count` whole numbers from `offset`, at least 20 in the paper profile.
+
+    Raises:
+        ValueError: where count < 1, offset < 0 or the profile is unknown.
+    """
+    checks.one_of("profile", profile, PROFILES)
+    total = max(checks.count("count", count), 20 if profile == "paper" else 1)
+    return [checks.count("offset", offset, 0) + k for k in range(total)]
+
+
 def records_folder() -> Path:
     """Where records go: the folder named by MOLRG_RECORDS, else _build/claims of the project."""
     return Path(os.environ.get("MOLRG_RECORDS") or root() / "_build" / "claims")

@@ -24,7 +24,7 @@ def house_style() -> None:
     """Set the style of all figures drawn after this call; in a notebook, show them as SVG."""
     sns.set_theme(style="ticks", palette=list(COLOURS.values())[:1] + list(COLOURS.values())[2:])
     mpl.rcParams.update({
-        "figure.figsize": (6.4, 3.4), "figure.constrained_layout.use": True, "savefig.facecolor": "white",
+        "figure.figsize": (5.8, 3.3), "figure.constrained_layout.use": True, "savefig.facecolor": "white",
         "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.alpha": 0.3,
         "font.size": 10, "axes.titlesize": 10, "axes.labelsize": 10, "legend.frameon": False,
         "legend.fontsize": 9, "lines.linewidth": 1.6, "svg.hashsalt": "molrg", "image.cmap": "cividis",
