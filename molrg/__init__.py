@@ -10,7 +10,7 @@ from typing import Any
 __version__ = "0.1.0"
 
 _MODULES = (
-    "checks", "schedules", "subspaces", "mixture", "images", "denoisers", "training",
+    "checks", "schedules", "subspaces", "mixture", "images", "hierarchy", "denoisers", "training",
     "sampling", "dimension", "claims", "plots", "companion",
 )  # fmt: skip
 __all__ = ["MoLRG", "__version__", *_MODULES]
