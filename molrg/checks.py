@@ -72,6 +72,7 @@ def orthonormal(name: str, basis: Tensor) -> Tensor:
         ValueError: where they are not, or where the basis spans the whole space (d >= n).
     """
     finite(name, basis)
+    require(basis.dim() >= 2, f"{name}.shape", tuple(basis.shape), "(n, d) with 1 <= d < n")
     n, d = basis.shape[-2:]
     require(1 <= d < n, f"{name}.shape", tuple(basis.shape), "(n, d) with 1 <= d < n")
     identity = torch.eye(d, dtype=basis.dtype)

@@ -19,6 +19,7 @@ from functools import lru_cache
 from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import jsonschema
@@ -295,18 +296,21 @@ def _with_summaries(arrays: Mapping[str, np.ndarray]) -> dict[str, dict]:
 
 
 def _write(record: dict, figure: Any) -> None:
-    """Write the record, and the figure before it, each to a temporary name that is then renamed."""
+    """Write record and figure aside, and rename both once both are complete."""
     folder = records_folder()
     folder.mkdir(parents=True, exist_ok=True)
-    if figure is not None:
-        path = folder / f"{record['id']}.svg"
-        figure.savefig(path.with_suffix(".part.svg"), metadata={"Date": None})
-        os.replace(path.with_suffix(".part.svg"), path)
-        record["figure"] = {"file": path.name, "sha256": sha256(path.read_bytes()).hexdigest()}
-    jsonschema.validate(record, record_schema())
-    path = folder / f"{record['id']}.json"
-    path.with_suffix(".part").write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    os.replace(path.with_suffix(".part"), path)
+    with TemporaryDirectory(dir=folder, prefix=".part-") as aside:
+        written = [Path(aside) / f"{record['id']}.json"]
+        if figure is not None:
+            drawn = Path(aside) / f"{record['id']}.svg"
+            figure.savefig(drawn, metadata={"Date": None})
+            record["figure"] = {"file": drawn.name, "sha256": sha256(drawn.read_bytes()).hexdigest()}
+            written.insert(0, drawn)
+        jsonschema.validate(record, record_schema())
+        text = json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False)
+        written[-1].write_text(text + "\n", encoding="utf-8")
+        for path in written:
+            os.replace(path, folder / path.name)
 
 
 def record_schema() -> dict:

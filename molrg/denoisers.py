@@ -30,6 +30,12 @@ class Denoiser(Protocol):
     def __call__(self, x_t: Tensor, t: float | Tensor) -> Tensor: ...
 
 
+def _points(x_t: Tensor, n: int) -> Tensor:
+    fits = x_t.dim() >= 2 and math.prod(x_t.shape[1:]) == n
+    checks.require(fits, "x_t.shape", tuple(x_t.shape), f"(B, *event) with {n} entries each")
+    return x_t.flatten(1)
+
+
 class Empirical:
     r"""The optimal denoiser of the training set itself: it can only memorise.
 
@@ -52,7 +58,7 @@ class Empirical:
 
     def weights(self, x_t: Tensor, t: float | Tensor) -> Tensor:
         """Posterior probability of every training point, (B, N)."""
-        points = x_t.flatten(1)
+        points = _points(x_t, self.data.shape[1])
         s, gamma = self.schedule.at(t, points)
         # |x_t - s x|^2 less the part that is the same for all x; at gamma = 0 the nearest point wins
         distance = s.square() * self.data.square().sum(-1) - 2 * s * (points @ self.data.T)
@@ -82,6 +88,7 @@ class LinearMixture:
 
     def __init__(self, weights: Tensor, means: Tensor, covariances: Tensor, schedule: Schedule) -> None:
         checks.finite("means", means), checks.finite("covariances", covariances)
+        checks.require(means.dim() == 2, "means.shape", tuple(means.shape), "(K, n)")
         K, n = means.shape
         checks.require(covariances.shape == (K, n, n), "covariances.shape", tuple(covariances.shape), f"({K}, {n}, {n})")
         weights = torch.as_tensor(weights, dtype=means.dtype)
@@ -92,10 +99,11 @@ class LinearMixture:
         lowest, largest = self.variances.min().item(), self.variances.max().item()
         rounding = 1e3 * torch.finfo(means.dtype).eps * max(largest, 1e-30)
         checks.require(lowest >= -rounding, "covariances", f"smallest eigenvalue {lowest:.3g}", ">= 0")
-        self.variances = self.variances.clamp_min(0)
+        # what is rounding must not count as variance where gamma_t = 0
+        self.variances = torch.where(self.variances > rounding, self.variances, 0)
 
     def __call__(self, x_t: Tensor, t: float | Tensor) -> Tensor:
-        points = x_t.flatten(1)
+        points = _points(x_t, self.means.shape[1])
         s, gamma = self.schedule.at(t, points)
         variance = gamma.square().clamp_min(torch.finfo(points.dtype).tiny ** 0.5)
         log_joints, means = [], []
@@ -201,14 +209,23 @@ class LowRank(nn.Module):
         """Coordinates U_k^T x of every point on every basis, (\\*E, B, K, d_max)."""
         return (x @ self.columns).unflatten(-1, (self.K, -1))
 
+    def _points(self, x: Tensor) -> Tensor:
+        lead = len(self.ensemble) + 1
+        fits = x.dim() > lead and x.shape[: lead - 1] == self.ensemble and math.prod(x.shape[lead:]) == self.n
+        checks.require(fits, "x_t.shape", tuple(x.shape), f"{(*self.ensemble, 'B')} and {self.n} entries each")
+        return x.flatten(lead)
+
     def hard_weights(self, x: Tensor) -> Tensor:
         """One-hot weights (\\*E, B, K) on the basis with the largest projection of x; first of ties."""
-        winner = self.latent(x).square().sum(-1).argmax(-1)
-        return nn.functional.one_hot(winner, self.K).to(x.dtype)
+        return self._hard_weights(self.latent(self._points(x)))
+
+    def _hard_weights(self, latent: Tensor) -> Tensor:
+        return nn.functional.one_hot(latent.square().sum(-1).argmax(-1), self.K).to(latent.dtype)
 
     def soft_weights(self, x_t: Tensor, t: float | Tensor) -> Tensor:
         """Posterior weights w_k(x_t), (\\*E, B, K)."""
-        return self._soft_weights(self.latent(x_t), *self.schedule.at(t, x_t))
+        points = self._points(x_t)
+        return self._soft_weights(self.latent(points), *self.schedule.at(t, points))
 
     def _soft_weights(self, latent: Tensor, s: Tensor, gamma: Tensor) -> Tensor:
         variance = gamma.square().clamp_min(torch.finfo(latent.dtype).tiny ** 0.5)
@@ -218,14 +235,11 @@ class LowRank(nn.Module):
 
     def forward(self, x_t: Tensor, t: float | Tensor, weights: Tensor | None = None) -> Tensor:
         """Estimate x_0; `weights` (\\*E, B, K) replaces the model's own (Theorem 3 in the loss)."""
-        lead = len(self.ensemble) + 1
-        fits = x_t.dim() > lead and math.prod(x_t.shape[lead:]) == self.n
-        checks.require(fits, "x_t.shape", tuple(x_t.shape), f"{(*self.ensemble, 'B')} and {self.n} entries each")
-        points = x_t.flatten(lead)
+        points = self._points(x_t)
         s, gamma = self.schedule.at(t, points)
         latent = self.latent(points)
         if weights is None and self.assignment == "hard":
-            weights = nn.functional.one_hot(latent.square().sum(-1).argmax(-1), self.K).to(points.dtype)
+            weights = self._hard_weights(latent)
         if weights is None:
             weights = self._soft_weights(latent, s, gamma)
         experts = (weights.unsqueeze(-1) * latent).flatten(-2)

@@ -148,7 +148,10 @@ class MoLRG:
             yield log_joint, score, mean
 
     def _points(self, x_t: Tensor) -> Tensor:
-        checks.require(x_t.dim() >= 2 and math.prod(x_t.shape[1:]) == self.n, "x_t.shape", tuple(x_t.shape), f"(B, *event) with {self.n} entries each")
+        fits = x_t.dim() >= 2 and math.prod(x_t.shape[1:]) == self.n
+        checks.require(fits, "x_t.shape", tuple(x_t.shape), f"(B, *event) with {self.n} entries each")
+        dtype = self.bases[0].dtype
+        checks.require(x_t.dtype == dtype, "x_t.dtype", x_t.dtype, f"{dtype}, that of the bases")
         return x_t.reshape(x_t.shape[0], self.n)
 
     def _needs_density(self, t: float | Tensor, schedule: Schedule) -> None:

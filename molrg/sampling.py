@@ -36,7 +36,7 @@ def time_grid(schedule: Schedule, steps: int, *, start: float = 1.0, stop: float
         rho: > 0; larger takes smaller steps at low noise.
 
     Returns:
-        (steps + 1,) times from start to stop, float64.
+        (steps + 1,) times from start to stop, float64; fewer where a discrete schedule has no so many levels.
 
     Raises:
         ValueError: where an argument is out of range, or start equals stop.
@@ -46,7 +46,8 @@ def time_grid(schedule: Schedule, steps: int, *, start: float = 1.0, stop: float
     checks.require(start != stop, "stop", stop, f"other than start = {start}")
     roots = schedule.sigma(ends) ** (1 / rho)
     levels = torch.lerp(roots[0], roots[1], torch.linspace(0, 1, steps + 1, dtype=torch.float64)) ** rho
-    grid = schedule.t_of_sigma(levels)
+    grid = torch.unique_consecutive(schedule.t_of_sigma(levels))
+    checks.require(len(grid) >= 2, "stop", stop, f"another noise level than start = {start}")
     grid[0], grid[-1] = ends
     return grid
 

@@ -40,6 +40,8 @@ def squared_errors(denoiser: Denoiser, x0: Tensor, t: float | Tensor, *, noise: 
         ValueError: where shapes differ or `assign_on` is neither of the two.
     """
     checks.one_of("assign_on", assign_on, ("x_t", "x0"))
+    possible = assign_on == "x_t" or hasattr(denoiser, "hard_weights")
+    checks.require(possible, "assign_on", repr(assign_on), f"'x_t' for {type(denoiser).__name__}; 'x0' needs a LowRank")
     checks.require(noise.shape == x0.shape, "noise.shape", tuple(noise.shape), f"that of x0, {tuple(x0.shape)}")
     s, gamma = denoiser.schedule.at(t, x0)
     x_t = s * x0 + gamma * noise
@@ -108,7 +110,8 @@ def exact_loss(denoiser: Denoiser, x0: Tensor, t: float, *, assign_on: str = "x_
     Raises:
         ValueError: as `loss`, and where x0 is not a finite (N, n).
     """
-    N, n = checks.points("x0", x0).shape
+    checks.require(checks.points("x0", x0).dim() == 2, "x0.shape", tuple(x0.shape), "(N, n)")
+    N, n = x0.shape
     noise = sphere_points(n, x0.dtype)
     return loss(denoiser, x0.repeat(2 * n, 1), t, noise=noise.repeat_interleave(N, dim=0), assign_on=assign_on)
 
@@ -120,12 +123,14 @@ def log_uniform_times(schedule: Schedule, sigma: tuple[float, float], u: Tensor)
     return schedule.t_of_sigma(low * (high / low) ** u.double())
 
 
-def _draws(shape: tuple[int, ...], dtype: torch.dtype, generator: Generators) -> Iterator[tuple[Tensor, Tensor]]:
+def _draws(
+    shape: tuple[int, ...], lead: int, dtype: torch.dtype, generator: Generators
+) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield (u, noise) for ever; models with a generator each draw exactly as they would alone."""
     shared = isinstance(generator, torch.Generator)
     sources = [generator] if shared else list(generator)
     noise = torch.empty(shape, dtype=dtype)
-    u = torch.empty(shape[:-1])
+    u = torch.empty(shape[:lead])
     # the views are made once: with a thousand models, indexing costs as much as drawing
     rows = [(u, noise)] if len(sources) == 1 else list(zip(u.unbind(0), noise.unbind(0), strict=True))
     while True:
@@ -182,17 +187,18 @@ def fit(
     optimiser = torch.optim.Adam(denoiser.parameters(), lr=lr, fused=True)
     decay = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: 0.5 * (1 + math.cos(math.pi * step / steps)))
     history = torch.empty(steps, *ensemble, dtype=data.dtype)
-    for step, (u, noise) in zip(range(steps), _draws(tuple(data.shape), data.dtype, generator), strict=False):
+    draws = _draws(tuple(data.shape), len(ensemble) + 1, data.dtype, generator)
+    for step, (u, noise) in zip(range(steps), draws, strict=False):
         t = log_uniform_times(denoiser.schedule, sigma, u)
         optimiser.zero_grad()
         value = loss(denoiser, data, t, noise=noise, weighting=weighting, assign_on=assign_on)
+        checks.require(bool(value.isfinite().all()), "loss", f"{value.tolist()} at step {step}", "finite; try a smaller lr")
         value.sum().backward()
         optimiser.step()
         decay.step()
         if hasattr(denoiser, "retract_"):
             denoiser.retract_()
         history[step] = value.detach()
-    checks.finite("loss", history)
     return history
 
 
@@ -219,6 +225,7 @@ def evaluate(
     Returns:
         A scalar, or (E,) for an ensemble.
     """
+    checks.finite("data", data)
     ensemble = tuple(getattr(denoiser, "ensemble", ()))
     if ensemble and data.dim() == 2:
         data = data.expand(*ensemble, *data.shape)

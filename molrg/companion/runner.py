@@ -188,7 +188,7 @@ class _Board:
     def done(self, name: str, how: str, elapsed: str, record: Mapping[str, Any]) -> None:
         self.rows[name] = [how, elapsed, f"{record['cpu_seconds']:.0f}", record["verdict"]]
         if not self.console.is_terminal:
-            line = f"  {name:35s} {how:9s} {elapsed:>6s} {self.rows[name][2]:>5s} CPU-s  {record['verdict']}"
+            line = f"  {name:34s} {how:9s} {elapsed:>6s} {self.rows[name][2]:>4s} CPU-s {record['verdict']}"
             self.console.print(line, highlight=False, soft_wrap=True)
 
     def summary(self, records: Mapping[str, dict], layout: Layout) -> None:
