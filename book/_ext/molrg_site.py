@@ -68,7 +68,8 @@ def _keep_punctuation(app: Any, doctree: nodes.document) -> None:
         place = parent.index(formula)
         after = parent[place + 1] if place + 1 < len(parent) else None
         if isinstance(after, nodes.Text) and (mark := PUNCTUATION.match(after.astext())):
-            parent.replace(after, nodes.Text(after.astext()[mark.end():]))
+            # by place: texts that are equal are the same to replace()
+            parent[place + 1] = nodes.Text(after.astext()[mark.end():])
             parent.replace(formula, together := nodes.inline(classes=["molrg-nobr"]))
             together += [formula, nodes.Text(mark[0])]
 
