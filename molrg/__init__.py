@@ -11,7 +11,7 @@ __version__ = "0.1.0"
 
 _MODULES = (
     "checks", "schedules", "subspaces", "mixture", "images", "hierarchy", "denoisers", "training",
-    "sampling", "dimension", "claims", "plots", "companion",
+    "sampling", "dimension", "manifold_rates", "claims", "plots", "companion",
 )  # fmt: skip
 __all__ = ["MoLRG", "__version__", *_MODULES]
 
