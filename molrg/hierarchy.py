@@ -328,10 +328,9 @@ def gaussian_evidence(x: Tensor, sigma: float, *, amplitude: float = 1.0) -> Ten
 
 
 def _gaussian(x: Tensor, amplitude: float, sigma: Tensor) -> Tensor:
-    scaled = (x - x.amax(-1, keepdim=True)) * (amplitude ** 0.5)
-    tiny = torch.finfo(x.dtype).tiny ** 0.5
-    ratio = scaled / sigma.clamp_min(tiny) * (amplitude ** 0.5) / sigma.clamp_min(tiny)
-    return ratio.clamp_min(-1e30)  # finite, so that a sentence outside the grammar is unlikely, not impossible
+    sigma = sigma.clamp_min(1e-30)
+    below = (x - x.amax(-1, keepdim=True)) / sigma * (amplitude / sigma)  # sigma squared could underflow
+    return below.clamp_min(-1e30)  # finite, so that a sentence outside the grammar is unlikely, not impossible
 
 
 def _symbols(leaves: Tensor, v: int) -> None:
@@ -351,7 +350,12 @@ def overlap(first: Tree, second: Tree) -> Tensor:
 
     Returns:
         (N, L + 1), leaves first, float64.
+
+    Raises:
+        ValueError: where the shapes differ.
     """
+    shapes = [[tuple(level.shape) for level in tree] for tree in (first, second)]
+    checks.require(shapes[0] == shapes[1], "second shapes", shapes[1], f"those of first, {shapes[0]}")
     return torch.stack([(a == b).double().mean(1) for a, b in zip(first, second, strict=True)], dim=1)
 
 
@@ -364,9 +368,10 @@ def mean_field_map(p: float | Tensor, s: int, v: int, m: int) -> float | Tensor:
     Source: ours, derived in the book; its slope at p = 1, s m (v-1)/(v^s-1), is that of 2410.13770.
 
     Raises:
-        ValueError: where no such grammar exists.
+        ValueError: where no such grammar exists, or p is no probability.
     """
     _grammar(s, v, m)
+    checks.require(bool(torch.as_tensor((p >= 0) & (p <= 1)).all()), "p", p, "a probability in [0, 1]")
     f, a = (m * v - 1) / (v**s - 1), (m - 1) / (m * v - 1)
     return (p**s + f * a * (1 - p**s)) / (p**s + f * (1 - p**s))
 
@@ -441,7 +446,9 @@ def density_evolution(
     """
     _grammar(s, v, m), checks.count("depth", depth)
     checks.count("population", population, checks.count("grammars", grammars))
-    messages = leaves(population, generator).T.contiguous()
+    messages = leaves(population, generator)
+    checks.require(messages.shape == (population, v), "leaves(...).shape", tuple(messages.shape), f"(population, v) = ({population}, {v})")
+    messages = checks.finite("leaves(...)", messages).T
     beliefs = [messages.softmax(0)[0].mean()]
     for _ in range(depth):
         parents = torch.randint(population, (population, s), generator=generator)
