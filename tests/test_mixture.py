@@ -180,8 +180,10 @@ def test_dtype_in_is_dtype_out(dtype, noise):
 
 
 def test_float32_is_near_float64():
-    double, single, x_t = general(noise=0.1), general(noise=0.1, dtype=torch.float64), normal(7, 6)
-    single = MoLRG([U.float() for U in single.bases], single.weights, [m.float() for m in single.means], [v.float() for v in single.variances], 0.1)
+    double, x_t = general(noise=0.1), normal(7, 6)
+    parts = ([value.float() for value in getattr(double, name)] for name in ("bases", "means", "variances"))
+    U, means, spectra = parts
+    single = MoLRG(U, double.weights, means, spectra, 0.1)
     assert worst(single.denoiser(VP())(x_t.float(), 0.4).double(), double.denoiser(VP())(x_t, 0.4)) < 1e-4
 
 
