@@ -26,9 +26,10 @@ PAGES = sorted((ROOT / "book").glob("*.md"))
 MODULES = sorted((ROOT / "molrg").rglob("*.py"))
 SCRIPTS = sorted((ROOT / "benchmarks").glob("*.py"))
 LANDED = {id: entry for id, entry in claims.registry().items() if entry["status"] == "landed"}
+# every module may import those before it; not all of them are there yet
 ORDER = [
-    "checks", "schedules", "subspaces", "mixture", "images", "denoisers", "training", "sampling", "dimension", "claims",
-    "plots", "companion", "__main__",
+    "checks", "schedules", "subspaces", "mixture", "hierarchy", "images", "denoisers", "training", "sampling", "jacobian",
+    "editing", "memorization", "dimension", "manifold_rates", "sweeps", "zoo", "claims", "plots", "companion", "__main__",
 ]  # fmt: skip
 
 each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
@@ -378,7 +379,7 @@ def test_imports_go_downwards(path):
 
 
 def test_the_order_of_imports_names_every_module():
-    assert {module_of(path) for path in MODULES} - {"__init__"} == set(ORDER)
+    assert {module_of(path) for path in MODULES} - {"__init__"} <= set(ORDER)
 
 
 def undocumented(code):
@@ -449,7 +450,8 @@ def test_all_is_reachable_after_one_import_and_the_mathematics_imports_no_plotti
 def test_the_package_lists_its_modules():
     import molrg
 
-    assert set(molrg.__all__) <= set(dir(molrg)) and set(ORDER) - {"__main__"} <= set(molrg.__all__)
+    there = {module_of(path) for path in MODULES} - {"__init__", "__main__"}
+    assert {"MoLRG", "__version__", *there} == set(molrg.__all__) == set(dir(molrg))
 
 
 def test_an_unknown_name_is_told_what_there_is():
