@@ -354,7 +354,7 @@ def commit() -> str:
 
 
 def provenance() -> str:
-    """One line for the last cell of a notebook: versions, commit, CPU seconds and peak memory so far."""
+    """Two lines for the last cell of a notebook: versions; commit, CPU seconds and peak memory so far."""
     spent = cost()
     named = ", ".join(f"{name} {number}" for name, number in versions().items())
-    return f"{named}; commit {commit()}; {spent['cpu_seconds']:.0f} CPU-s, peak {spent['peak_memory_mb']:.0f} MB"
+    return f"{named}\ncommit {commit()}; {spent['cpu_seconds']:.0f} CPU-s, peak {spent['peak_memory_mb']:.0f} MB"

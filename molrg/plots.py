@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import html
+import json
+import re
+from collections.abc import Sequence
+
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
@@ -65,3 +70,105 @@ def image_grid(images: Tensor, *, columns: int, titles: list[str] | None = None,
         if titles:
             ax.set_title(titles[k], fontsize=8)
     return figure
+
+
+def _nodes(levels: Sequence[Tensor]) -> list[tuple[float, int, bool]]:
+    """Abscissa, level and state of every node of one tree, leaves first; parents sit above their children."""
+    counts = [level.numel() for level in levels]
+    return [
+        ((j + 0.5) / count, height, bool(state))
+        for height, (count, level) in enumerate(zip(counts, levels, strict=True))
+        for j, state in enumerate(level.flatten())
+    ]
+
+
+def _edges(levels: Sequence[Tensor]) -> list[tuple[int, int]]:
+    """Pairs (child, parent) of indices into `_nodes`."""
+    counts = [level.numel() for level in levels]
+    starts = np.cumsum([0, *counts])
+    return [
+        (int(starts[k]) + j, int(starts[k + 1]) + j * counts[k + 1] // counts[k])
+        for k in range(len(counts) - 1)
+        for j in range(counts[k])
+    ]
+
+
+def tree(ax: Axes, changed: Sequence[Tensor]) -> None:
+    """Draw a tree: a dot for each node that is kept, a larger square for each that has changed.
+
+    Args:
+        ax: where to draw; its axes are hidden.
+        changed: one tree of booleans by level, leaves first, class last.
+    """
+    nodes = _nodes(changed)
+    for child, parent in _edges(changed):
+        (x, y, state), (x_up, y_up, _) = nodes[child], nodes[parent]
+        ax.plot([x, x_up], [y, y_up], lw=0.8, color=COLOURS["control"] if state else "0.75", zorder=1)
+    for state, marker, size, role in ((False, "o", 12, "estimate"), (True, "s", 22, "control")):
+        places = [(x, y) for x, y, changed_here in nodes if changed_here == state]
+        if places:
+            ax.scatter(*zip(*places, strict=True), marker=marker, s=size, color=COLOURS[role], zorder=2)
+    ax.set_axis_off()
+
+
+_SLIDER = """<figure id="NAME" class="molrg-tree" style="margin: 0">
+<label>LABEL <input type="range" min="0" max="LAST" value="START" style="width: 50%; vertical-align: middle"></label>
+<output></output>
+<svg viewBox="-8 -10 656 HEIGHT" role="img" aria-label="ALT" style="width: 100%; height: auto"></svg>
+<script>
+(() => {
+  const figure = document.getElementById("NAME"), svg = figure.querySelector("svg");
+  const nodes = NODES, edges = EDGES, frames = FRAMES, captions = CAPTIONS;
+  const draw = (name, attributes) => {
+    const item = document.createElementNS("http://www.w3.org/2000/svg", name);
+    for (const key in attributes) item.setAttribute(key, attributes[key]);
+    return svg.appendChild(item);
+  };
+  const lines = edges.map(([a, b]) => draw("line", {
+    x1: nodes[a][0], y1: nodes[a][1], x2: nodes[b][0], y2: nodes[b][1]}));
+  const marks = nodes.map(() => draw("rect", {}));
+  const show = (frame) => {
+    const changed = frames[frame];
+    edges.forEach(([a], k) => {
+      lines[k].setAttribute("stroke", changed[a] === "1" ? "CHANGED" : "#999999");
+    });
+    marks.forEach((mark, k) => {
+      const other = changed[k] === "1", r = other ? 4 : 2.8, [x, y] = nodes[k];
+      const set = {x: x - r, y: y - r, width: 2 * r, height: 2 * r, rx: other ? 0 : r};
+      for (const key in set) mark.setAttribute(key, set[key]);
+      mark.setAttribute("fill", other ? "CHANGED" : "KEPT");
+    });
+    figure.querySelector("output").textContent = captions[frame];
+  };
+  const input = figure.querySelector("input");
+  input.addEventListener("input", () => show(input.value));
+  show(input.value);
+})();
+</script>
+</figure>"""
+
+
+def tree_slider(frames: Sequence[Sequence[Tensor]], captions: Sequence[str], *, name: str, label: str, alt: str, start: int = 0) -> str:
+    """HTML of a tree under a slider: inline SVG and a few lines of script, nothing to load.
+
+    Args:
+        frames: for each position, a tree of booleans as in `tree`; all of one shape.
+        captions: a line of text for each position.
+        name: id of the element, unique on its page.
+        label: what the slider sets.
+        alt: what is to be seen, in words.
+        start: first position.
+
+    Returns:
+        HTML, for ``IPython.display.HTML``.
+    """
+    height = len(frames[0]) - 1
+    nodes = [[round(640 * x, 1), round(34 * (height - y), 1)] for x, y, _ in _nodes(frames[0])]
+    states = ["".join(str(int(state)) for _, _, state in _nodes(frame)) for frame in frames]
+    filled = {
+        "NODES": json.dumps(nodes), "EDGES": json.dumps(_edges(frames[0])), "FRAMES": json.dumps(states),
+        "CAPTIONS": json.dumps(list(captions)), "CHANGED": COLOURS["control"], "KEPT": COLOURS["estimate"],
+        "NAME": html.escape(name), "LABEL": html.escape(label), "ALT": html.escape(alt),
+        "LAST": str(len(frames) - 1), "START": str(start), "HEIGHT": str(34 * height + 20),
+    }  # fmt: skip
+    return re.sub("|".join(filled), lambda found: filled[found[0]], _SLIDER)

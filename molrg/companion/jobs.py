@@ -101,7 +101,7 @@ class Job:
         self.output = self.folder / self.notebook.path.name
         command = [
             sys.executable, "-m", "papermill", str(self.notebook.path), str(self.output), "--kernel", "python3",
-            "--cwd", str(self.notebook.path.parent), "--no-progress-bar",
+            "--language", "python", "--cwd", str(self.notebook.path.parent), "--no-progress-bar",
         ]  # fmt: skip
         if self.overrides:
             command += ["--parameters_yaml", yaml.safe_dump(dict(self.overrides))]

@@ -30,7 +30,10 @@ class Notebook:
 
     @cached_property
     def cells(self) -> list[Any]:
-        return nbformat.read(self.path, as_version=4).cells
+        try:
+            return nbformat.read(self.path, as_version=4).cells
+        except (ValueError, KeyError, AttributeError) as error:  # no JSON, or JSON of another shape
+            raise ValueError(f"{self.path.name}: not a notebook: {error}") from error
 
     @cached_property
     def claim(self) -> str:
