@@ -177,6 +177,7 @@ class Verdict:
 
     @property
     def verdict(self) -> str:
+        """One of `VERDICTS`."""
         return self.record["verdict"]
 
     def __str__(self) -> str:

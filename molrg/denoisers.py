@@ -242,5 +242,6 @@ class LowRank(nn.Module):
             weights = self._hard_weights(latent)
         if weights is None:
             weights = self._soft_weights(latent, s, gamma)
-        experts = (weights.unsqueeze(-1) * latent).flatten(-2)
-        return (s / (s.square() + gamma.square()) * (experts @ self.columns.mT)).reshape(x_t.shape)
+        scale = s / (s.square() + gamma.square())  # applied to the few latents, not to the n coordinates
+        experts = ((scale * weights).unsqueeze(-1) * latent).flatten(-2)
+        return (experts @ self.columns.mT).reshape(x_t.shape)

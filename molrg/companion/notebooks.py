@@ -32,8 +32,8 @@ class Notebook:
     def cells(self) -> list[Any]:
         try:
             return nbformat.read(self.path, as_version=4).cells
-        except (ValueError, KeyError, AttributeError) as error:  # no JSON, or JSON of another shape
-            raise ValueError(f"{self.path.name}: not a notebook: {error}") from error
+        except (ValueError, nbformat.ValidationError) as error:
+            raise ValueError(f"{self.path.name}: not a notebook: {str(error).splitlines()[0]}") from error
 
     @cached_property
     def claim(self) -> str:
