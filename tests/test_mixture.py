@@ -336,6 +336,7 @@ U1, U2 = bases(6, [2, 3])
         (lambda: MoLRG([U1], variances=[torch.tensor([1.0, math.nan])]), "variances[0]"),
         (lambda: MoLRG([U1], noise=-0.1), "noise"),
         (lambda: MoLRG([U1], noise=math.nan), "noise"),
+        (lambda: MoLRG([U1], noise=math.inf), "noise"),
         (lambda: MoLRG.random(4, [4], generator=rng()), "dims[0]"),
         (lambda: MoLRG.random(6, [3, 3, 3], generator=rng()), "n"),
         (lambda: MoLRG.random(6, [3], noise=-1, generator=rng()), "noise"),

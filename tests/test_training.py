@@ -348,6 +348,7 @@ X = normal(5, 6)
         (lambda: training.fit(model(), X, steps=1.5, generator=rng()), "steps"),
         (lambda: training.fit(model(), X, steps=1, lr=0.0, generator=rng()), "lr"),
         (lambda: training.fit(model(), X, steps=1, lr=math.nan, generator=rng()), "lr"),
+        (lambda: training.fit(model(), X, steps=1, lr=math.inf, generator=rng()), "lr"),
         (lambda: training.fit(model(), X * math.nan, steps=1, generator=rng()), "data"),
         (lambda: training.fit(model(), X[:0], steps=1, generator=rng()), "data.shape"),
         (lambda: training.fit(model(2), X.expand(3, 5, 6), steps=1, generator=rng()), "data.shape"),
