@@ -28,8 +28,8 @@ SCRIPTS = sorted((ROOT / "benchmarks").glob("*.py"))
 LANDED = {id: entry for id, entry in claims.registry().items() if entry["status"] == "landed"}
 # every module may import those before it; not all of them are there yet
 ORDER = [
-    "checks", "schedules", "subspaces", "mixture", "hierarchy", "images", "denoisers", "training", "sampling", "jacobian",
-    "editing", "memorization", "dimension", "manifold_rates", "sweeps", "zoo", "claims", "plots", "companion", "__main__",
+    "checks", "provenance", "schedules", "subspaces", "mixture", "hierarchy", "images", "denoisers", "training", "sampling", "jacobian",
+    "editing", "memorization", "dimension", "tangents", "manifold_rates", "sweeps", "zoo", "claims", "plots", "companion", "__main__",
 ]  # fmt: skip
 
 each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
@@ -199,9 +199,11 @@ SEEDED_NUMPY = {"Generator", "default_rng", "SeedSequence", "RandomState", "PCG6
 
 
 def unseeded(code):
-    """Draws from a global source, in code."""
-    found = []
-    for node in ast.walk(ast.parse(code)):
+    """Draws from a global source, in code; seeding it is for initial weights, in a block that restores it."""
+    found, tree = [], ast.parse(code)
+    forked = [w for w in ast.walk(tree) if isinstance(w, ast.With) and any("fork_rng" in ast.unparse(i.context_expr) for i in w.items)]
+    kept_apart = {id(node) for block in forked for node in ast.walk(block)}
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import) and any(alias.name == "random" for alias in node.names):
             found.append("import random")
         if isinstance(node, ast.ImportFrom) and node.module in ("random", "numpy.random"):
@@ -218,7 +220,7 @@ def unseeded(code):
             # methods of a numpy Generator are drawn from their own source
             if owner == "torch" or last.endswith("_") or last in ("rand", "randn", "randint_like", "rand_like", "randn_like"):
                 found.append(name)
-        elif last in ("manual_seed", "seed") and owner in ("torch", "np.random", "numpy.random", "random"):
+        elif last in ("manual_seed", "seed") and owner in ("torch", "np.random", "numpy.random", "random") and id(node) not in kept_apart:
             found.append(name)
     return found
 
@@ -509,7 +511,7 @@ def test_unseeded_draws_are_found(code):
     "code",
     [
         "torch.randn(3, generator=g)", "x.normal_(generator=g)", "np.random.default_rng(0)", "rng.normal(3)",
-        "torch.Generator().manual_seed(0)", "torch.randn(3, **options)", "sub.random_bases(3, [1], generator=g)",
+        "torch.Generator().manual_seed(0)", "with torch.random.fork_rng():\n    torch.manual_seed(0)", "torch.randn(3, **options)", "sub.random_bases(3, [1], generator=g)",
     ],
 )  # fmt: skip
 def test_seeded_draws_are_not(code):
