@@ -10,8 +10,8 @@ from typing import Any
 __version__ = "0.1.0"
 
 _MODULES = (
-    "checks", "schedules", "subspaces", "mixture", "images", "hierarchy", "denoisers", "training",
-    "sampling", "dimension", "manifold_rates", "claims", "plots", "companion",
+    "checks", "provenance", "schedules", "subspaces", "mixture", "images", "hierarchy", "denoisers", "training",
+    "sampling", "dimension", "tangents", "manifold_rates", "claims", "plots", "companion",
 )  # fmt: skip
 __all__ = ["MoLRG", "__version__", *_MODULES]
 

@@ -9,15 +9,11 @@ from __future__ import annotations
 import html
 import json
 import os
-import platform
-import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 from hashlib import sha256
-from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -28,27 +24,14 @@ import yaml
 from scipy import stats
 
 from molrg import checks
+from molrg.provenance import commit, cost, provenance, root, versions  # noqa: F401 - claims.provenance() ends a notebook
 
 PROFILES = ("quick", "paper")
 VERDICTS = ("reproduced", "with deviation", "not reproduced")
-_PACKAGES = ("molrg", "torch", "numpy", "scipy", "scikit-learn")
 
 
 class ControlPassed(RuntimeError):
     """The control met the criterion it must fail: the check shows nothing, so there is no verdict."""
-
-
-def root() -> Path:
-    """The project folder: the nearest one above here, or above the package, with book/claims.yml.
-
-    Raises:
-        FileNotFoundError: where there is none.
-    """
-    for start in (Path.cwd(), Path(__file__).resolve().parent):
-        for folder in (start, *start.parents):
-            if (folder / "book" / "claims.yml").is_file():
-                return folder
-    raise FileNotFoundError("no book/claims.yml above the current folder or the package: run inside a clone of the project")
 
 
 @lru_cache
@@ -261,6 +244,7 @@ def check(
     lines = [
         {
             "condition": str(c),
+            "quantity": c.quantity,
             "primary": c in primary,
             "estimate": _estimate(c, summaries[c.quantity]),
             "met": c.met(summaries[c.quantity]),
@@ -323,39 +307,3 @@ def records(folder: Path | None = None) -> dict[str, dict]:
     """All records in a folder by claim id; an empty dict where there are none."""
     paths = sorted((folder or records_folder()).glob("C[0-9][0-9].json"))
     return {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in paths}
-
-
-def cost() -> dict[str, float]:
-    """CPU seconds of this process and its children so far, and its peak memory in MB."""
-    import resource  # POSIX only, so not at the top: the rest of the module needs no POSIX
-
-    usage = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    unit = 2**20 if sys.platform == "darwin" else 2**10
-    return {
-        "cpu_seconds": round(sum(u.ru_utime + u.ru_stime for u in usage), 2),
-        "peak_memory_mb": round(usage[0].ru_maxrss / unit, 1),
-    }
-
-
-def versions() -> dict[str, str]:
-    """Versions of Python and of the packages that numbers depend on."""
-    return {"python": platform.python_version(), **{name: version(name) for name in _PACKAGES}}
-
-
-def commit() -> str:
-    """The commit of the project, with "+" where files differ from it; "unknown" outside git."""
-    try:
-        described = subprocess.run(
-            ["git", "-C", str(root()), "describe", "--always", "--dirty=+", "--exclude=*"],
-            capture_output=True, text=True, check=True,
-        )  # fmt: skip
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
-    return described.stdout.strip()
-
-
-def provenance() -> str:
-    """Two lines for the last cell of a notebook: versions; commit, CPU seconds and peak memory so far."""
-    spent = cost()
-    named = ", ".join(f"{name} {number}" for name, number in versions().items())
-    return f"{named}\ncommit {commit()}; {spent['cpu_seconds']:.0f} CPU-s, peak {spent['peak_memory_mb']:.0f} MB"

@@ -1,4 +1,4 @@
-r"""Intrinsic dimension of data, with an interval, and whether tangent spaces follow the classes.
+r"""Intrinsic dimension of data, with an interval, and what the number of points allows one to say.
 
 The intrinsic dimension is how many numbers locate a point on the set the data lie on. Both
 estimators here, through scikit-dimension, look at how the distances :math:`T_1 \le T_2 \le \dots` to the
@@ -112,9 +112,9 @@ def readings(x: Tensor | np.ndarray, *, ks: Sequence[int] = (5, 10, 20)) -> dict
     Raises:
         ValueError: where x is not finite or has no more than max(ks) different points.
     """
-    points, _ = _points(x)
+    points, _ = as_points(x)
     k_max = max(checks.count("k", k, 3, len(points) - 1) for k in ks)
-    distances, _ = _neighbours(points, k_max)
+    distances, _ = nearest(points, k_max)
     return {f"MLE k={k}": _skdim(distances, "mle", k) for k in ks} | {"TwoNN": _skdim(distances, "twonn", 2)}
 
 
@@ -143,7 +143,7 @@ def describe(
         ValueError: as :func:`estimate`; where labels do not have one entry a point.
     """
     generator = generator or torch.Generator().manual_seed(0)
-    points, _ = _points(x)
+    points, _ = as_points(x)
     whole = _estimates(x, [("mle", k) for k in ks] + [("twonn", 2)], 0.95, 20, generator)
     k = max(ks)
     classes: dict[Any, Estimate] = {}
@@ -275,124 +275,6 @@ def gaussian_twin(x: Tensor, *, N: int | None = None, generator: torch.Generator
     return mean + torch.randn(size, len(factor), generator=generator, dtype=x.dtype) @ factor
 
 
-@dataclass(frozen=True)
-class Gap:
-    """Affinity of tangent spaces within a class, minus that across classes, by three comparisons."""
-
-    naive: float  # all pairs
-    disjoint: float  # pairs whose neighbourhoods share no point
-    matched: float  # such pairs, each compared at equal distance from the same anchor
-    kept: float  # share of within-class pairs for which an equal distance was found
-
-
-@dataclass(frozen=True)
-class TangentPairs:
-    """Affinities of the tangent spaces at m anchors, with what decides which pairs may be compared."""
-
-    rows: Tensor  # (m,) which points are the anchors
-    affinity: Tensor  # (m, m) mean squared cosine of the principal angles
-    distance: Tensor  # (m, m)
-    disjoint: Tensor  # (m, m) bool: the neighbourhoods share no point
-    tolerance: float = 0.02  # relative difference up to which two distances count as equal
-
-    def gap(self, labels: Tensor) -> Gap:
-        """Compare pairs of one class with pairs of two, for labels (N,) of all points.
-
-        Raises:
-            ValueError: where the labels leave no pair to compare.
-        """
-        y = torch.as_tensor(labels)[self.rows]
-        same, other = y[:, None] == y, ~torch.eye(len(y), dtype=torch.bool)
-        naive = self._difference(same & other, ~same)
-        matched = [self._matched(i, same[i], self.disjoint[i]) for i in range(len(y))]
-        differences, shares = zip(*(m for m in matched if m is not None), strict=True) if any(matched) else ((), ())
-        checks.require(len(differences) > 0, "labels", "no comparable pairs", "two classes or more, pairs apart in each")
-        disjoint = self._difference(same & self.disjoint, ~same & self.disjoint)
-        return Gap(naive, disjoint, float(np.mean(differences)), float(np.mean(shares)))
-
-    def _difference(self, within: Tensor, across: Tensor) -> float:
-        return float(self.affinity[within].mean() - self.affinity[across].mean())
-
-    def _matched(self, i: int, same: Tensor, allowed: Tensor) -> tuple[float, float] | None:
-        """Mean difference at anchor i, and the share of its pairs matched to within the tolerance."""
-        within, across = (same & allowed).nonzero()[:, 0], (~same & allowed).nonzero()[:, 0]
-        if not len(within) or not len(across):
-            return None
-        apart = (self.distance[i, within, None] - self.distance[i, across]).abs()
-        gaps, nearest = apart.min(1)
-        good = gaps <= self.tolerance * self.distance[i, within]
-        if not good.any():
-            return None
-        difference = self.affinity[i, within] - self.affinity[i, across[nearest]]
-        return float(difference[good].mean()), float(good.double().mean())
-
-
-def tangent_pairs(
-    x: Tensor, *, anchors: int = 400, neighbours: int = 20, d: int = 8, generator: torch.Generator
-) -> TangentPairs:
-    r"""Estimate the tangent space at random anchors, and the affinity of every pair of them.
-
-    The tangent space at a point is the span of the first d principal directions of the point and
-    its nearest neighbours, chosen without looking at any label. The affinity of two is
-    :math:`\|U_i^T U_j\|_F^2 / d`, the mean squared cosine of their principal angles.
-
-    Source: ours; local principal components as in Kambhatla and Leen (1997).
-
-    Args:
-        x: points (N, ...), flattened.
-        anchors: number m of points at which tangent spaces are taken, <= N.
-        neighbours: points in a neighbourhood, the anchor included; > d.
-        d: dimension of a tangent space.
-        generator: source of the choice of anchors.
-
-    Returns:
-        The pairs; ``.gap(labels)`` compares classes.
-
-    Raises:
-        ValueError: where an argument is out of range.
-    """
-    points, _ = _points(x, drop=False)
-    m, k = checks.count("anchors", anchors, 2, len(points)), checks.count("neighbours", neighbours, d + 1, len(points))
-    rows = torch.randperm(len(points), generator=generator)[:m]
-    _, near = _neighbours(points, k, queries=points[rows.numpy()])
-    cloud = torch.from_numpy(points)[torch.from_numpy(near)]
-    bases = _principal(cloud - cloud.mean(1, keepdim=True), d)
-    frame = bases.permute(1, 0, 2).flatten(1)
-    affinity = (frame.T @ frame).square().reshape(m, d, m, d).sum((1, 3)) / d
-    member = torch.zeros(m, len(points)).scatter_(1, torch.from_numpy(near), 1.0)
-    chosen = torch.from_numpy(points)[rows]
-    return TangentPairs(rows, affinity, torch.cdist(chosen, chosen), member @ member.T == 0)
-
-
-def tangent_affinity(
-    x: Tensor,
-    labels: Tensor,
-    *,
-    anchors: int = 400,
-    neighbours: int = 20,
-    d: int = 8,
-    generator: torch.Generator,
-) -> Gap:
-    """Affinity of tangent spaces within classes minus that across, as :func:`tangent_pairs` ``.gap(labels)``.
-
-    Close points have similar tangent spaces for no deeper reason (they share neighbours), and points
-    of one class are close. So three differences are returned; the one to quote is ``matched``.
-
-    Raises:
-        ValueError: where an argument is out of range, or labels do not have one entry a point.
-    """
-    checks.require(len(labels) == len(x), "labels.shape", tuple(labels.shape), f"({len(x)},), one label a point")
-    return tangent_pairs(x, anchors=anchors, neighbours=neighbours, d=d, generator=generator).gap(labels)
-
-
-def _principal(cloud: Tensor, d: int) -> Tensor:
-    """`subspaces.pca` of (m, k, n) with k << n by the k x k Gram matrices: a few times quicker."""
-    energy, weights = torch.linalg.eigh(cloud @ cloud.mT)
-    flat = int((energy[:, -d] <= 1e-12 * energy[:, -1]).sum())
-    checks.require(flat == 0, "d", d, f"a smaller d: {flat} neighbourhoods span fewer dimensions")
-    return cloud.mT @ (weights[..., -d:] / energy[:, None, -d:].sqrt())
-
-
 def _estimates(
     x: Tensor | np.ndarray,
     wanted: Sequence[tuple[str, int]],
@@ -405,11 +287,11 @@ def _estimates(
 
     checks.require(0 < level < 1, "level", level, "a number in (0, 1)")
     checks.count("splits", splits, 2)
-    points, duplicates = _points(x)
+    points, duplicates = as_points(x)
     N, k_max = len(points), max(k for _, k in wanted)
     checks.require(N >= 4 * k_max, "x", f"{N} different points", f">= {4 * k_max} of them, 4 times k = {k_max}")
     # Four times as many neighbours as needed: a random half then keeps k of them but for a chance of about 1e-8.
-    distances, near = _neighbours(points, min(N - 1, 4 * k_max + 30))
+    distances, near = nearest(points, min(N - 1, 4 * k_max + 30))
     generator = generator or torch.Generator().manual_seed(0)
     masks = [_half(N, generator) for _ in range(splits)]
     halves = [(_within(distances, near, m, k_max), _within(distances, near, ~m, k_max)) for m in masks]
@@ -422,8 +304,12 @@ def _estimates(
     return results
 
 
-def _points(x: Tensor | np.ndarray, drop: bool = True) -> tuple[Floats, int]:
-    """Finite float64 points (N, n), exact duplicates dropped (and counted) where asked."""
+def as_points(x: Tensor | np.ndarray, drop: bool = True) -> tuple[Floats, int]:
+    """Finite float64 points (N, n) and the number of exact duplicates that were dropped, where asked.
+
+    Raises:
+        ValueError: where x is not a finite array (N, ...) with N >= 2.
+    """
     array = x.detach().numpy() if isinstance(x, Tensor) else np.asarray(x)
     ok = array.ndim >= 2 and len(array) >= 2 and array.size > 0
     checks.require(ok, "x.shape", array.shape, "(N, ...) with N >= 2")
@@ -435,8 +321,8 @@ def _points(x: Tensor | np.ndarray, drop: bool = True) -> tuple[Floats, int]:
     return points[np.sort(rows)], len(points) - len(rows)
 
 
-def _neighbours(points: Floats, k: int, queries: Floats | None = None) -> tuple[Floats, NDArray[np.int64]]:
-    """Distances and indices of the k nearest; of each point to the others, unless queries are given."""
+def nearest(points: Floats, k: int, queries: Floats | None = None) -> tuple[Floats, NDArray[np.int64]]:
+    """Distances and indices of the k nearest points, (N, k) each; of each point to the others, unless queries are given."""
     from sklearn.neighbors import NearestNeighbors
 
     return NearestNeighbors(n_neighbors=k, algorithm="brute").fit(points).kneighbors(queries)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from molrg import MoLRG, dimension, subspaces
+from molrg import MoLRG, dimension, subspaces, tangents
 
 
 def seeded(seed):
@@ -24,7 +24,7 @@ def gaussian(N, d, seed=0):
 
 @pytest.mark.parametrize(("method", "k"), [("mle", 5), ("mle", 20), ("twonn", 2)])
 def test_the_vectorised_formula_is_that_of_scikit_dimension(method, k):
-    distances, _ = dimension._neighbours(gaussian(400, 6).numpy(), 30)
+    distances, _ = dimension.nearest(gaussian(400, 6).numpy(), 30)
     assert dimension._formula(distances, method, k) == pytest.approx(dimension._skdim(distances, method, k), rel=1e-10)
 
 
@@ -50,9 +50,9 @@ def test_estimate_equals_scikit_dimension_called_directly(method):
 
 def test_neighbours_in_a_half_are_those_found_by_searching_the_half():
     x = gaussian(600, 3).numpy()
-    distances, near = dimension._neighbours(x, 110)
+    distances, near = dimension.nearest(x, 110)
     half = dimension._half(600, seeded(1))
-    direct, _ = dimension._neighbours(x[half], 20)
+    direct, _ = dimension.nearest(x[half], 20)
     assert np.allclose(dimension._within(distances, near, half, 20), direct, atol=1e-7)
 
 
@@ -65,8 +65,8 @@ def test_low_dimensions_are_read_right(d, method):
 
 def test_affinity_is_the_mean_squared_cosine_of_principal_angles():
     x = gaussian(200, 12)
-    pairs = dimension.tangent_pairs(x, anchors=6, neighbours=10, d=3, generator=seeded(0))
-    _, near = dimension._neighbours(x.numpy(), 10, queries=x[pairs.rows].numpy())
+    pairs = tangents.tangent_pairs(x, anchors=6, neighbours=10, d=3, generator=seeded(0))
+    _, near = dimension.nearest(x.numpy(), 10, queries=x[pairs.rows].numpy())
     cloud = x[torch.from_numpy(near)]
     bases = subspaces.pca(cloud - cloud.mean(1, keepdim=True), 3)
     for i in range(6):
@@ -122,7 +122,7 @@ def test_a_bootstrap_would_have_collapsed():
     """Why the interval uses halves: resampled points are each other's nearest neighbours, at distance 0."""
     x = gaussian(300, 4)
     drawn = x[torch.randint(300, (300,), generator=seeded(0))]
-    distances, _ = dimension._neighbours(drawn.numpy(), 5)
+    distances, _ = dimension.nearest(drawn.numpy(), 5)
     assert (distances[:, 0] < 1e-6).mean() > 0.5
     estimate = dimension.estimate(drawn, k=5)  # duplicates are dropped, and counted
     assert estimate.duplicates == 300 - estimate.N > 90
@@ -133,7 +133,7 @@ def test_a_bootstrap_would_have_collapsed():
 
 def test_components_of_a_mixture_are_told_apart_and_shuffled_labels_are_not():
     x, y = MoLRG.random(60, [5, 5, 5], generator=seeded(0)).sample([200, 200, 200], generator=seeded(1))
-    pairs = dimension.tangent_pairs(x, anchors=150, neighbours=12, d=5, generator=seeded(2))
+    pairs = tangents.tangent_pairs(x, anchors=150, neighbours=12, d=5, generator=seeded(2))
     gap = pairs.gap(y)
     assert min(gap.naive, gap.disjoint, gap.matched) > 0.5 and gap.kept > 0.5
     assert abs(pairs.gap(y[torch.randperm(600, generator=seeded(3))]).matched) < 0.05
@@ -144,7 +144,7 @@ def test_proximity_alone_fools_the_naive_comparison_and_not_the_matched_one():
     z = torch.rand(1500, 2, generator=seeded(0), dtype=torch.float64) * 6
     x = torch.cat([torch.cos(z), torch.sin(z)], 1)
     labels = (z[:, 0] // 2).long() * 3 + (z[:, 1] // 2).long()
-    gap = dimension.tangent_affinity(x, labels, anchors=300, neighbours=10, d=2, generator=seeded(1))
+    gap = tangents.tangent_affinity(x, labels, anchors=300, neighbours=10, d=2, generator=seeded(1))
     assert gap.naive > 0.1
     assert abs(gap.matched) < 0.5 * gap.naive
 
@@ -188,10 +188,10 @@ def test_calibration_saturates_in_high_dimension():
         (lambda x: dimension.readings(x, ks=(5, 60)), "k = 60"),
         (lambda x: dimension.describe(x, torch.zeros(3), ks=(5,)), r"labels.shape = \(3,\)"),
         (lambda x: dimension.calibration(10, [2], k=5, generator=seeded(0)), "N = 10"),
-        (lambda x: dimension.tangent_pairs(x, anchors=61, generator=seeded(0)), "anchors = 61"),
-        (lambda x: dimension.tangent_pairs(x, anchors=9, neighbours=3, d=3, generator=seeded(0)), "neighbours = 3"),
-        (lambda x: dimension.tangent_pairs(x, anchors=9, neighbours=8, d=6, generator=seeded(0)), "d = 6.*9 neighbourhoods"),
-        (lambda x: dimension.tangent_affinity(x, torch.zeros(60), anchors=9, neighbours=9, d=2, generator=seeded(0)), "labels"),
+        (lambda x: tangents.tangent_pairs(x, anchors=61, generator=seeded(0)), "anchors = 61"),
+        (lambda x: tangents.tangent_pairs(x, anchors=9, neighbours=3, d=3, generator=seeded(0)), "neighbours = 3"),
+        (lambda x: tangents.tangent_pairs(x, anchors=9, neighbours=8, d=6, generator=seeded(0)), "d = 6.*9 neighbourhoods"),
+        (lambda x: tangents.tangent_affinity(x, torch.zeros(60), anchors=9, neighbours=9, d=2, generator=seeded(0)), "labels"),
     ],
 )
 def test_bad_arguments_are_named(call, message):
