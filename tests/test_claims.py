@@ -42,8 +42,8 @@ def inside(conditions):
     """A number that meets all conditions on one quantity."""
     low, high = max(c.low for c in conditions), min(c.high for c in conditions)
     assert low <= high, f"no value meets {[str(c) for c in conditions]}"
-    if math.isinf(low) or math.isinf(high):
-        return high if math.isinf(low) else low
+    if math.isinf(low) or math.isinf(high):  # not at the bound itself, which rounding of a mean can cross
+        return high - 0.1 * abs(high) if math.isinf(low) else low + 0.1 * abs(low)
     return (low + high) / 2
 
 
