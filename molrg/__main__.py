@@ -10,7 +10,7 @@ import sys
 from rich.console import Console
 
 from molrg import claims, images
-from molrg.companion import book, doctor, runner, scorecard
+from molrg.companion import book, doctor, layout, runner, scorecard
 from molrg.companion.notebooks import parse_parameters
 
 
@@ -71,7 +71,7 @@ def _book(args: argparse.Namespace, console: Console) -> int:
 
 
 def _claims(args: argparse.Namespace, console: Console) -> int:
-    records, stale = claims.records(), runner.stale()
+    records, stale = claims.records(), layout.stale()
     if args.write_readme and stale:
         raise runner.RunStopped(f"not run as they are now: {', '.join(stale)}. First: python -m molrg run")
     if args.write_readme:

@@ -63,7 +63,7 @@ class Empirical:
         # |x_t - s x|^2 less the part that is the same for all x; at gamma = 0 the nearest point wins
         distance = s.square() * self.data.square().sum(-1) - 2 * s * (points @ self.data.T)
         variance = gamma.square().clamp_min(torch.finfo(points.dtype).tiny ** 0.5)
-        return torch.softmax(-0.5 * (distance - distance.amin(-1, keepdim=True)) / variance, dim=-1)
+        return torch.softmax(-0.5 * distance / variance, dim=-1)
 
     def __call__(self, x_t: Tensor, t: float | Tensor) -> Tensor:
         return (self.weights(x_t, t) @ self.data).reshape(x_t.shape)

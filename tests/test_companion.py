@@ -23,7 +23,7 @@ from rich.console import Console
 from molrg import claims
 from molrg.__main__ import main
 from molrg.companion import book, doctor, notebooks, runner, scorecard
-from molrg.companion.jobs import Layout, fresh
+from molrg.companion.layout import Layout, fresh
 from molrg.companion.notebooks import Notebook, parse_parameters, select, sources
 
 ROOT = Path(__file__).resolve().parents[1]

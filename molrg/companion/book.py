@@ -11,8 +11,9 @@ from pathlib import Path
 
 from molrg import claims
 from molrg.companion import scorecard
+from molrg.companion.layout import Layout, stale
 from molrg.companion.notebooks import sources
-from molrg.companion.runner import Layout, alone, stale
+from molrg.companion.runner import alone
 
 
 class BuildFailed(RuntimeError):

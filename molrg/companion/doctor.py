@@ -12,8 +12,8 @@ from rich.console import Console
 from rich.table import Table
 
 from molrg import claims, images
+from molrg.companion.layout import stale
 from molrg.companion.notebooks import sources
-from molrg.companion.runner import stale
 
 
 def locked() -> dict[str, str]:

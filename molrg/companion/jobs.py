@@ -1,8 +1,7 @@
-"""One notebook at work: where its results go, when they are still good, and what went wrong."""
+"""One notebook at work: papermill in a process of its own, and what went wrong in it."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import re
@@ -22,65 +21,15 @@ import psutil
 import yaml
 
 from molrg import claims
-from molrg.companion.notebooks import Notebook, sources
+from molrg.companion.layout import Layout, sha256
+from molrg.companion.notebooks import Notebook
+
+
+_HEADING = re.compile(r"^-{20,}$|Traceback \(most recent call last\)")  # the two lines above a traceback
 
 
 class RunStopped(RuntimeError):
     """A notebook raised, its control passed, or its verdict was not the expected one."""
-
-
-@dataclass(frozen=True)
-class Layout:
-    """Where a run puts things: the book's own run, or a folder of its own for any other."""
-
-    notebooks: Path
-    records: Path
-    failed: Path
-
-    @classmethod
-    def of(cls, overrides: Mapping[str, Any]) -> Layout:
-        build = claims.root() / "_build"
-        if not overrides:
-            return cls(build / "src" / "notebooks", build / "claims", build / "failed")
-        told = "_".join(f"{name}-{value}" for name, value in sorted(overrides.items()))
-        safe = "".join(c if c.isalnum() or c in "-_." else "-" for c in told)[:60]
-        folder = build / "runs" / f"{safe}_{hashlib.sha256(told.encode()).hexdigest()[:6]}"
-        return cls(folder / "notebooks", folder / "claims", folder / "failed")
-
-    @property
-    def partial(self) -> Path:
-        return self.notebooks.parent / ".partial"
-
-    def stamp(self, notebook: Notebook) -> Path:
-        return self.notebooks / ".stamps" / f"{notebook.name}.json"
-
-    def record(self, notebook: Notebook) -> Path:
-        return self.records / f"{notebook.claim}.json"
-
-    def files(self, notebook: Notebook) -> list[Path]:
-        """The finished files of a notebook: itself, its record, and its figure where there is one."""
-        figure = self.records / f"{notebook.claim}.svg"
-        return [self.notebooks / notebook.path.name, self.record(notebook), *([figure] if figure.is_file() else [])]
-
-
-def fresh(notebook: Notebook, overrides: Mapping[str, Any], layout: Layout) -> bool:
-    """Whether an earlier result is complete, untouched, and of exactly this code and these parameters."""
-    try:
-        stamp = json.loads(layout.stamp(notebook).read_text(encoding="utf-8"))
-        found = {path.name: _hash(path) for path in layout.files(notebook)}
-    except (FileNotFoundError, ValueError):  # ValueError: a torn stamp
-        return False
-    return stamp == {"key": notebook.key(overrides), "files": found}
-
-
-def stale() -> list[str]:
-    """Names of the notebooks of which the book holds no result, or one of an earlier state."""
-    layout = Layout.of({})
-    return [notebook.name for notebook in sources() if not fresh(notebook, {}, layout)]
-
-
-def _hash(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 @dataclass
@@ -164,7 +113,7 @@ class Job:
         for path in self.folder.glob(f"{self.notebook.claim}.*"):
             os.replace(path, self.layout.records / path.name)
         os.replace(self.output, self.layout.notebooks / self.output.name)
-        files = {path.name: _hash(path) for path in self.layout.files(self.notebook)}
+        files = {path.name: sha256(path) for path in self.layout.files(self.notebook)}
         written = self.folder / "stamp"
         written.write_text(json.dumps({"key": self.key, "files": files}, indent=2), encoding="utf-8")
         os.replace(written, stamp)
@@ -197,7 +146,7 @@ class Job:
             for output in cell.get("outputs", []):
                 if output.output_type == "error":
                     first = next((line for line in cell.source.splitlines() if line.strip()), "")
-                    lines = _plain("\n".join(output.traceback))[-9:-1]
+                    lines = [line for line in _plain("\n".join(output.traceback))[:-1] if not _HEADING.search(line)][-8:]
                     told = f"cell {number} of {len(cells)} (`{first}`) raised {output.ename}: {output.evalue}"
                     return "\n    ".join([told, *lines])
         lines = _plain((self.folder / "log").read_text(encoding="utf-8"))[-5:]

@@ -24,10 +24,11 @@ from rich.live import Live
 from rich.table import Table
 
 from molrg import checks, claims
-from molrg.companion.jobs import Job, Layout, RunStopped, fresh, stale
+from molrg.companion.jobs import Job, RunStopped
+from molrg.companion.layout import Layout, fresh
 from molrg.companion.notebooks import Notebook, select
 
-__all__ = ["Layout", "RunStopped", "alone", "fresh", "run", "stale"]
+__all__ = ["RunStopped", "alone", "run"]
 
 
 def run(
@@ -161,6 +162,7 @@ def _run(
                 pause()
         finally:
             for job in running:
+                board.rows[job.notebook.name][0] = "cut short"
                 job.abandon()
             shutil.rmtree(layout.partial, ignore_errors=True)
     return records
