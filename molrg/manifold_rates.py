@@ -173,7 +173,7 @@ def level_grid(schedule: Schedule, steps: int, *, stop: float) -> Tensor:
         stop: last noise level, above zero and below that of t = 1.
 
     Returns:
-        (steps + 1,) strictly descending times.
+        (steps + 1,) strictly descending times; fewer where a discrete schedule has not so many levels.
 
     Raises:
         ValueError: where an argument is out of range.
@@ -182,7 +182,9 @@ def level_grid(schedule: Schedule, steps: int, *, stop: float) -> Tensor:
     top = schedule.sigma(1.0).item()
     checks.require(0 < stop < top, "stop", stop, f"a noise level in (0, {top:.4g})")
     levels = torch.linspace(math.log(top), math.log(stop), int(steps) + 1, dtype=torch.float64).exp()
-    return schedule.t_of_sigma(levels.clamp_max(top))
+    times = schedule.t_of_sigma(levels.clamp_max(top))
+    times[0] = 1.0
+    return torch.unique_consecutive(times)
 
 
 def coefficients(
