@@ -112,8 +112,8 @@ def tree(ax: Axes, changed: Sequence[Tensor]) -> None:
 
 
 _SLIDER = """<figure id="NAME" class="molrg-tree" style="margin: 0">
-<label>LABEL <input type="range" min="0" max="LAST" value="START" style="width: 50%; vertical-align: middle"></label>
-<output></output>
+<label>LABEL <input type="range" min="0" max="LAST" value="START" style="width: 60%; vertical-align: middle"></label>
+<output style="display: block"></output>
 <svg viewBox="-8 -10 656 HEIGHT" role="img" aria-label="ALT" style="width: 100%; height: auto"></svg>
 <script>
 (() => {
