@@ -163,6 +163,14 @@ class Verdict:
         """One of `VERDICTS`."""
         return self.record["verdict"]
 
+    def glue(self) -> None:
+        """Make verdict, CPU seconds and memory quotable on the page, as c02_verdict, c02_cpu, c02_memory."""
+        from myst_nb import glue
+
+        quoted = {"verdict": self.verdict, "cpu": self.record["cpu_seconds"], "memory": self.record["peak_memory_mb"]}
+        for name, value in quoted.items():
+            glue(f"{self.record['id'].lower()}_{name}", value, display=False)
+
     def __str__(self) -> str:
         surprise = "" if self.record["as_expected"] else f" (expected: {self.record['expected']})"
         return f"{self.record['id']}: {self.verdict}{surprise}; the control fails"

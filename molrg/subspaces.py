@@ -159,6 +159,19 @@ def projector_distance(first: Tensor, second: Tensor) -> Tensor:
     return torch.sqrt(total / (first.shape[-1] + second.shape[-1]))
 
 
+def energies(x: Tensor, bases: Bases) -> Tensor:
+    r"""Squared projections :math:`\|U_k^T x_i\|^2` of every point on every basis.
+
+    Args:
+        x: points (N, n).
+        bases: K bases (n, d_k), or (E, n, d_k) for an ensemble.
+
+    Returns:
+        (N, K), or (E, N, K).
+    """
+    return torch.stack([(x @ basis).square().sum(-1) for basis in bases], dim=-1)
+
+
 def _pairwise(estimate: Bases, truth: Bases) -> np.ndarray:
     for name, bases in (("estimate", estimate), ("truth", truth)):
         checks.require(len(bases) >= 1, f"len({name})", len(bases), "at least one basis")
@@ -286,16 +299,15 @@ def k_subspaces(
     bases = _start(x, K, dims, restarts, init, generator)
     labels = torch.full((bases[0].shape[0], N), -1)
     for iteration in range(1, max_iterations + 1):
-        energies = torch.stack([(x @ basis).square().sum(-1) for basis in bases], dim=-1)  # (R, N, K)
-        previous, labels = labels, energies.argmax(-1)
+        previous, labels = labels, energies(x, bases).argmax(-1)  # (R, N)
         if torch.equal(previous, labels):
             break
         bases = [_cluster_basis(x, labels == k, basis) for k, basis in enumerate(bases)]
-    energies = torch.stack([(x @ basis).square().sum(-1) for basis in bases], dim=-1)
-    objectives = energies.amax(-1).mean(-1)
+    captured = energies(x, bases)
+    objectives = captured.amax(-1).mean(-1)
     best = int(objectives.argmax())
     return KSubspaces(
-        [basis[best] for basis in bases], energies[best].argmax(-1), objectives[best].item(), objectives, iteration
+        [basis[best] for basis in bases], captured[best].argmax(-1), objectives[best].item(), objectives, iteration
     )
 
 
@@ -323,8 +335,8 @@ def _start(
         return drawn
     labels = spectral_labels(x, K, seed=int(torch.randint(2**31 - 1, (), generator=generator)))
     # clusters come in any order: hand out the dimensions so that together they capture most energy
-    energies = [torch.linalg.svdvals(x[labels == k]).square().cumsum(0) for k in range(K)]
-    captured = np.array([[energy[min(d, len(energy)) - 1].item() for d in dims] for energy in energies])
+    spectra = [torch.linalg.svdvals(x[labels == k]).square().cumsum(0) for k in range(K)]
+    captured = np.array([[spectrum[min(d, len(spectrum)) - 1].item() for d in dims] for spectrum in spectra])
     labels = torch.from_numpy(linear_sum_assignment(captured, maximize=True)[1])[labels].expand(restarts, -1)
     redrawn = torch.rand(labels.shape, generator=generator) < 0.1
     redrawn[0] = False
