@@ -133,7 +133,7 @@ def main() -> int:
     parser.add_argument("--subset", type=int, default=20, help="models that (b) and (c) are timed on, each repeat")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
-    parser.add_argument("--dtype", nargs="+", choices=("float32", "float64"), default=["float64"])
+    parser.add_argument("--dtype", nargs="+", choices=("float32", "float64"), default=["float32", "float64"])
     args = parser.parse_args()
     sizes = ", ".join(f"{name} = {size}" for name, size in SIZES.items())
     versions = f"Python {platform.python_version()}, torch {torch.__version__}"
