@@ -35,13 +35,14 @@ book: env ## run the notebooks and build the site: _build/html/index.html
 
 test: export OMP_NUM_THREADS ?= 1
 test: env ## all the tests: package, ledger, notebooks, strict build of the book
+	@echo "==> running the notebooks"
+	@$(RUN)
 	@echo "==> package and ledger"
 	@$(PY) -m pytest -m "not book"
 	@echo "==> stored verdicts of the notebooks"
 	@rm -rf "$(TEST_RECORDS)"
 	@MOLRG_RECORDS="$(TEST_RECORDS)" $(PY) -m pytest --nbval-lax --nbval-current-env -p no:cacheprovider notebooks
 	@echo "==> the book, warnings as errors"
-	@$(RUN)
 	@$(PY) -m pytest -m book tests
 
 lab: env ## JupyterLab on the notebooks
