@@ -112,7 +112,8 @@ def tree(ax: Axes, changed: Sequence[Tensor]) -> None:
 
 
 _SLIDER = """<figure id="NAME" class="molrg-tree" style="margin: 0">
-<label>LABEL <input type="range" min="0" max="LAST" value="START" style="width: 60%; vertical-align: middle"></label>
+<style>html[data-theme="dark"] #NAME svg { filter: invert(1) hue-rotate(180deg) }</style>
+<label style="display: flex; gap: 1em">LABEL <input type="range" min="0" max="LAST" value="START" style="flex: 1"></label>
 <output style="display: block"></output>
 <svg viewBox="-8 -10 656 HEIGHT" role="img" aria-label="ALT" style="width: 100%; height: auto"></svg>
 <script>

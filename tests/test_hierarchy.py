@@ -90,6 +90,12 @@ def test_denoiser_is_the_enumerated_posterior_mean():
     assert worst(flat, expected) < 1e-6  # a float32 time
 
 
+def test_denoiser_at_no_noise_returns_the_sentence():
+    M, schedule = model(3, 2, 8, 3), schedules.VP()
+    hot = torch.nn.functional.one_hot(M.sample(5, generator=rng(17))[0], 8).double()
+    assert worst(M.denoiser(schedule)(hot, 0.0), hot) < EXACT
+
+
 # the model itself
 
 
