@@ -196,6 +196,22 @@ def test_noise_without_signal_leaves_the_prior():
         assert worst(level, truth.expand_as(level)) < EXACT
 
 
+def test_what_is_outside_the_grammar_is_unlikely_but_not_impossible():
+    """Almost no noise, and leaves that no rule produces: float32 would overflow to certainty."""
+    M = model(2, 2, 8, 1)
+    x = torch.nn.functional.one_hot(torch.zeros(1, 4, dtype=torch.int64), 8).float()
+    assert M.parse(torch.zeros(1, 4, dtype=torch.int64))[-1] == -1
+    found = M.marginals(h.gaussian_evidence(x, 1e-25))
+    assert all(bool(torch.isfinite(level).all()) for level in found)
+
+
+def test_beliefs_of_the_epsilon_process():
+    leaves = torch.tensor([[0, 2], [1, 1]])
+    beliefs = h.epsilon_evidence(leaves, torch.tensor([0.4, 1.0]), 4).exp()
+    assert worst(beliefs.sum(-1), torch.ones(2, 2).double()) < EXACT
+    assert worst(beliefs[0, 1], torch.tensor([0.1, 0.1, 0.7, 0.1]).double()) < 1e-7 and worst(beliefs[1], torch.full((2, 4), 0.25).double()) < EXACT
+
+
 def test_clean_evidence_is_parsed():
     M = model(7, 2, 8, 3)
     tree = M.sample(4, generator=rng(13))
