@@ -312,6 +312,15 @@ def record_schema() -> dict:
 
 
 def records(folder: Path | None = None) -> dict[str, dict]:
-    """All records in a folder by claim id; an empty dict where there are none."""
-    paths = sorted((folder or records_folder()).glob("C[0-9][0-9].json"))
-    return {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in paths}
+    """All records in a folder by claim id; an empty dict where there are none.
+
+    Raises:
+        ValueError: where a file is torn.
+    """
+    found = {}
+    for path in sorted((folder or records_folder()).glob("C[0-9][0-9].json")):
+        try:
+            found[path.stem] = json.loads(path.read_text(encoding="utf-8"))
+        except json.JSONDecodeError as error:
+            raise ValueError(f"{path}: not a whole record ({error}): allowed is JSON; remove the file and run again") from None
+    return found

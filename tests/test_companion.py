@@ -595,9 +595,12 @@ def test_the_command_shows_what_the_records_say(project, capsys):
     assert json.loads(capsys.readouterr().out).keys() == {"C01", "C02"}
 
 
+ALL_MARKERS = [marker for pair in scorecard._MARKERS.values() for marker in pair]
+
+
 def test_the_readme_holds_the_table_between_its_markers(project, capsys):
     readme = project / "README.md"
-    readme.write_text("before\n\n" + "\n".join(scorecard._MARKERS) + "\n\nafter\n")
+    readme.write_text("before\n\n" + "\n".join(ALL_MARKERS) + "\n\nafter\n")
     assert main(["claims", "--write-readme"]) == 0
     text = readme.read_text()
     assert text.startswith("before\n\n<!--") and text.endswith("-->\n\nafter\n")
@@ -608,7 +611,7 @@ def test_the_readme_holds_the_table_between_its_markers(project, capsys):
     assert readme.read_text() == text
 
 
-@pytest.mark.parametrize("text", ["no markers", scorecard._MARKERS[0], "\n".join(reversed(scorecard._MARKERS))])
+@pytest.mark.parametrize("text", ["no markers", ALL_MARKERS[0], "\n".join(reversed(ALL_MARKERS)), "\n".join(ALL_MARKERS[:2])])
 def test_a_readme_without_its_markers_is_refused(project, capsys, text):
     (project / "README.md").write_text(text)
     error = stopped(capsys, "claims", "--write-readme", code=2)

@@ -65,6 +65,7 @@ class Job:
 
     @property
     def elapsed(self) -> str:
+        """Seconds since the start."""
         return f"{time.monotonic() - self.started:.0f} s"
 
     def progress(self) -> str:

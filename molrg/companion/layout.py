@@ -23,6 +23,7 @@ class Layout:
 
     @classmethod
     def of(cls, overrides: Mapping[str, Any]) -> Layout:
+        """The layout of a run with these parameters changed; the book's where none is."""
         build = claims.root() / "_build"
         if not overrides:
             return cls(build / "src" / "notebooks", build / "claims", build / "failed")
@@ -33,12 +34,15 @@ class Layout:
 
     @property
     def partial(self) -> Path:
+        """Folder of the work in progress."""
         return self.notebooks.parent / ".partial"
 
     def stamp(self, notebook: Notebook) -> Path:
+        """File that says what a finished notebook was made from."""
         return self.notebooks / ".stamps" / f"{notebook.name}.json"
 
     def record(self, notebook: Notebook) -> Path:
+        """File of the record of the notebook's claim."""
         return self.records / f"{notebook.claim}.json"
 
     def files(self, notebook: Notebook) -> list[Path]:
@@ -64,4 +68,5 @@ def stale() -> list[str]:
 
 
 def sha256(path: Path) -> str:
+    """Hexadecimal sha256 of a file."""
     return hashlib.sha256(path.read_bytes()).hexdigest()

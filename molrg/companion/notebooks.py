@@ -26,10 +26,12 @@ class Notebook:
 
     @property
     def name(self) -> str:
+        """File name without its ending."""
         return self.path.stem
 
     @cached_property
     def cells(self) -> list[Any]:
+        """All cells, in order."""
         try:
             return nbformat.read(self.path, as_version=4).cells
         except (ValueError, nbformat.ValidationError) as error:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,10 +10,14 @@ from pathlib import Path
 from rich.table import Table
 
 from molrg import claims
+from molrg.companion.notebooks import sources
 
 NOT_YET = "planned"
 NO_RECORD = "not run"
-_MARKERS = ("<!-- verdicts: made by `python -m molrg claims --write-readme` -->", "<!-- end of verdicts -->")
+_MARKERS = {
+    part: (f"<!-- {part}: made by `python -m molrg claims --write-readme` -->", f"<!-- end of {part} -->")
+    for part in ("verdicts", "figures")
+}
 
 
 def outcome(id: str, records: Mapping[str, dict]) -> str:
@@ -80,17 +83,17 @@ def full_markdown(records: Mapping[str, dict], recorded: Mapping[str, dict]) -> 
             parts += _measured(records[id], recorded.get(id))
         else:
             primary, secondary = claims.criterion(id)
-            parts += ["Registered criterion:", "", *(f"- {_code(str(c))}" for c in primary + secondary), ""]
+            parts += ["Registered criterion:", "", *(f"- {_code(str(c), c.quantity)}" for c in primary + secondary), ""]
     return "\n".join(parts) + "\n"
 
 
 def _source(entry: Mapping[str, str]) -> str:
-    return f"arXiv {entry['paper']}, {entry['locus']} ({entry['certainty']})"
+    return entry["locus"] if entry["certainty"] == "ours" else f"arXiv {entry['paper']}, {entry['locus']} ({entry['certainty']})"
 
 
-def _code(condition: str) -> str:
+def _code(condition: str, quantity: str) -> str:
     """Set the quantity of a condition as code."""
-    return re.sub(r"\b(\w*_\w+|violations|success|shortfall|slope|sharpening)\b", r"`\1`", condition, count=1)
+    return condition.replace(f" {quantity} ", f" `{quantity}` ")
 
 
 def _measured(record: dict, recorded: dict | None) -> list[str]:
@@ -99,7 +102,7 @@ def _measured(record: dict, recorded: dict | None) -> list[str]:
     earlier = [c["estimate"] for c in recorded["conditions"]] if recorded else []
     for number, line in enumerate(record["conditions"]):
         met = "" if line["met"] else " (missed)"
-        row = [_code(line["condition"]), line["estimate"] + met, line["control"] or "—"]
+        row = [_code(line["condition"], line["quantity"]), line["estimate"] + met, line["control"] or "—"]
         lines.append("| " + " | ".join(row + earlier[number : number + 1]) + " |")
     told = f"{len(record['seeds'])} seeds, {record['cpu_seconds']:.0f} CPU seconds, {record['peak_memory_mb']:.0f} MB."
     if recorded:
@@ -112,22 +115,41 @@ def _measured(record: dict, recorded: dict | None) -> list[str]:
 
 def readme_table(records: Mapping[str, dict]) -> str:
     """The verdict table of the README: id, statement, verdict, and nothing else."""
-    lines = [_MARKERS[0], "| claim | statement | verdict |", "|---|---|---|"]
+    lines = ["| claim | statement | verdict |", "|---|---|---|"]
     lines += [f"| {id} | {entry['title']} | {outcome(id, records)} |" for id, entry in claims.registry().items()]
-    return "\n".join([*lines, _MARKERS[1]])
+    return "\n".join(lines)
+
+
+def figure_index(records: Mapping[str, dict]) -> str:
+    """Every named figure of the notebooks: what makes it, with which seeds, at what cost."""
+    lines = ["| figure | shows | command | seeds | CPU s |", "|---|---|---|---|---|"]
+    for notebook in sources():
+        record = records.get(notebook.claim)
+        seeds = f"{min(record['seeds'])} to {max(record['seeds'])}" if record else ""
+        cost = f"{record['cpu_seconds']:.0f}" if record else ""
+        command = f"`python -m molrg run {notebook.name[:2]}`"
+        for cell in notebook.cells:
+            figure = cell.metadata.get("mystnb", {}).get("figure")
+            if figure:
+                shown = figure["caption"].split(". ")[0].rstrip(".")
+                lines.append(f"| `{figure['name']}` | {shown} | {command} | {seeds} | {cost} |")
+    return "\n".join(lines)
 
 
 def write_readme(records: Mapping[str, dict], path: Path | None = None) -> None:
-    """Put the verdict table into the README, between its markers.
+    """Put the verdicts and the index of figures into the README, between their markers.
 
     Raises:
         ValueError: where the markers are not there.
     """
     path = path or claims.root() / "README.md"
     text = path.read_text(encoding="utf-8")
-    start, end = text.find(_MARKERS[0]), text.find(_MARKERS[1])
-    if not 0 <= start < end:
-        raise ValueError(f"{path.name}: the lines {_MARKERS[0]!r} and {_MARKERS[1]!r} are missing")
-    part = path.with_name(f"{path.name}.part")
-    part.write_text(text[:start] + readme_table(records) + text[end + len(_MARKERS[1]) :], encoding="utf-8")
-    os.replace(part, path)
+    for part, table in (("verdicts", readme_table(records)), ("figures", figure_index(records))):
+        first, last = _MARKERS[part]
+        start, end = text.find(first), text.find(last)
+        if not 0 <= start < end:
+            raise ValueError(f"{path.name}: the lines {first!r} and {last!r} are missing")
+        text = f"{text[:start]}{first}\n{table}\n{text[end:]}"
+    aside = path.with_name(f"{path.name}.part")
+    aside.write_text(text, encoding="utf-8")
+    os.replace(aside, path)
