@@ -169,10 +169,18 @@ def _plain(text: str) -> list[str]:
 
 
 def _clean(path: Path) -> None:
-    """Drop papermill's metadata: times and paths of this machine, which differ from run to run."""
+    """Drop papermill's metadata, which differ from run to run, and join what was printed in pieces."""
     notebook = nbformat.read(path, as_version=4)
     notebook.metadata.pop("papermill", None)
     for cell in notebook.cells:
         cell.metadata.pop("papermill", None)
         cell.metadata.pop("execution", None)
+        joined: list[Any] = []
+        for output in cell.get("outputs", []):
+            if output.output_type == "stream" and joined and joined[-1].get("name") == output.name:
+                joined[-1].text += output.text
+            else:
+                joined.append(output)
+        if cell.cell_type == "code":
+            cell.outputs = joined
     nbformat.write(notebook, path)
