@@ -136,6 +136,8 @@ def principal_angles(first: Tensor, second: Tensor) -> Tensor:
     """
     checks.finite("first", first), checks.finite("second", second)
     checks.require(first.shape[-2] == second.shape[-2], "second.shape", tuple(second.shape), f"n = {first.shape[-2]} rows")
+    wider = torch.promote_types(first.dtype, second.dtype)
+    first, second = first.to(wider), second.to(wider)
     if first.shape[-1] < second.shape[-1]:
         first, second = second, first
     left, cosines, _ = torch.linalg.svd(second.mT @ first, full_matrices=False)
@@ -180,7 +182,8 @@ def _pairwise(estimate: Bases, truth: Bases) -> np.ndarray:
     checks.require(len(estimate) == len(truth), "len(estimate)", len(estimate), f"as many as truth, {len(truth)}")
     shape = {basis.shape[-2] for basis in (*estimate, *truth)}
     checks.require(len(shape) == 1, "ambient dimensions", sorted(shape), "all equal")
-    return np.array([[projector_distance(u, v).item() for v in truth] for u in estimate])
+    # in double precision, so that bases trained in single can be held against exact ones
+    return np.array([[projector_distance(u.double(), v.double()).item() for v in truth] for u in estimate])
 
 
 def _best_permutation(distances: np.ndarray) -> np.ndarray:

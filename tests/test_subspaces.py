@@ -364,3 +364,9 @@ def test_whole_numbers_of_numpy_are_counts():
 def test_negative_labels_are_refused():
     with complains("labels_hat"):
         sub.clustering_accuracy(torch.tensor([-1, 0, 1]), torch.tensor([0, 1, 2]))
+
+
+def test_bases_of_two_precisions_can_be_compared():
+    U = sub.random_basis(9, 3, generator=rng())
+    assert sub.subspace_error(U.float(), U) < 1e-6
+    assert sub.principal_angles(U.float(), U).max() < 1e-6
