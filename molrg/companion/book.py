@@ -46,12 +46,11 @@ def stage(root: Path) -> Path:
     return src
 
 
-def build(root: Path | None = None, *, quiet: bool = False) -> Path:
+def build(root: Path | None = None) -> Path:
     """Build the site from clean, warnings as errors, and return the folder of its pages.
 
     Args:
         root: the project; found from here where omitted.
-        quiet: whether to hold back what the builder prints, unless it fails.
 
     Raises:
         BuildFailed: where a notebook has not been run as it is now, or the build warns.
@@ -59,27 +58,30 @@ def build(root: Path | None = None, *, quiet: bool = False) -> Path:
     """
     root = root or claims.root()
     with alone(Layout.of({})):
-        html = _sphinx(root, stage(root), quiet)
+        html = _sphinx(root, stage(root))
     _manifest(html)
     return html
 
 
-def _sphinx(root: Path, src: Path, quiet: bool) -> Path:
-    out = root / "_build"
-    for folder in ("html", ".doctrees", "jupyter_execute"):
-        shutil.rmtree(out / folder, ignore_errors=True)
+def _sphinx(root: Path, src: Path) -> Path:
+    """Build aside, and put the site in place of the old one once it is whole."""
+    html, aside = root / "_build" / "html", root / "_build" / ".site"
+    shutil.rmtree(aside, ignore_errors=True)
     shutil.rmtree(src / "_build", ignore_errors=True)
     command = [
         sys.executable, "-c", "from jupyter_book.cli.main import main; main()",
-        "build", str(src), "--path-output", str(root), "-W", "-n", "--keep-going", "--quiet",
+        "build", str(src), "--path-output", str(aside), "-W", "-n", "--keep-going", "--quiet",
     ]  # fmt: skip
     environment = {**os.environ, "PYTHONWARNINGS": "ignore"}
-    done = subprocess.run(command, cwd=root, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    html = out / "html"
-    if done.returncode != 0 or not (html / "index.html").is_file():
-        raise BuildFailed(f"the site did not build cleanly:\n{done.stdout[-6000:]}")
-    if not quiet:
-        print(done.stdout, end="")
+    try:
+        done = subprocess.run(command, cwd=root, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        built = aside / "_build" / "html"
+        if done.returncode != 0 or not (built / "index.html").is_file():
+            raise BuildFailed(f"the site did not build cleanly:\n{done.stdout[-6000:]}")
+        shutil.rmtree(html, ignore_errors=True)
+        built.rename(html)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
     return html
 
 
