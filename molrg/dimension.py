@@ -203,6 +203,11 @@ class Report:
     calibrated_at: int
 
     @property
+    def reference(self) -> Estimate:
+        """The maximum-likelihood estimate with most neighbours: the one that is calibrated."""
+        return max((e for e in self.estimates if e.method == "mle"), key=lambda e: e.k)
+
+    @property
     def low(self) -> float:
         """The lowest lower end over methods."""
         return min(e.low for e in self.estimates)
@@ -222,13 +227,13 @@ class Report:
 
     def statements(self) -> list[str]:
         """Sentences on what the number of points does and does not allow to say."""
-        smallest = min(self.classes.values(), key=lambda e: e.N / e.value, default=self.estimates[-2])
+        smallest = min(self.classes.values(), key=lambda e: e.N / e.value, default=self.reference)
         ratio = smallest.N / smallest.value
         flat = f"about {self.flat:.0f}" if math.isfinite(self.flat) else "more than can be told at this N"
         return [
             f"{self.N:,} points in {self.n:,} coordinates ({self.duplicates} exact duplicates dropped); all methods "
             f"together: {self.low:.1f} to {self.high:.1f}, {100 * self.high / self.n:.1f} % of the coordinates at most.",
-            f"Bias: a flat Gaussian with this reading (k = {self.estimates[-2].k}, N = {self.calibrated_at:,}) has dimension "
+            f"Bias: a flat Gaussian with this reading (k = {self.reference.k}, N = {self.calibrated_at:,}) has dimension "
             f"{flat}; a curved set can instead read higher than its dimension. The interval is for the sampling of "
             "independent points and covers neither.",
             f"Samples per dimension: {self.N / self.high:.0f} for the whole at least"

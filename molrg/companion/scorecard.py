@@ -99,11 +99,12 @@ def _code(condition: str, quantity: str) -> str:
 def _measured(record: dict, recorded: dict | None) -> list[str]:
     columns = ["registered condition", "this run", "control"] + (["recorded run"] if recorded else [])
     lines = ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
-    earlier = [c["estimate"] for c in recorded["conditions"]] if recorded else []
-    for number, line in enumerate(record["conditions"]):
+    earlier = {c["condition"]: c["estimate"] for c in recorded["conditions"]} if recorded else {}
+    for line in record["conditions"]:
         met = "" if line["met"] else " (missed)"
         row = [_code(line["condition"], line["quantity"]), line["estimate"] + met, line["control"] or "—"]
-        lines.append("| " + " | ".join(row + earlier[number : number + 1]) + " |")
+        row += [earlier.get(line["condition"], "judged otherwise")] if recorded else []
+        lines.append("| " + " | ".join(row) + " |")
     told = f"{len(record['seeds'])} seeds, {record['cpu_seconds']:.0f} CPU seconds, {record['peak_memory_mb']:.0f} MB."
     if recorded:
         told += (
