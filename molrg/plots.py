@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import html
+import io
 import json
 import re
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
@@ -13,6 +16,11 @@ import numpy as np
 import seaborn as sns
 from matplotlib.axes import Axes
 from torch import Tensor
+
+from molrg import checks
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
 
 # Okabe-Ito hues by role, so that a colour means the same thing in every chapter
 COLOURS = {
@@ -173,3 +181,159 @@ def tree_slider(frames: Sequence[Sequence[Tensor]], captions: Sequence[str], *, 
         "LAST": str(len(frames) - 1), "START": str(start), "HEIGHT": str(34 * height + 20),
     }  # fmt: skip
     return re.sub("|".join(filled), lambda found: filled[found[0]], _SLIDER)
+
+
+_INTERACTIVE = """<figure id="NAME" class="molrg-plot" style="margin: 0">
+<style>
+html[data-theme="dark"] #NAME .js-plotly-plot, body[data-jp-theme-light="false"] #NAME .js-plotly-plot {
+  filter: invert(1) hue-rotate(180deg) }
+</style>
+<div class="molrg-slider" style="display: none; gap: 1em; align-items: center">
+<label style="display: flex; flex: 1; gap: 1em">LABEL
+<input type="range" min="0" max="LAST" value="START" style="flex: 1; min-width: 6em"></label>
+<output style="min-width: 4em"></output></div>
+<div class="molrg-plot-area" role="img" aria-label="ALT" style="width: 100%">FALLBACK</div>
+<script>
+(() => {
+  const figure = document.getElementById("NAME"), area = figure.querySelector(".molrg-plot-area");
+  const input = figure.querySelector("input"), output = figure.querySelector("output");
+  const spec = SPEC, names = (spec.frames || []).map((frame) => frame.name);
+  const file = "_static/vendor/plotly-basic.min.js", lab = document.getElementById("jupyter-config-data");
+  const load = () => new Promise((done, failed) => {
+    const script = document.createElement("script");
+    script.src = lab ? JSON.parse(lab.textContent).baseUrl + "files/book/" + file
+                     : (document.documentElement.dataset.content_root ?? "../") + file;
+    script.onload = done;
+    script.onerror = failed;
+    document.head.append(script);
+  });
+  const show = () => {
+    const name = names[input.value];
+    output.textContent = name;
+    input.setAttribute("aria-valuetext", name);
+    return Plotly.animate(area, [name], {mode: "immediate", transition: {duration: 0},
+                                         frame: {duration: 0, redraw: true}});
+  };
+  window.molrgPlotly ??= window.Plotly ? Promise.resolve() : load();
+  window.molrgPlotly.then(async () => {
+    area.textContent = "";
+    await Plotly.newPlot(area, spec);
+    if (!names.length) return;
+    figure.querySelector(".molrg-slider").style.display = "flex";
+    input.addEventListener("input", () => show().catch(() => {}));  // a newer position interrupts
+    await show();
+  }).catch((error) => console.warn("NAME: the static picture stays,", error));
+})();
+</script>
+</figure>"""
+
+# what the vendored bundle of plotly.js draws
+_DRAWN = ("bar", "pie", "scatter")
+
+
+def interactive(
+    figure: go.Figure, *, name: str, alt: str, label: str = "", start: int = 0, fallback: plt.Figure | None = None
+) -> str:
+    """HTML of a Plotly figure that needs no network: it loads the plotly.js kept with the book, once a page.
+
+    Frames are put under a slider that keyboards and screen readers can use; their names are shown
+    beside it. The picture for readers without JavaScript is replaced when the figure is drawn.
+
+    Args:
+        figure: traces of type scatter, bar or pie; frames, if any, named by what the slider shows.
+        name: id of the element, unique on its page.
+        alt: what is to be seen, in words.
+        label: what the slider sets; needed where there are frames.
+        start: first position of the slider.
+        fallback: the same in matplotlib; drawn into the page and closed.
+
+    Returns:
+        HTML, for ``IPython.display.HTML``.
+
+    Raises:
+        ValueError: where the bundle cannot draw a trace, alt is empty, frames are unnamed or without
+            a label, or start is out of range.
+    """
+    import plotly.graph_objects as go
+
+    kinds = sorted({trace.type for trace in (*figure.data, *(t for frame in figure.frames for t in frame.data or ()))})
+    checks.require(set(kinds) <= set(_DRAWN), "trace types", kinds, f"{', '.join(_DRAWN)} (a map of cells: plots.cells)")
+    checks.require(bool(alt.strip()), "alt", repr(alt), "a description in words")
+    names = [frame.name for frame in figure.frames]
+    checks.require(all(names) and len(set(names)) == len(names), "frame names", names, "different and not empty")
+    checks.require(bool(label) or not names, "label", repr(label), "what the slider sets, where there are frames")
+    checks.count("start", start, 0, max(len(names) - 1, 0))
+    drawn = go.Figure(figure).update_layout(template=_template(), sliders=[], updatemenus=[])
+    spec = json.loads(drawn.update_layout(height=figure.layout.height or 400).to_json())
+    spec["config"] = {"displayModeBar": False, "responsive": True}
+    picture = _picture(fallback, alt) if fallback else "<p>This figure is drawn by JavaScript.</p>"
+    filled = {
+        "SPEC": json.dumps(spec, separators=(",", ":")).replace("</", "<\\/"), "FALLBACK": picture,
+        "NAME": html.escape(name), "LABEL": html.escape(label), "ALT": html.escape(alt),
+        "LAST": str(max(len(names) - 1, 0)), "START": str(start),
+    }  # fmt: skip
+    return re.sub("|".join(filled), lambda found: filled[found[0]], _INTERACTIVE)
+
+
+def _template() -> go.layout.Template:
+    """The house style for Plotly: transparent ground, dark ink that dark mode inverts, one touch means hover."""
+    import plotly.graph_objects as go
+
+    axis = {"showgrid": False, "zeroline": False, "showline": True, "ticks": "outside", "automargin": True, "color": "#262626"}
+    return go.layout.Template(layout={
+        "paper_bgcolor": "rgba(0,0,0,0)", "plot_bgcolor": "rgba(0,0,0,0)", "xaxis": axis, "yaxis": axis,
+        "font": {"family": "inherit", "size": 13, "color": "#262626"}, "margin": {"l": 10, "r": 10, "t": 10, "b": 10},
+        "colorway": [COLOURS[role] for role in COLOURS if role != "exact"], "dragmode": False, "hovermode": "closest",
+        "legend": {"orientation": "h", "yanchor": "bottom", "y": 1.02, "x": 0},
+        "hoverlabel": {"bgcolor": "#ffffff", "font": {"color": "#262626"}},
+    })  # fmt: skip
+
+
+def _picture(figure: plt.Figure, alt: str) -> str:
+    """The figure as an image inside the page."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="svg", metadata={"Date": None})
+    plt.close(figure)
+    data = base64.b64encode(buffer.getvalue()).decode()
+    return f'<img src="data:image/svg+xml;base64,{data}" alt="{html.escape(alt)}" style="width: 100%; max-width: 42em">'
+
+
+def cells(
+    x: np.ndarray, y: np.ndarray, values: np.ndarray, *, text: Sequence[Sequence[str]] | None = None, title: str = ""
+) -> list[go.Bar | go.Scatter]:
+    """A map of cells for `interactive`: unit squares around the whole numbers x, y, coloured from 0 to 1.
+
+    They are bars, because the bundle of plotly.js that comes with the book has no heat maps; set
+    ``barmode="overlay"`` and ``bargap=0`` in the layout.
+
+    Args:
+        x: (P,) columns, whole numbers.
+        y: (Q,) rows, whole numbers.
+        values: (Q, P) numbers in [0, 1], such as success rates.
+        text: (Q, P) what is shown when a cell is pointed at; the value where omitted.
+        title: of the colour bar.
+
+    Returns:
+        Two traces: the cells, and an empty one that carries the colour bar.
+
+    Raises:
+        ValueError: where values or text are not (Q, P), or values not in [0, 1].
+    """
+    import plotly.graph_objects as go
+
+    values = np.asarray(values, dtype=float)
+    labels = np.asarray(np.vectorize("{:.2f}".format)(values) if text is None else text)
+    for name, given in (("values", values), ("text", labels)):
+        checks.require(given.shape == (len(y), len(x)), f"{name}.shape", given.shape, f"({len(y)}, {len(x)})")
+    checks.require(bool(((values >= 0) & (values <= 1)).all()), "values", "with some outside", "numbers in [0, 1]")
+    columns, rows = np.meshgrid(np.asarray(x), np.asarray(y))
+    # colours are worked out here: numbers on bars make this version of plotly.js warn at every cell
+    colours = [mpl.colors.to_hex(colour) for colour in mpl.colormaps["cividis"](values.ravel())]
+    bars = go.Bar(
+        x=columns.ravel().tolist(), y=[1] * values.size, base=(rows.ravel() - 0.5).tolist(), width=1, showlegend=False,
+        customdata=labels.ravel().tolist(), hovertemplate="%{customdata}<extra></extra>",
+        marker={"color": colours, "line": {"width": 0}},
+    )  # fmt: skip
+    scale = {"color": [0], "cmin": 0, "cmax": 1, "colorscale": "Cividis", "showscale": True}
+    scale["colorbar"] = {"title": {"text": title, "side": "right"}, "thickness": 12}
+    return [bars, go.Scatter(x=[None], y=[None], mode="markers", showlegend=False, hoverinfo="skip", marker=scale)]

@@ -1,0 +1,90 @@
+"""Figures with a slider: nothing from elsewhere, the data and the words in the page, one file kept beside the book."""
+
+import html
+import json
+import re
+from hashlib import sha256
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import plotly.graph_objects as go
+import pytest
+from plotly.offline import get_plotlyjs_version
+
+from molrg import plots
+
+VENDOR = Path(__file__).parents[1] / "book" / "_static" / "vendor"
+FRAMES = [go.Frame(name=f"noise {k}", data=[go.Scatter(x=[1, 2], y=[k, 0.125], name="</script>")]) for k in range(3)]
+FIGURE = go.Figure(data=FRAMES[0].data, frames=FRAMES)
+
+
+def spec(text: str) -> dict:
+    """What is handed to plotly.js."""
+    line = re.search(r"const spec = (\{.*\}), names = ", text)[1]
+    return json.loads(line)
+
+
+def test_the_page_holds_data_name_and_words():
+    text = plots.interactive(FIGURE, name="c00-map", alt='Rates, "sharp" & rising', label="noise", start=2)
+    drawn = spec(text)
+    assert 'id="c00-map"' in text and f'aria-label="{html.escape("Rates, " + chr(34) + "sharp" + chr(34) + " & rising")}"' in text
+    assert [frame["name"] for frame in drawn["frames"]] == ["noise 0", "noise 1", "noise 2"]
+    assert drawn["data"][0]["y"] == [0, 0.125] and drawn["layout"]["height"] == 400
+    assert '<input type="range" min="0" max="2" value="2"' in text
+
+
+def test_nothing_comes_from_elsewhere_and_data_cannot_end_the_script():
+    text = plots.interactive(FIGURE, name="m", alt="a", label="noise")
+    assert "://" not in text and "cdn" not in text.lower()
+    assert text.count("</script>") == 1
+    assert "vendor/plotly-basic.min.js" in text and len(text) < 20_000
+
+
+def test_the_given_figure_is_left_as_it_was():
+    before = FIGURE.to_json()
+    plots.interactive(FIGURE, name="m", alt="a", label="noise")
+    assert FIGURE.to_json() == before
+
+
+def test_a_static_picture_stands_in():
+    picture, ax = plt.subplots()
+    ax.plot([0, 1])
+    text = plots.interactive(FIGURE, name="m", alt="a line", label="noise", fallback=picture)
+    assert '<img src="data:image/svg+xml;base64,' in text and 'alt="a line"' in text
+    assert not plt.fignum_exists(picture.number)
+
+
+@pytest.mark.parametrize(
+    ("figure", "change", "named"),
+    [
+        (go.Figure(go.Heatmap(z=[[1]])), {}, "heatmap"),
+        (FIGURE, {"alt": " "}, "alt"),
+        (FIGURE, {"label": ""}, "label"),
+        (FIGURE, {"start": 3}, "start"),
+        (go.Figure(frames=[go.Frame(data=[])]), {}, "frame names"),
+    ],
+)
+def test_what_cannot_be_shown_is_refused(figure, change, named):
+    with pytest.raises(ValueError, match=named):
+        plots.interactive(figure, **{"name": "m", "alt": "a", "label": "noise", **change})
+
+
+def test_cells_sit_where_they_say():
+    bars, scale = plots.cells([2, 3], [5, 6, 7], [[0, 0.5], [0.25, 1], [1, 1]], text=[list("ab"), list("cd"), list("ef")], title="rate")
+    k = list(bars.customdata).index("d")
+    assert (bars.x[k], bars.base[k], bars.y[k]) == (3, 5.5, 1)
+    assert bars.marker.color[0] == "#00224e" and bars.marker.color[k] == "#fee838"  # the ends of cividis
+    assert scale.marker.colorbar.title.text == "rate"
+    with pytest.raises(ValueError, match="values"):
+        plots.cells([1], [1], [[1.1]])
+    with pytest.raises(ValueError, match="text.shape"):
+        plots.cells([1], [1], [[1.0]], text=["a"])
+
+
+def test_the_file_kept_is_the_one_named():
+    """Version as in the Python package, bytes as in the note beside it."""
+    readme, script = (VENDOR / "README.txt").read_text("utf-8"), (VENDOR / "plotly-basic.min.js").read_bytes()
+    assert f"plotly.js {get_plotlyjs_version()}, basic bundle" in readme
+    assert f"v{get_plotlyjs_version()}".encode() in script[:200]
+    assert f"sha256 {sha256(script).hexdigest()}  plotly-basic.min.js" in readme
+    assert b"MIT" in script[:300] and "MIT License" in (VENDOR / "plotly-LICENSE.txt").read_text("utf-8")
