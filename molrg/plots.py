@@ -15,9 +15,11 @@ import matplotlib.pyplot as plt
 import numpy as np
 import seaborn as sns
 from matplotlib.axes import Axes
+from matplotlib.collections import QuadMesh
 from torch import Tensor
 
 from molrg import checks
+from molrg.phase import SuccessMap
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -78,6 +80,31 @@ def image_grid(images: Tensor, *, columns: int, titles: list[str] | None = None,
         if titles:
             ax.set_title(titles[k], fontsize=8)
     return figure
+
+
+def success_map(ax: Axes, cells: SuccessMap, *, edge: Sequence[float] | None = None, title: str = "", labels: tuple[str, str] = ("N", "d")) -> QuadMesh:
+    """Draw success rates as a map: dark never, light always, with the boundary as a stepped line.
+
+    Args:
+        ax: where to draw.
+        cells: rates over x and y.
+        edge: (Q,) where theory puts the first success of every row, drawn dashed.
+        title: above the map.
+        labels: of the two axes.
+
+    Returns:
+        The mesh, for ``figure.colorbar(mesh, label="success rate")``.
+    """
+    mesh = ax.pcolormesh(cells.x, cells.y, cells.rates, cmap="cividis", vmin=0, vmax=1, edgecolors="0.5", linewidth=0.3)
+    half_x, half_y = (np.diff(axis).min() / 2 if len(axis) > 1 else 0.5 for axis in (cells.x, cells.y))
+    for heights, style in ((cells.boundary, {"color": COLOURS["control"], "lw": 2.2}), (edge, {"color": "white", "lw": 1.4, "ls": (0, (4, 3))})):
+        if heights is not None:
+            left = np.minimum(np.asarray(heights, dtype=float), cells.beyond) - half_x
+            ax.plot(np.repeat(left, 2), np.stack([cells.y - half_y, cells.y + half_y], 1).ravel(), **style)
+    ax.set(title=title, xlabel=labels[0], ylabel=labels[1])
+    ax.set_xlim(cells.x[0] - half_x, cells.x[-1] + half_x)
+    ax.grid(False)
+    return mesh
 
 
 def _nodes(levels: Sequence[Tensor]) -> list[tuple[float, int, bool]]:

@@ -7,11 +7,13 @@ from hashlib import sha256
 from pathlib import Path
 
 import matplotlib.pyplot as plt
+import numpy as np
 import plotly.graph_objects as go
 import pytest
 from plotly.offline import get_plotlyjs_version
 
 from molrg import plots
+from molrg.phase import SuccessMap
 
 VENDOR = Path(__file__).parents[1] / "book" / "_static" / "vendor"
 FRAMES = [go.Frame(name=f"noise {k}", data=[go.Scatter(x=[1, 2], y=[k, 0.125], name="</script>")]) for k in range(3)]
@@ -88,3 +90,24 @@ def test_the_file_kept_is_the_one_named():
     assert f"v{get_plotlyjs_version()}".encode() in script[:200]
     assert f"sha256 {sha256(script).hexdigest()}  plotly-basic.min.js" in readme
     assert b"MIT" in script[:300] and "MIT License" in (VENDOR / "plotly-LICENSE.txt").read_text("utf-8")
+
+
+# success maps
+
+
+def test_a_success_map_has_the_rates_and_both_lines():
+    N, d = np.arange(2, 8), np.arange(2, 5)
+    success = np.stack([np.arange(2, 8) >= start for start in ([[2], [3], [5]], [[2], [4], [9]])])
+    cells = SuccessMap(N, d, np.arange(2), success)
+    _, ax = plt.subplots()
+    mesh = plots.success_map(ax, cells, edge=d, title="two trials")
+    assert np.allclose(np.asarray(mesh.get_array()).reshape(3, 6), cells.rates) and mesh.get_clim() == (0, 1)
+    boundary, edge = (line.get_xdata() for line in ax.lines)
+    assert boundary.tolist() == [1.5, 1.5, 2.5, 2.5, 4.5, 4.5] and edge.tolist() == [1.5, 1.5, 2.5, 2.5, 3.5, 3.5]
+
+
+def test_a_row_without_success_has_its_boundary_past_the_map():
+    cells = SuccessMap(np.arange(2, 8), np.arange(2, 5), np.arange(2), np.zeros((2, 3, 6), dtype=bool))
+    _, ax = plt.subplots()
+    plots.success_map(ax, cells)
+    assert (ax.lines[0].get_xdata() == 7.5).all() and ax.get_xlim() == (1.5, 7.5)
