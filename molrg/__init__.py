@@ -11,7 +11,8 @@ __version__ = "0.1.0"
 
 _MODULES = (
     "checks", "provenance", "schedules", "subspaces", "mixture", "images", "hierarchy", "denoisers", "training",
-    "sampling", "memorization", "dimension", "tangents", "manifold_rates", "phase", "claims", "plots", "companion",
+    "sampling", "memorization", "dimension", "tangents", "manifold_rates", "phase", "fingerprints", "sweeps", "claims",
+    "plots", "companion",
 )  # fmt: skip
 __all__ = ["MoLRG", "__version__", *_MODULES]
 
