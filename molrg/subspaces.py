@@ -370,3 +370,31 @@ def spectral_labels(x: Tensor, K: int, *, seed: int) -> Tensor:
     affinity = (unit @ unit.mT).square().numpy()
     model = SpectralClustering(K, affinity="precomputed", random_state=seed, assign_labels="kmeans")
     return torch.from_numpy(model.fit_predict(affinity)).long()
+
+
+def whitened(x: Tensor, rank: int | None = None) -> Tensor:
+    r"""Coordinates of the points in which the data have covariance I/N: the leading left singular vectors.
+
+    They are the same for x and for x A, whatever the invertible A, so they do not know at which angles
+    subspaces meet. Their Gram matrix is the shape interaction matrix: with no noise, and subspaces whose
+    sum is direct, its entry is zero for every two points of different subspaces. `spectral_labels` and
+    `k_subspaces` can be given them in place of the points.
+
+    Source: Costeira and Kanade (1998).
+
+    Args:
+        x: data (N, n).
+        rank: number of coordinates, 1 <= rank <= min(N, n), such as d_1 + ... + d_K for noisy data;
+            the numerical rank where omitted.
+
+    Returns:
+        (N, rank), with orthonormal columns.
+
+    Raises:
+        ValueError: where x is not finite, zero, or of a rank below `rank`.
+    """
+    checks.require(isinstance(x, Tensor) and x.dim() == 2, "x.shape", tuple(getattr(x, "shape", ())), "(N, n)")
+    left, values, _ = torch.linalg.svd(checks.points("x", x), full_matrices=False)
+    present = int((values > values[0] * max(x.shape) * torch.finfo(x.dtype).eps * 10).sum())
+    checks.require(present > 0, "x", "all zero", "some energy")
+    return left[:, : checks.count("rank", present if rank is None else rank, 1, present)]

@@ -32,6 +32,27 @@ def tilted(n, d, degrees, seed=0):
     return Q[:, :d], math.cos(a) * Q[:, :d] + math.sin(a) * Q[:, d:]
 
 
+# oracle: whitened coordinates
+
+
+@pytest.mark.parametrize("degrees", [90, 45, 5, 1])
+def test_whitened_points_of_different_subspaces_are_orthogonal_at_every_angle(degrees):
+    x, labels = MoLRG.random(20, [3, 2, 4], angle=degrees, generator=rng()).sample([4, 3, 5], generator=rng(1))
+    white = sub.whitened(x)
+    apart = labels[:, None] != labels
+    assert white.shape == (12, 9)
+    assert (white.mT @ white - torch.eye(9)).abs().max() < EXACT
+    assert (white @ white.mT)[apart].abs().max() < 1e-9  # rounding times the condition number, at most 1e2
+    assert (torch.nn.functional.normalize(x, dim=-1) @ x.mT)[apart].abs().max() > (0.1 if degrees < 90 else -1)
+
+
+def test_whitening_does_not_see_an_invertible_map_and_keeps_the_leading_part_of_noisy_data():
+    x, A = normal(12, 5), normal(5, 5, seed=1)
+    assert (projector(sub.whitened(x)) - projector(sub.whitened(x @ A))).abs().max() < EXACT
+    assert worst(projector(sub.whitened(x, 2)) @ x, projector(sub.whitened(x, 2)) @ projector(sub.whitened(x, 4)) @ x) < EXACT
+    assert sub.whitened(x, 2).shape == (12, 2)
+
+
 # oracle: bases
 
 
@@ -337,6 +358,10 @@ NAN = torch.full((10, 6), math.nan)
         (lambda: sub.k_subspaces(X[None], 2, 2, generator=rng()), "x.shape"),
         (lambda: sub.spectral_labels(X, 11, seed=0), "K"),
         (lambda: sub.spectral_labels(NAN, 2, seed=0), "x"),
+        (lambda: sub.whitened(NAN), "x"),
+        (lambda: sub.whitened(X[None]), "x.shape"),
+        (lambda: sub.whitened(0 * X), "x"),
+        (lambda: sub.whitened(X, 7), "rank"),
     ],
 )  # fmt: skip
 def test_bad_input(call, name):
