@@ -7,7 +7,7 @@ import html
 import io
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import matplotlib as mpl
@@ -364,3 +364,57 @@ def cells(
     scale = {"color": [0], "cmin": 0, "cmax": 1, "colorscale": "Cividis", "showscale": True}
     scale["colorbar"] = {"title": {"text": title, "side": "right"}, "thickness": 12}
     return [bars, go.Scatter(x=[None], y=[None], mode="markers", showlegend=False, hoverinfo="skip", marker=scale)]
+
+
+def success_slider(
+    maps: Mapping[str, SuccessMap], *, name: str, label: str, alt: str, edge: Sequence[float] | None = None,
+    beside: Mapping[str, Mapping[str, SuccessMap]] | None = None, labels: tuple[str, str] = ("N", "d"), start: int = 0,
+) -> str:  # fmt: skip
+    """HTML of success maps under a slider; pointing at a cell tells its rate and 95 % interval (Wilson).
+
+    Args:
+        maps: by what the slider shows at each position, all over one grid of whole numbers.
+        name: id of the element, unique on its page.
+        label: what the slider sets.
+        alt: what is to be seen, in words.
+        edge: (Q,) where theory puts the first success of every row, drawn as a stepped line.
+        beside: by name, maps of other methods at the same positions: told with each cell, not drawn.
+        labels: of the two axes.
+        start: first position.
+
+    Returns:
+        HTML, for ``IPython.display.HTML``; without JavaScript, the map of the first position.
+
+    Raises:
+        ValueError: where there is no map, or as `interactive`.
+    """
+    import plotly.graph_objects as go
+
+    checks.require(len(maps) >= 1, "maps", list(maps), "at least one map")
+
+    def texts(methods: Mapping[str, SuccessMap], shown: SuccessMap) -> list[list[str]]:
+        told = np.array([[f"{labels[1]} = {y}, {labels[0]} = {x}" for x in shown.x] for y in shown.y], dtype=object)
+        for method, found in methods.items():
+            interval = zip(found.rates.flat, *(bound.flat for bound in found.interval()), strict=True)
+            told += np.reshape([f"<br>{method}: {rate:.2f} [{low:.2f}, {high:.2f}]" for rate, low, high in interval], told.shape)
+        return told.tolist()
+
+    def frame(position: str, shown: SuccessMap) -> go.Frame:
+        methods = {"success": shown} | {method: others[position] for method, others in (beside or {}).items()}
+        traces = cells(shown.x, shown.y, shown.rates, text=texts(methods, shown), title="success rate")
+        if edge is not None:
+            x = np.repeat(np.asarray(edge, dtype=float) - 0.5, 2).tolist()
+            y = np.stack([shown.y - 0.5, shown.y + 0.5], 1).ravel().tolist()
+            casing = {"x": x, "y": y, "mode": "lines", "hoverinfo": "skip", "showlegend": False}
+            for width, colour in ((6, "#ffffff"), (3, COLOURS["control"])):
+                traces.append(go.Scatter(**casing, line={"width": width, "color": colour}))
+        return go.Frame(name=position, data=traces)
+
+    frames = [frame(*item) for item in maps.items()]
+    layout = {"barmode": "overlay", "bargap": 0, "xaxis": {"title": {"text": labels[0]}}, "yaxis": {"title": {"text": labels[1]}}}
+    first = list(maps)[checks.count("start", start, 0, len(maps) - 1)]
+    fallback, ax = plt.subplots()
+    mesh = success_map(ax, maps[first], edge=edge, title=first, labels=labels)
+    fallback.colorbar(mesh, label="success rate")
+    drawn = go.Figure(data=frames[start].data, layout=layout, frames=frames)
+    return interactive(drawn, name=name, alt=alt, label=label, start=start, fallback=fallback)

@@ -14,6 +14,7 @@ from plotly.offline import get_plotlyjs_version
 
 from molrg import plots
 from molrg.phase import SuccessMap
+from molrg.phase import SuccessMap
 
 VENDOR = Path(__file__).parents[1] / "book" / "_static" / "vendor"
 FRAMES = [go.Frame(name=f"noise {k}", data=[go.Scatter(x=[1, 2], y=[k, 0.125], name="</script>")]) for k in range(3)]
@@ -81,6 +82,21 @@ def test_cells_sit_where_they_say():
         plots.cells([1], [1], [[1.1]])
     with pytest.raises(ValueError, match="text.shape"):
         plots.cells([1], [1], [[1.0]], text=["a"])
+
+
+def test_maps_under_a_slider_tell_rates_of_all_methods():
+    random, sure = (SuccessMap(np.array([2, 3]), np.array([1, 2]), np.arange(4), np.full((4, 2, 2), value)) for value in (False, True))
+    random.success[:3, 1, 0] = True
+    text = plots.success_slider(
+        {"5": random, "90": sure}, name="m", label="angle", alt="a map", edge=[2, 3], beside={"sure": {"5": sure, "90": sure}}, labels=("N", "d"))
+    drawn = spec(text)
+    assert [frame["name"] for frame in drawn["frames"]] == ["5", "90"]
+    told = drawn["data"][0]["customdata"][2]
+    assert told.split("<br>") == ["d = 2, N = 2", "success: 0.75 [0.30, 0.95]", "sure: 1.00 [0.51, 1.00]"]  # Wilson by hand
+    assert drawn["data"][2]["x"] == [1.5, 1.5, 2.5, 2.5] and drawn["data"][2]["y"] == [0.5, 1.5, 1.5, 2.5]
+    assert "data:image/svg+xml" in text
+    with pytest.raises(ValueError, match="maps"):
+        plots.success_slider({}, name="m", label="angle", alt="a")
 
 
 def test_the_file_kept_is_the_one_named():
