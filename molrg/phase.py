@@ -8,6 +8,8 @@ line through it. What is uncertain is which trials were drawn, so the interval r
 from __future__ import annotations
 
 import math
+from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,8 +17,11 @@ import pandas as pd
 import torch
 from numpy.typing import ArrayLike
 from scipy import stats
+from torch import Tensor, nn
 
-from molrg import checks
+from molrg import checks, training
+from molrg.denoisers import LowRank
+from molrg.schedules import Schedule
 
 
 def tolerance(angle: float = 90.0) -> float:
@@ -200,3 +205,70 @@ def boundary_line(cells: SuccessMap, *, resamples: int = 2000, generator: torch.
     slope, intercept = _fit(cells.y, np.minimum(boundary, cells.beyond))
     ends = [tuple(map(float, np.quantile(values, [0.025, 0.975]))) for values in (slopes, intercepts)]
     return BoundaryLine(float(slope), float(intercept), *ends, np.minimum(boundary, cells.beyond), np.isinf(boundary))
+
+
+class _Ragged(nn.Module):
+    """An ensemble of one-subspace denoisers whose models have different N and d.
+
+    Missing points are zero and get the weight zero, so that they add nothing to loss and gradient.
+    Missing columns are zero and stay zero: the gradient of a zero column of U U^T x is zero.
+    """
+
+    def __init__(self, data: Sequence[Tensor], starts: Sequence[Tensor], rows: int, schedule: Schedule) -> None:
+        super().__init__()
+        n, dims = starts[0].shape[0], [start.shape[1] for start in starts]
+        shape = (len(data), n, max(dims))
+        self.model = LowRank([torch.eye(n, max(dims), dtype=data[0].dtype).expand(shape)], schedule)
+        with torch.no_grad():
+            for columns, start in zip(self.model.columns.zero_(), starts, strict=True):
+                columns[:, : start.shape[1]] = start
+        self.schedule, self.ensemble, self.dims = schedule, self.model.ensemble, dims
+        counts = torch.tensor([len(x) for x in data])
+        self.weights = (torch.arange(rows) < counts[:, None]).to(data[0].dtype).unsqueeze(-1)  # (E, rows, 1)
+        self.retract_ = self.model.retract_
+
+    def forward(self, x_t: Tensor, t: Tensor) -> Tensor:
+        return self.model(x_t, t, self.weights)
+
+
+def train_cells(
+    data: Sequence[Tensor], starts: Sequence[Tensor], schedule: Schedule, *, generators: Sequence[torch.Generator],
+    **settings: object,
+) -> list[Tensor]:  # fmt: skip
+    """Train a one-subspace denoiser for each data set by `training.fit`, cells of different N and d together.
+
+    Small ensembles spend their time on calls. So models are grouped by N rounded up to 4, 7, 10, ..., and
+    smaller N and d are padded. A model's result does not depend, but for rounding, on which others are
+    trained beside it. Adam does not feel the scale of a loss (until gradients come near its epsilon,
+    1e-8), so that the mean over padded points is as good as that over the true ones.
+
+    Args:
+        data: E data sets (N_e, n).
+        starts: E orthonormal bases (n, d_e) of the dtype of the data.
+        schedule: the forward process.
+        generators: E sources of training noise.
+        **settings: for `training.fit`: steps, and where wanted lr, sigma, weighting.
+
+    Returns:
+        E trained bases (n, d_e).
+
+    Raises:
+        ValueError: where the numbers of data sets, starts and generators differ, a start is not
+            orthonormal or of another n, or as `training.fit`.
+    """
+    checks.require(len(data) == len(starts) == len(generators) > 0, "len(data), len(starts), len(generators)", (len(data), len(starts), len(generators)), "equal and not 0")
+    n = starts[0].shape[0]
+    groups: dict[int, list[int]] = defaultdict(list)
+    for e, (x, start) in enumerate(zip(data, starts, strict=True)):
+        checks.orthonormal(f"starts[{e}]", start)
+        fits = checks.points(f"data[{e}]", x).dim() == 2 and x.shape[1] == start.shape[0] == n
+        checks.require(fits, f"data[{e}].shape", tuple(x.shape), f"(N, {n}), and starts with {n} rows")
+        groups[1 + 3 * max(1, -(-(len(x) - 1) // 3))].append(e)
+    trained: dict[int, Tensor] = {}
+    for rows, members in groups.items():
+        ensemble = _Ragged([data[e] for e in members], [starts[e] for e in members], rows, schedule)
+        padded = torch.stack([nn.functional.pad(data[e], (0, 0, 0, rows - len(data[e]))) for e in members])
+        training.fit(ensemble, padded, generator=[generators[e] for e in members], **settings)
+        columns = ensemble.model.columns.detach()
+        trained |= {e: columns[k, :, : starts[e].shape[1]].clone() for k, e in enumerate(members)}
+    return [trained[e] for e in range(len(data))]

@@ -97,29 +97,40 @@ def _equiangular(m: int, cosine: float) -> Tensor:
     raise AssertionError("the acute Gram matrix is positive semidefinite for every cosine in [0, 1]")
 
 
-def pca(x: Tensor, d: int) -> Tensor:
+def pca(x: Tensor, d: int, *, completion: str = "svd", generator: torch.Generator | None = None) -> Tensor:
     r"""Leading principal subspace: the maximiser of :math:`\sum_i \|U^T x_i\|^2` over orthonormal U.
 
-    No mean is removed: the model of Theorem 1 has none. Where N < d the remaining directions are not
-    determined by the data, and come as the singular value decomposition completes them.
+    No mean is removed: the model of Theorem 1 has none. Where the data span fewer than d dimensions, as
+    with N < d, the maximiser is not unique: every subspace that contains the data is one.
 
-    Source: the right-hand side of Theorem 1 of 2409.02426.
+    Source: the right-hand side of Theorem 1 of 2409.02426; the random completion is ours.
 
     Args:
         x: data (..., N, n), leading axes an ensemble.
         d: dimension, 1 <= d < n.
+        completion: where the data leave directions open: "svd", as the singular value decomposition
+            happens to complete them, or "random", uniformly in the complement of the data.
+        generator: source of a random completion.
 
     Returns:
         Orthonormal basis (..., n, d), the directions of largest energy first.
 
     Raises:
-        ValueError: where x is not finite or d is out of range.
+        ValueError: where x is not finite, d is out of range, or a random completion has no generator.
     """
     checks.points("x", x)
-    checks.count("d", d, 1, x.shape[-1] - 1)
-    if x.shape[-2] >= d:
-        return torch.linalg.svd(x, full_matrices=False).Vh[..., :d, :].mT
-    return torch.linalg.svd(x, full_matrices=True).Vh[..., :d, :].mT
+    d = checks.count("d", d, 1, x.shape[-1] - 1)
+    checks.one_of("completion", completion, ("svd", "random"))
+    if completion == "svd":
+        return torch.linalg.svd(x, full_matrices=x.shape[-2] < d).Vh[..., :d, :].mT
+    checks.require(generator is not None, "generator", generator, "a torch.Generator for a random completion")
+    _, values, Vh = torch.linalg.svd(x, full_matrices=False)
+    present = values[..., :d] > values[..., :1] * max(x.shape[-2:]) * torch.finfo(x.dtype).eps
+    kept = Vh[..., :d, :].mT * present.unsqueeze(-2)  # (..., n, min(N, d)), zero where there is no energy
+    drawn = torch.randn(*kept.shape[:-1], d, generator=generator, dtype=torch.float64).to(x.dtype)
+    drawn = drawn - kept @ (kept.mT @ drawn)
+    missing = torch.nn.functional.pad(~present, (0, d - present.shape[-1]), value=True).unsqueeze(-2)
+    return orthonormalise(torch.nn.functional.pad(kept, (0, d - kept.shape[-1])) + drawn * missing)
 
 
 def principal_angles(first: Tensor, second: Tensor) -> Tensor:

@@ -5,10 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from factories import complains, rng
+import torch
+from factories import complains, normal, rng, worst
 from scipy import stats
 
-from molrg import phase
+from molrg import phase, training
+from molrg.denoisers import LowRank
+from molrg.schedules import VP
+from molrg.subspaces import orthonormalise, pca, projector_distance
 
 D, N = np.arange(2, 9), np.arange(2, 16)
 
@@ -135,3 +139,76 @@ def test_bad_lines_are_refused():
         phase.boundary_line(cells, resamples=10, generator=rng())
     with complains("len(cells.y)"):
         phase.boundary_line(made(np.ones((2, 1, 3)), x=[1, 2, 3], y=[1]), generator=rng())
+
+
+# training many cells
+
+
+def cell(N, d, seed, n=12):
+    """Data on a subspace (N, n), a start (n, d)."""
+    return normal(N, d, seed=seed) @ orthonormalise(normal(n, d, seed=seed + 50)).T, orthonormalise(normal(n, d, seed=seed + 99))
+
+
+SIZES = [(2, 3), (4, 2), (5, 3), (7, 1), (9, 4), (10, 2)]
+
+
+def trained(which, steps=30, **settings):
+    data, starts = zip(*(cell(*SIZES[e], e) for e in which), strict=True)
+    return phase.train_cells(data, starts, VP(), generators=[rng(e) for e in which], steps=steps, **settings)
+
+
+def test_cells_trained_together_are_those_trained_alone():
+    """To 1e-7: Adam's epsilon (1e-8) feels the scale of the loss a little."""
+    for e, U in enumerate(together := trained(range(len(SIZES)))):
+        assert U.shape == (12, SIZES[e][1]) and worst(U, trained([e])[0]) < 1e-7
+    assert len(together) == len(SIZES)
+
+
+@pytest.mark.parametrize(("N", "d"), [(4, 3), (7, 2), (10, 4)])
+def test_a_cell_without_padding_is_training_itself(N, d):
+    x, start = cell(N, d, 3)
+    model = LowRank([start], VP())
+    training.fit(model, x, steps=30, generator=rng(3))
+    (U,) = phase.train_cells([x], [start], VP(), generators=[rng(3)], steps=30)
+    assert worst(U, model.bases[0]) < 1e-9
+
+
+def test_padding_is_training_on_the_same_draws():
+    """A model with N = 5 padded to 7 against a loop that draws 7 and uses 5."""
+    x, start = cell(5, 2, 1)
+    schedule, W = VP(), start.clone().requires_grad_(True)
+    optimiser = torch.optim.Adam([W], lr=0.05)
+    decay = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda k: 0.5 * (1 + np.cos(np.pi * k / 25)))
+    source = rng(8)
+    for _ in range(25):
+        u, noise = torch.rand(7, generator=source), torch.empty(7, 12).normal_(generator=source)
+        t = training.log_uniform_times(schedule, (0.1, 1.0), u)[:5]
+        s, gamma = schedule.at(t, x)
+        x_t = s * x + gamma * noise[:5].double()
+        optimiser.zero_grad()
+        (s / (s**2 + gamma**2) * (x_t @ W @ W.T) - x).square().sum(-1).mean().backward()
+        optimiser.step(), decay.step()
+        with torch.no_grad():
+            W.copy_(orthonormalise(W))
+    (U,) = phase.train_cells([x], [start], schedule, generators=[rng(8)], steps=25)
+    assert worst(U, W.detach()) < 1e-6
+
+
+def test_training_many_cells_finds_the_principal_subspaces():
+    """Weakest direction of each data set above 0.3, narrow noise: all within 0.1 of PCA."""
+    sizes = [(N, d) for N in (5, 8, 12) for d in (1, 2, 3)]
+    data, starts = zip(*(cell(N, d, 10 * k) for k, (N, d) in enumerate(sizes)), strict=True)
+    assert min(float(torch.linalg.svdvals(x)[d - 1]) for x, (_, d) in zip(data, sizes, strict=True)) > 0.3
+    found = phase.train_cells(data, starts, VP(), generators=[rng(k) for k in range(9)], steps=300, lr=0.2, sigma=(0.01, 0.1))
+    errors = [float(projector_distance(U, pca(x, d))) for U, x, (_, d) in zip(found, data, sizes, strict=True)]
+    assert max(errors) < 0.1, errors
+
+
+def test_bad_cells_are_refused():
+    x, start = cell(4, 2, 0)
+    with complains("len(data), len(starts), len(generators)"):
+        phase.train_cells([x], [start], VP(), generators=[], steps=1)
+    with complains("starts[0]"):
+        phase.train_cells([x], [2 * start], VP(), generators=[rng()], steps=1)
+    with complains("data[0].shape"):
+        phase.train_cells([x[:, :8]], [start], VP(), generators=[rng()], steps=1)

@@ -395,3 +395,43 @@ def test_bases_of_two_precisions_can_be_compared():
     U = sub.random_basis(9, 3, generator=rng())
     assert sub.subspace_error(U.float(), U) < 1e-6
     assert sub.principal_angles(U.float(), U).max() < 1e-6
+
+
+# what PCA does where the data do not determine it
+
+
+@pytest.mark.parametrize(("N", "d"), [(2, 5), (5, 5), (9, 4)])
+def test_a_random_completion_is_an_optimum(N, d):
+    x = normal(3, N, 12) @ torch.diag(torch.linspace(1, 3, 12, dtype=torch.float64))
+    U, reference = sub.pca(x, d, completion="random", generator=rng()), sub.pca(x, d)
+    assert U.shape == (3, 12, d) and worst(U.mT @ U, torch.eye(d, dtype=torch.float64).expand(3, d, d)) < EXACT
+    assert worst((x @ U).square().sum((-2, -1)), (x @ reference).square().sum((-2, -1))) < 1e-9
+    if N >= d:
+        assert worst(projector(U), projector(reference)) < EXACT
+
+
+def test_repeated_points_leave_directions_open_too():
+    x = normal(2, 10).repeat(3, 1)  # six points in a plane
+    first, second = (sub.pca(x, 4, completion="random", generator=rng(seed)) for seed in (0, 1))
+    assert worst(x @ projector(first), x) < EXACT and worst(x @ projector(second), x) < EXACT
+    assert sub.projector_distance(first, second) > 0.1
+
+
+def test_a_random_completion_obeys_the_exact_law():
+    """Mean square of the error is (d-N)(1-(d-N)/(n-N))/d. Within 4 s.e. in 4 cells: false fail 3e-4."""
+    n, d = 12, 5
+    U = sub.random_basis(n, d, generator=rng(3))
+    for N in range(1, d):
+        x = (normal(N, d, seed=N) @ U.T).expand(4000, N, n)
+        squares = sub.projector_distance(sub.pca(x, d, completion="random", generator=rng(N)), U).square()
+        law = (d - N) * (1 - (d - N) / (n - N)) / d
+        assert abs(squares.mean() - law) < 4 * squares.std() / 4000**0.5
+        assert law < (d - N) / d - 0.02, "and the worst case is another law"
+
+
+def test_a_random_completion_keeps_the_dtype_and_needs_a_generator():
+    assert sub.pca(normal(2, 9, dtype=torch.float32), 4, completion="random", generator=rng()).dtype == torch.float32
+    with complains("generator"):
+        sub.pca(normal(2, 9), 4, completion="random")
+    with complains("completion"):
+        sub.pca(normal(2, 9), 4, completion="best")
