@@ -129,8 +129,8 @@ class _Walk:
             self.add(f"{name}.__class__", type(value))
             self.add(f"{name}.__dict__", vars(value))
         else:
-            told = f"{name} = {type(value).__name__}: allowed are functions, numbers, strings, containers, arrays and tensors"
-            raise ValueError(f"{told}; make what a sweep needs inside its function")
+            told = f"{name} = {type(value).__name__}: allowed is a function, number, string, container, array or tensor"
+            raise ValueError(f"{told}; make anything else inside the function")
 
     def _class(self, name: str, kind: type) -> None:
         self.add(f"{name}.__bases__", kind.__bases__)
@@ -182,7 +182,7 @@ def _reached(first: str, asked: list[str], scope: dict[str, Any]) -> Iterator[tu
     """What a name leads to, as far as it goes through modules; nothing for libraries and builtins."""
     imported = first.startswith(":")
     if first == ":molrg" and not asked:
-        raise ValueError("import molrg = a statement inside a function: allowed there is `from molrg import name`")
+        raise ValueError("import molrg = a statement inside a function: allowed is there `from molrg import name`")
     if (imported and not _ours(first[1:])) or (not imported and first not in scope):
         return
     value = import_module(first[1:]) if imported else scope[first]

@@ -10,6 +10,7 @@ import json
 import os
 import re
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, as_completed
@@ -21,6 +22,7 @@ from typing import Any, BinaryIO
 import filelock
 import numpy as np
 import pandas as pd
+import psutil
 import torch
 from loky import get_reusable_executor
 from rich.console import Console
@@ -172,8 +174,8 @@ def _results(found: Any, jobs: Sequence[Job], name: str) -> list[dict[str, Any]]
         try:
             plain.append(_plain(dict(result)))
         except (TypeError, ValueError) as error:
-            told = "numbers, strings, None, lists, arrays and tensors as values"
-            raise ValueError(f"{what} = {dict(result)!r} ({error}): allowed are {told}") from None
+            told = "a dict of numbers, strings, None, lists, arrays and tensors"
+            raise ValueError(f"{what} = {dict(result)!r} ({error}): allowed is {told}") from None
     return plain
 
 
@@ -361,6 +363,17 @@ def _keep(future: Future, waiting: dict[Future, Sequence[Job]], kept: _Store) ->
     return [waiting.pop(f) for f in elsewhere]
 
 
+def _settle() -> None:
+    """Prepare a worker process: one thread, and an end when the run that started it is killed."""
+    torch.set_num_threads(1)
+
+    def follow(parent: psutil.Process) -> None:
+        parent.wait()
+        os._exit(1)
+
+    threading.Thread(target=follow, args=(psutil.Process(os.getppid()),), daemon=True).start()
+
+
 @contextmanager
 def _pool(executor: Executor | None, tasks: int) -> Iterator[Executor | None]:
     """The executor given; or, where none is, processes with one thread each, or None for this process."""
@@ -369,7 +382,7 @@ def _pool(executor: Executor | None, tasks: int) -> Iterator[Executor | None]:
         yield executor
         return
     single = {f"{name}_NUM_THREADS": "1" for name in ("OMP", "MKL", "OPENBLAS")}
-    own = get_reusable_executor(max_workers=threads, initializer=torch.set_num_threads, initargs=(1,), env=single)
+    own = get_reusable_executor(max_workers=threads, initializer=_settle, env=single)
     try:
         yield own
     except KeyboardInterrupt:
