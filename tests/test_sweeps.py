@@ -200,7 +200,8 @@ def start(tmp_path):
     started = []
 
     def begin(store, *, sleep=0.0, threads=1, together=0):
-        told = {"LOG": tmp_path / f"{store}-calls", "SLEEP": sleep, "TOGETHER": together, "OMP_NUM_THREADS": threads, "PYTHONPATH": ROOT}
+        told = {"LOG": tmp_path / f"{store}-calls", "SLEEP": sleep, "TOGETHER": together, "PYTHONPATH": ROOT}
+        told |= dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), threads)  # both: Dask leaves the latter behind
         started.append(subprocess.Popen(
             [sys.executable, str(script), str(tmp_path / store)], text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
             env=os.environ | {name: str(value) for name, value in told.items()},
@@ -254,6 +255,7 @@ def test_a_killed_run_goes_on_and_ends_the_same(start, tmp_path, threads):
     killed.wait()
     assert not psutil.wait_procs(workers, timeout=30)[1], "workers end by themselves"
     done, begun = finished(store), len(calls(store))
+    assert ({pid for _, pid, _ in calls(store)} == {killed.pid}) == (threads == 1), "where it ran"
     assert len(done) < JOBS, "killed in the middle"
     resumed = ended(start("store", threads=threads))
     again = calls(store)[begun:]
