@@ -171,6 +171,26 @@ def gl(x: Tensor, data: Tensor, *, c: float = THIRD, bases: Sequence[Tensor] | N
     return good.double().mean().item()
 
 
+def scores(x: Tensor, own: Tensor, other: Tensor, *, c: float = THIRD, cs: Sequence[float] = ()) -> dict[str, float | list[float]]:
+    """What a table of samples wants: share memorised, mean distance ratio, GL at swept thresholds.
+
+    Args:
+        x: samples (B, \\*event) of a model trained on `own`.
+        own: training points (N, \\*event), N >= 2.
+        other: a disjoint set of the same law, (N, \\*event).
+        c: threshold of `memorised`.
+        cs: thresholds of `gl`.
+
+    Returns:
+        "memorised", "ratio", and "gl", one number for each of `cs`.
+
+    Raises:
+        ValueError: as `memorised` and `distance_ratio`.
+    """
+    share, ratio = memorised(x, own, c=c).double().mean().item(), distance_ratio(x, own, other).mean().item()
+    return {"memorised": share, "ratio": ratio, "gl": [gl(x, own, c=level) for level in cs]}
+
+
 class Agreement(NamedTuple):
     """How much like each other two sets of samples from the same noise are, and shuffled pairs of them."""
 

@@ -123,6 +123,13 @@ def test_gl_wants_both_novelty_and_the_subspace():
     assert scores == sorted(scores, reverse=True), "a larger c calls more samples copies"
 
 
+def test_scores_are_the_three_of_them():
+    x, own, other = normal(50, 2), normal(9, 2, seed=1), normal(9, 2, seed=2)
+    found = memorization.scores(x, own, other, c=0.5, cs=[0.2, 0.5])
+    assert found["gl"] == [memorization.gl(x, own, c=c) for c in (0.2, 0.5)] and abs(found["memorised"] + found["gl"][1] - 1) < EXACT
+    assert abs(found["ratio"] - memorization.distance_ratio(x, own, other).mean().item()) < EXACT
+
+
 # agreement
 
 
