@@ -7,6 +7,7 @@ name says degrees.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from sklearn.cluster import SpectralClustering
 from torch import Tensor
 
 from molrg import checks
+from molrg.alternation import Found, alternate
 
 Bases = Sequence[Tensor]
 
@@ -229,6 +231,26 @@ def subspace_error(estimate: Tensor | Bases, truth: Tensor | Bases) -> float:
     return float(distances[np.arange(len(truth)), _best_permutation(distances)].max())
 
 
+def subspace_errors(estimate: Bases, truth: Bases) -> Tensor:
+    r"""`subspace_error` of an ensemble: (..., n, d_k) against (..., n, d*_k), leading axes broadcast.
+
+    Args:
+        estimate: K orthonormal bases, K <= 5 (all permutations are tried).
+        truth: K orthonormal bases.
+
+    Returns:
+        (...) errors in [0, 1].
+
+    Raises:
+        ValueError: where the numbers of bases differ or K is too large.
+    """
+    checks.require(len(estimate) == len(truth), "len(estimate)", len(estimate), f"as many as truth, {len(truth)}")
+    K = checks.count("len(truth)", len(truth), 1, 5)
+    distances = [[projector_distance(u, v) for v in truth] for u in estimate]
+    orders = itertools.permutations(range(K))
+    return torch.stack([torch.stack([distances[k][order[k]] for k in range(K)]).amax(0) for order in orders]).amin(0)
+
+
 def clustering_accuracy(labels_hat: Tensor, labels: Tensor) -> float:
     """Share of points in the right cluster, after the best renaming of the clusters.
 
@@ -255,21 +277,25 @@ def clustering_accuracy(labels_hat: Tensor, labels: Tensor) -> float:
 
 @dataclass(frozen=True)
 class KSubspaces:
-    """The result of `k_subspaces`: what the best restart found.
+    """The result of `k_subspaces`: what the best restart found, for one data set or for (...) of them.
 
     Attributes:
-        bases: K orthonormal bases (n, d_k).
-        labels: (N,) index of the basis with the largest projection.
-        objective: mean squared projection, mean_i max_k |U_k^T x_i|^2, to be maximised.
-        objectives: (restarts,) objective that each restart ended with.
+        bases: K orthonormal bases (..., n, d_k).
+        labels: (..., N) index of the basis with the largest projection.
+        objective: mean squared projection, mean_i max_k |U_k^T x_i|^2, to be maximised; a float, or (...).
+        objectives: (..., restarts) objective that each restart ended with.
         iterations: alternations until all restarts were stationary.
+        starts: K bases (..., restarts, n, d_k), what each restart ended with.
+        start_labels: (..., restarts, N) likewise.
     """
 
     bases: list[Tensor]
     labels: Tensor
-    objective: float
+    objective: float | Tensor
     objectives: Tensor
     iterations: int
+    starts: list[Tensor]
+    start_labels: Tensor
 
 
 def k_subspaces(
@@ -279,83 +305,103 @@ def k_subspaces(
     *,
     restarts: int = 8,
     init: str | Bases = "random",
+    joint: bool = False,
     max_iterations: int = 100,
-    generator: torch.Generator,
+    generator: torch.Generator | Sequence[torch.Generator],
 ) -> KSubspaces:
     r"""Cluster points by subspace: maximise :math:`\sum_i \max_k \|U_k^T x_i\|^2` by alternation.
 
     Each point goes to the basis on which its projection is largest, each basis becomes the leading
-    principal subspace of its points, until nothing moves. All restarts run as one ensemble, and the
-    one with the largest objective is returned. A cluster that loses all its points keeps its basis.
+    principal subspace of its points, until nothing moves. All restarts on all data sets run as one
+    ensemble, and for each data set the one with the largest objective is returned. A cluster that loses
+    all its points keeps its basis; one with fewer points than dimensions is completed at random.
 
     Source: the right-hand side of Theorem 3 of 2409.02426 (K-subspaces: Bradley and Mangasarian, 2000).
 
     Args:
-        x: data (N, n).
+        x: data (N, n), or (..., N, n) for many data sets.
         K: number of subspaces, 1 <= K <= N.
         d: their dimension, or K dimensions; 1 <= d_k < n.
         restarts: number of starts, >= 1.
-        init: "random" bases, "spectral" (labels from `spectral_labels`; restarts differ by a tenth of
-            labels redrawn, the first by none), or K given bases (one start).
+        init: "random" bases, "balanced" random labels, "spectral" (labels from `spectral_labels`; restarts
+            differ by a tenth of labels redrawn, the first by none), "random+spectral" (one spectral start
+            after the random ones, not counted in `restarts`), or K given bases (one start).
+        joint: keep [U_1 ... U_K] orthonormal as a whole, so that the subspaces are orthogonal to one
+            another; needs d_1 + ... + d_K <= n. By default each basis is orthonormal by itself.
         max_iterations: alternations at most, >= 1.
-        generator: source of the starts.
+        generator: source of the starts; one for all, or one for each data set, whose result then does
+            not depend on which others are there.
 
     Raises:
         ValueError: where an argument is out of the range above or x is not finite.
     """
-    checks.require(isinstance(x, Tensor) and x.dim() == 2, "x.shape", tuple(getattr(x, "shape", ())), "(N, n)")
     checks.points("x", x)
-    N, n = x.shape
+    *lead, N, n = x.shape
     checks.count("K", K, 1, N), checks.count("restarts", restarts), checks.count("max_iterations", max_iterations)
     dims = [d] * K if isinstance(d, int) else list(d)
     checks.require(len(dims) == K, "len(d)", len(dims), f"K = {K}")
     dims = [checks.count(f"d[{k}]", size, 1, n - 1) for k, size in enumerate(dims)]
-    bases = _start(x, K, dims, restarts, init, generator)
-    labels = torch.full((bases[0].shape[0], N), -1)
-    for iteration in range(1, max_iterations + 1):
-        previous, labels = labels, energies(x, bases).argmax(-1)  # (R, N)
-        if torch.equal(previous, labels):
-            break
-        bases = [_cluster_basis(x, labels == k, basis) for k, basis in enumerate(bases)]
-    captured = energies(x, bases)
-    objectives = captured.amax(-1).mean(-1)
-    best = int(objectives.argmax())
+    checks.require(not joint or sum(dims) <= n, "joint", joint, f"True where the dimensions {dims} sum to at most n = {n}")
+    sets = x.reshape(-1, N, n)
+    sources = [generator] * len(sets) if isinstance(generator, torch.Generator) else list(generator)
+    checks.require(len(sources) == len(sets), "len(generator)", len(sources), f"one, or one for each of {len(sets)} data sets")
+    starts = [_start(one, K, dims, restarts, init, source) for one, source in zip(sets, sources, strict=True)]
+    *bases, labels = (torch.stack(part) for part in zip(*starts, strict=True))
+    found = alternate(sets, bases, labels, joint=joint, max_iterations=max_iterations, generators=sources)
+    return _chosen(found, tuple(lead))
+
+
+def _chosen(found: Found, lead: tuple[int, ...]) -> KSubspaces:
+    """The start with the largest objective for every data set, with the leading axes of the data."""
+    best = found.objectives.argmax(-1)
+    rows = torch.arange(len(best))
+    objective = found.objectives[rows, best].reshape(lead)
     return KSubspaces(
-        [basis[best] for basis in bases], captured[best].argmax(-1), objectives[best].item(), objectives, iteration
+        [basis[rows, best].reshape(*lead, *basis.shape[2:]) for basis in found.bases],
+        found.labels[rows, best].reshape(*lead, -1),
+        objective if lead else objective.item(),
+        found.objectives.reshape(*lead, -1),
+        found.iterations,
+        [basis.reshape(*lead, *basis.shape[1:]) for basis in found.bases],
+        found.labels.reshape(*lead, *found.labels.shape[1:]),
     )
-
-
-def _cluster_basis(x: Tensor, member: Tensor, previous: Tensor) -> Tensor:
-    """Leading subspace of every restart's members (R, N); the previous one where there are none."""
-    weighted = x * member.unsqueeze(-1).to(x.dtype)
-    covariance = weighted.mT @ weighted
-    basis = torch.linalg.eigh(covariance).eigenvectors[..., -previous.shape[-1] :].flip(-1)
-    return torch.where(member.any(-1)[:, None, None], basis, previous)
 
 
 def _start(
     x: Tensor, K: int, dims: list[int], restarts: int, init: str | Bases, generator: torch.Generator
-) -> list[Tensor]:
-    n = x.shape[1]
+) -> tuple[Tensor, ...]:
+    """K bases (R, n, d_k) for one data set (N, n), and labels (R, N) that go before them, -1 where none do."""
+    N, n = x.shape
+    unlabelled = torch.full((restarts, N), -1)
     if not isinstance(init, str):
         checks.require(len(init) == K, "len(init)", len(init), f"K = {K}")
         for k, basis in enumerate(init):
             checks.orthonormal(f"init[{k}]", basis)
             checks.require(basis.shape == (n, dims[k]), f"init[{k}].shape", tuple(basis.shape), f"({n}, {dims[k]})")
-        return [basis.to(x.dtype).unsqueeze(0) for basis in init]
-    checks.one_of("init", init, ("random", "spectral"))
-    drawn = [random_basis(n, d, generator=generator, ensemble=(restarts,)).to(x.dtype) for d in dims]
+        return *(basis.to(x.dtype).unsqueeze(0) for basis in init), unlabelled[:1]
+    checks.one_of("init", init, ("random", "balanced", "spectral", "random+spectral"))
+    total = restarts + (init == "random+spectral")
+    drawn = [random_basis(n, d, generator=generator, ensemble=(total,)).to(x.dtype) for d in dims]
     if init == "random":
-        return drawn
+        return *drawn, unlabelled
+    if init == "balanced":
+        return *drawn, torch.rand(restarts, N, generator=generator).argsort(-1).argsort(-1) % K
+    labels = _spectral_start(x, K, dims, generator)
+    if init == "random+spectral":
+        return *drawn, torch.cat([unlabelled, labels.unsqueeze(0)])
+    redrawn = torch.rand(restarts, N, generator=generator) < 0.1
+    redrawn[0] = False
+    return *drawn, torch.where(redrawn, torch.randint(K, (restarts, N), generator=generator), labels)
+
+
+def _spectral_start(x: Tensor, K: int, dims: list[int], generator: torch.Generator) -> Tensor:
+    """Spectral labels (N,), renamed so that the dimensions together capture most energy."""
     labels = spectral_labels(x, K, seed=int(torch.randint(2**31 - 1, (), generator=generator)))
-    # clusters come in any order: hand out the dimensions so that together they capture most energy
+    if len(set(dims)) == 1:
+        return labels
     spectra = [torch.linalg.svdvals(x[labels == k]).square().cumsum(0) for k in range(K)]
     captured = np.array([[spectrum[min(d, len(spectrum)) - 1].item() for d in dims] for spectrum in spectra])
-    labels = torch.from_numpy(linear_sum_assignment(captured, maximize=True)[1])[labels].expand(restarts, -1)
-    redrawn = torch.rand(labels.shape, generator=generator) < 0.1
-    redrawn[0] = False
-    labels = torch.where(redrawn, torch.randint(K, labels.shape, generator=generator), labels)
-    return [_cluster_basis(x, labels == k, basis) for k, basis in enumerate(drawn)]
+    return torch.from_numpy(linear_sum_assignment(captured, maximize=True)[1])[labels]
 
 
 def spectral_labels(x: Tensor, K: int, *, seed: int) -> Tensor:

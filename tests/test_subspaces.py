@@ -355,7 +355,7 @@ NAN = torch.full((10, 6), math.nan)
         (lambda: sub.k_subspaces(X, 2, 2, init=[U], generator=rng()), "len(init)"),
         (lambda: sub.k_subspaces(X, 2, 2, init=[U, 2 * U], generator=rng()), "init[1]"),
         (lambda: sub.k_subspaces(NAN, 2, 2, generator=rng()), "x"),
-        (lambda: sub.k_subspaces(X[None], 2, 2, generator=rng()), "x.shape"),
+        (lambda: sub.k_subspaces(X[0], 2, 2, generator=rng()), "x.shape"),
         (lambda: sub.spectral_labels(X, 11, seed=0), "K"),
         (lambda: sub.spectral_labels(NAN, 2, seed=0), "x"),
         (lambda: sub.whitened(NAN), "x"),
