@@ -161,9 +161,10 @@ class LowRank(nn.Module):
         schedule: the forward process.
         weights: pi, (K,), positive, summing to one; equal where omitted.
         assignment: "soft" or "hard", on x_t.
+        joint: keep [U_1 ... U_K] orthonormal as a whole, not only each basis; the bases given must be so.
 
     Raises:
-        ValueError: where a basis is not orthonormal, d_k >= n, shapes disagree or weights are improper.
+        ValueError: where a basis (with `joint`, all together) is not orthonormal, d_k >= n, shapes disagree or weights are improper.
     """
 
     def __init__(
@@ -173,6 +174,7 @@ class LowRank(nn.Module):
         *,
         weights: Tensor | Sequence[float] | None = None,
         assignment: str = "soft",
+        joint: bool = False,
     ) -> None:
         super().__init__()
         checks.require(len(bases) >= 1, "len(bases)", len(bases), "at least one basis")
@@ -181,6 +183,9 @@ class LowRank(nn.Module):
             same = basis.shape[:-1] == bases[0].shape[:-1] and basis.dtype == bases[0].dtype
             checks.require(same, f"bases[{k}].shape", tuple(basis.shape), f"{tuple(bases[0].shape[:-1])} and one dtype")
         checks.require(bases[0].dim() in (2, 3), "bases[0].shape", tuple(bases[0].shape), "(n, d) or (E, n, d)")
+        if joint:
+            checks.orthonormal("[U_1 ... U_K]", torch.cat(tuple(bases), dim=-1))
+        self.joint = joint
         self.schedule, self.assignment = schedule, checks.one_of("assignment", assignment, ("soft", "hard"))
         self.dims, self.K, self.n = [b.shape[-1] for b in bases], len(bases), bases[0].shape[-2]
         self.ensemble = tuple(bases[0].shape[:-2])
@@ -202,6 +207,9 @@ class LowRank(nn.Module):
     @torch.no_grad()
     def retract_(self) -> None:
         """Bring the bases back to orthonormal columns after a gradient step."""
+        if self.joint:
+            self.columns.copy_(orthonormalise(self.columns))
+            return
         blocks = torch.stack(self.columns.split(max(self.dims), dim=-1))
         self.columns.copy_(torch.cat(tuple(orthonormalise(blocks)), dim=-1))
 

@@ -275,6 +275,9 @@ def clustering_accuracy(labels_hat: Tensor, labels: Tensor) -> float:
     return float(table[rows, columns].sum() / len(labels))
 
 
+_INITS = ("random", "balanced", "spectral", "whitened", "random+spectral", "random+whitened")
+
+
 @dataclass(frozen=True)
 class KSubspaces:
     """The result of `k_subspaces`: what the best restart found, for one data set or for (...) of them.
@@ -323,9 +326,10 @@ def k_subspaces(
         K: number of subspaces, 1 <= K <= N.
         d: their dimension, or K dimensions; 1 <= d_k < n.
         restarts: number of starts, >= 1.
-        init: "random" bases, "balanced" random labels, "spectral" (labels from `spectral_labels`; restarts
-            differ by a tenth of labels redrawn, the first by none), "random+spectral" (one spectral start
-            after the random ones, not counted in `restarts`), or K given bases (one start).
+        init: "random" bases, "balanced" random labels, "spectral" or "whitened" (labels from
+            `spectral_labels` of the points or of their `whitened` coordinates; restarts differ by a tenth of
+            labels redrawn, the first by none), "random+spectral" or "random+whitened" (one such start after
+            the random ones, not counted in `restarts`), or K given bases (one start).
         joint: keep [U_1 ... U_K] orthonormal as a whole, so that the subspaces are orthogonal to one
             another; needs d_1 + ... + d_K <= n. By default each basis is orthonormal by itself.
         max_iterations: alternations at most, >= 1.
@@ -379,24 +383,25 @@ def _start(
             checks.orthonormal(f"init[{k}]", basis)
             checks.require(basis.shape == (n, dims[k]), f"init[{k}].shape", tuple(basis.shape), f"({n}, {dims[k]})")
         return *(basis.to(x.dtype).unsqueeze(0) for basis in init), unlabelled[:1]
-    checks.one_of("init", init, ("random", "balanced", "spectral", "random+spectral"))
-    total = restarts + (init == "random+spectral")
-    drawn = [random_basis(n, d, generator=generator, ensemble=(total,)).to(x.dtype) for d in dims]
-    if init == "random":
+    kind, extra = checks.one_of("init", init, _INITS), 0
+    if kind.startswith("random+"):
+        kind, extra = kind.removeprefix("random+"), restarts
+    drawn = [random_basis(n, d, generator=generator, ensemble=(restarts + bool(extra),)).to(x.dtype) for d in dims]
+    if kind == "random":
         return *drawn, unlabelled
-    if init == "balanced":
+    if kind == "balanced":
         return *drawn, torch.rand(restarts, N, generator=generator).argsort(-1).argsort(-1) % K
-    labels = _spectral_start(x, K, dims, generator)
-    if init == "random+spectral":
+    labels = _spectral_start(x, whitened(x) if kind == "whitened" else x, K, dims, generator)
+    if extra:
         return *drawn, torch.cat([unlabelled, labels.unsqueeze(0)])
     redrawn = torch.rand(restarts, N, generator=generator) < 0.1
     redrawn[0] = False
     return *drawn, torch.where(redrawn, torch.randint(K, (restarts, N), generator=generator), labels)
 
 
-def _spectral_start(x: Tensor, K: int, dims: list[int], generator: torch.Generator) -> Tensor:
-    """Spectral labels (N,), renamed so that the dimensions together capture most energy."""
-    labels = spectral_labels(x, K, seed=int(torch.randint(2**31 - 1, (), generator=generator)))
+def _spectral_start(x: Tensor, seen: Tensor, K: int, dims: list[int], generator: torch.Generator) -> Tensor:
+    """Spectral labels (N,) of the points as `seen`, renamed so that the dimensions together capture most energy."""
+    labels = spectral_labels(seen, K, seed=int(torch.randint(2**31 - 1, (), generator=generator)))
     if len(set(dims)) == 1:
         return labels
     spectra = [torch.linalg.svdvals(x[labels == k]).square().cumsum(0) for k in range(K)]
