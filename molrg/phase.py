@@ -210,9 +210,12 @@ def boundary_line(cells: SuccessMap, *, resamples: int = 2000, generator: torch.
 class _Ragged(nn.Module):
     """An ensemble of low-rank denoisers whose models have different N and d.
 
-    Missing points are zero, and zero goes in for them in place of their noise, so that they add nothing
+Missing points are zero, and zero goes in for them in place of their noise, so that they add nothing
     to loss and gradient. Missing columns are zero and stay zero: the gradient of a zero column of
     U U^T x is zero.
+    The gradient is projected to the tangent space of the subspaces, as a QR decomposition in the forward
+    pass would do. Retraction removes the part along U only from plain gradient steps: Adam scales entry
+    by entry and lets some of it turn the subspace, a bias that no averaging over noise removes.
     """
 
     def __init__(self, data: Sequence[Tensor], starts: Sequence[Sequence[Tensor]], rows: int, schedule: Schedule, joint: bool) -> None:
@@ -231,6 +234,13 @@ class _Ragged(nn.Module):
         counts = torch.tensor([len(x) for x in data])
         self.present = (torch.arange(rows) < counts[:, None]).to(dtype).unsqueeze(-1)  # (E, rows, 1)
         self.retract_ = self.model.retract_
+        self.model.columns.register_hook(self._tangent)
+
+    def _tangent(self, gradient: Tensor) -> Tensor:
+        parts = 1 if self.model.joint else self.model.K  # orthonormal as a whole, or one by one
+        columns, wanted = (tensor.unflatten(-1, (parts, -1)).movedim(-2, 1) for tensor in (self.model.columns.detach(), gradient))
+        along = columns.mT @ wanted
+        return (wanted - columns @ (along + along.mT) / 2).movedim(1, -2).flatten(-2)
 
     def forward(self, x_t: Tensor, t: Tensor) -> Tensor:
         if self.model.K == 1:
