@@ -213,7 +213,7 @@ class _Ragged(nn.Module):
 Missing points are zero, and zero goes in for them in place of their noise, so that they add nothing
     to loss and gradient. Missing columns are zero and stay zero: the gradient of a zero column of
     U U^T x is zero.
-    The gradient is projected to the tangent space of the subspaces, as a QR decomposition in the forward
+    With one subspace the gradient is projected to the tangent space, as a QR decomposition in the forward
     pass would do. Retraction removes the part along U only from plain gradient steps: Adam scales entry
     by entry and lets some of it turn the subspace, a bias that no averaging over noise removes.
     """
@@ -234,13 +234,12 @@ Missing points are zero, and zero goes in for them in place of their noise, so t
         counts = torch.tensor([len(x) for x in data])
         self.present = (torch.arange(rows) < counts[:, None]).to(dtype).unsqueeze(-1)  # (E, rows, 1)
         self.retract_ = self.model.retract_
-        self.model.columns.register_hook(self._tangent)
+        if self.model.K == 1:
+            self.model.columns.register_hook(self._tangent)
 
     def _tangent(self, gradient: Tensor) -> Tensor:
-        parts = 1 if self.model.joint else self.model.K  # orthonormal as a whole, or one by one
-        columns, wanted = (tensor.unflatten(-1, (parts, -1)).movedim(-2, 1) for tensor in (self.model.columns.detach(), gradient))
-        along = columns.mT @ wanted
-        return (wanted - columns @ (along + along.mT) / 2).movedim(1, -2).flatten(-2)
+        columns = self.model.columns.detach()
+        return gradient - columns @ (columns.mT @ gradient)
 
     def forward(self, x_t: Tensor, t: Tensor) -> Tensor:
         if self.model.K == 1:
