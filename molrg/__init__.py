@@ -11,8 +11,8 @@ __version__ = "0.1.0"
 
 _MODULES = (
     "checks", "provenance", "schedules", "alternation", "subspaces", "mixture", "images", "hierarchy", "denoisers", "training",
-    "sampling", "memorization", "dimension", "tangents", "manifold_rates", "phase", "fingerprints", "sweeps", "claims",
-    "plots", "companion",
+    "sampling", "memorization", "dimension", "tangents", "manifold_rates", "phase", "fingerprints", "stores", "sweeps",
+    "claims", "plots", "companion",
 )  # fmt: skip
 __all__ = ["MoLRG", "__version__", *_MODULES]
 

@@ -382,7 +382,7 @@ def returns_batched(what):
     [
         (returns(3.0), "what fn returned at {'d': 2, 'N': 4}, seed 0"), (returns({1: 2}), "what fn returned"),
         (returns({"seed": 2}), "what fn returned"), (returns({"N": 2, "x": 1}), "what fn returned"),
-        (returns({"x": Path("a")}), "what fn returned"), (returns({"x": np.datetime64("2020")}), "what fn returned"),
+        (returns({"x": Path("a"), "y": torch.ones(50, 2)}), "what fn returned"), (returns({"x": np.datetime64("2020")}), "what fn returned"),
         (returns_batched([{"x": 1}]), "what fn.batched returned from"), (returns_batched(None), "what fn.batched returned from"),
         (returns_batched([1] * 12), "what fn returned"),
     ],
@@ -407,7 +407,7 @@ def test_all_jobs_return_the_same_keys():
         ({"cells": []}, "cells"), ({"cells": [3]}, "cells"), ({"cells": [{"seed": 1}]}, "keys of cells"), ({"cells": [{1: 1}]}, "keys of cells"),
         ({"cells": [{"d": 1, "N": 1}, {"d": 1}]}, "cells[1]"), ({"cells": [{"d": 1, "N": 1}] * 2}, "cells[1]"),
         ({"cells": [{"d": 1, "N": [1]}]}, "cells[0]['N']"), ({"cells": [{"d": math.nan, "N": 1}]}, "cells[0]['d']"),
-        ({"cells": [{"d": torch.ones(2), "N": 1}]}, "cells[0]['d']"), ({"seeds": []}, "seeds"), ({"seeds": [1, 1]}, "seeds"),
+        ({"cells": [{"d": torch.ones(2), "N": 1}]}, "cells[0]['d']"), ({"cells": [{"d": np.datetime64("2020"), "N": 1}]}, "cells[0]['d']"), ({"seeds": []}, "seeds"), ({"seeds": [1, 1]}, "seeds"),
         ({"seeds": [0.5]}, "seeds[0]"), ({"seeds": [-1]}, "seeds[0]"), ({"chunk": 0}, "chunk"), ({"fn": lambda seed, d, N: {}}, "fn"),
         ({"fn": "mean"}, "fn"), ({"executor": "dask"}, "executor"), ({"executor": 4}, "executor"),
     ],
