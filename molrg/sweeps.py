@@ -210,15 +210,16 @@ def _keep(future: Future, waiting: dict[Future, Sequence[Job]], kept: Store) -> 
     return [waiting.pop(f) for f in elsewhere]
 
 
-def _settle() -> None:
-    """Prepare a worker process: one thread, and an end when the run that started it is killed."""
+def _settle(run: int) -> None:
+    """Prepare a worker process: one thread, and an end when the process of the run is killed."""
     torch.set_num_threads(1)
 
-    def follow(parent: psutil.Process) -> None:
-        parent.wait()
+    def follow() -> None:
+        with suppress(psutil.NoSuchProcess):  # killed before this worker had begun
+            psutil.Process(run).wait()
         os._exit(1)
 
-    threading.Thread(target=follow, args=(psutil.Process(os.getppid()),), daemon=True).start()
+    threading.Thread(target=follow, daemon=True).start()
 
 
 @contextmanager
@@ -229,7 +230,7 @@ def _pool(executor: Executor | None, tasks: int) -> Iterator[Executor | None]:
         yield executor
         return
     single = {f"{name}_NUM_THREADS": "1" for name in ("OMP", "MKL", "OPENBLAS")}
-    own = get_reusable_executor(max_workers=threads, initializer=_settle, env=single)
+    own = get_reusable_executor(max_workers=threads, initializer=_settle, initargs=(os.getpid(),), env=single)
     try:
         yield own
     except KeyboardInterrupt:

@@ -19,7 +19,7 @@ import pytest
 import torch
 from factories import complains, rng
 
-from molrg import sweeps
+from molrg import provenance, sweeps
 
 CELLS = [{"d": d, "N": N} for d in (2, 3) for N in (4, 6)]
 ROOT = Path(__file__).resolve().parents[1]
@@ -168,7 +168,7 @@ SCRIPT = """
 import os, sys, time
 from pathlib import Path
 import torch
-from molrg import sweeps
+from molrg import provenance, sweeps
 
 def job(seed, d):
     with open(os.environ["LOG"], "a") as file:
@@ -285,6 +285,15 @@ def test_ctrl_c_keeps_what_is_done_and_leaves_no_worker(start, tmp_path, threads
     assert "KeyboardInterrupt" in err and run.returncode != 0
     assert not psutil.wait_procs(workers, timeout=20)[1] and bool(workers) == (threads > 1)
     assert 2 <= len(finished(tmp_path / "store")) <= len(calls(tmp_path / "store")) < JOBS
+
+
+def test_the_cost_of_a_run_counts_workers_that_are_still_there():
+    with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as child:
+        until(lambda: sum(psutil.Process(child.pid).cpu_times()[:2]) > 0.3)
+        with_it = provenance.cost()["cpu_seconds"]
+        child.kill()
+    ended_with_it = provenance.cost()["cpu_seconds"]
+    assert with_it >= 0.3 and ended_with_it >= with_it - 0.05, "0.05: the clock ticks a hundred times a second"
 
 
 # stores
