@@ -389,7 +389,7 @@ def returns_batched(what):
 @pytest.mark.parametrize(
     ("fn", "name"),
     [
-        (returns(3.0), "what fn returned at {'d': 2, 'N': 4}, seed 0"), (returns({1: 2}), "what fn returned"),
+        (returns(3.0), "what fn returned at {'d': 2, 'N': 4}, seed"), (returns({1: 2}), "what fn returned"),
         (returns({"seed": 2}), "what fn returned"), (returns({"N": 2, "x": 1}), "what fn returned"),
         (returns({"x": Path("a"), "y": torch.ones(50, 2)}), "what fn returned"), (returns({"x": np.datetime64("2020")}), "what fn returned"),
         (returns_batched([{"x": 1}]), "what fn.batched returned from"), (returns_batched(None), "what fn.batched returned from"),
