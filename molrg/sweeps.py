@@ -52,9 +52,9 @@ def run(
 
     Calls ``fn(seed=seed, **cell)``, which returns a dict; or, where `fn` has an attribute ``batched``,
     ``fn.batched(cells, seeds)`` with two lists of equal length, one entry a job, which returns a list of
-    dicts in the same order; a job's result may depend on the others of its task by rounding only (a source
-    of random numbers for each job), else a resumed or enlarged sweep is another one. What is returned may hold numbers, strings, None and lists of them, arrays
-    and tensors; NaN and infinity are kept.
+    dicts in the same order. What is returned may hold numbers, strings, None and lists of them, arrays
+    and tensors; NaN and infinity are kept. In a batch, each job needs a source of random numbers of its
+    own: it may depend on the others by rounding only, else a sweep that is enlarged is another one.
 
     The jobs are cut into tasks before anything runs. With a store, a task's results are appended when it
     ends, and jobs found there are not computed again. Resumed on the same executor with the same number
