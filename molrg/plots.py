@@ -411,7 +411,10 @@ def success_slider(
         return go.Frame(name=position, data=traces)
 
     frames = [frame(*item) for item in maps.items()]
-    layout = {"barmode": "overlay", "bargap": 0, "xaxis": {"title": {"text": labels[0]}}, "yaxis": {"title": {"text": labels[1]}}}
+    shown = next(iter(maps.values()))
+    spans = (len(shown.x), len(shown.y))  # whole numbers as ticks, at most about a dozen
+    axes = [{"title": {"text": text}, "tick0": 0, "dtick": -(-span // 12)} for text, span in zip(labels, spans, strict=True)]
+    layout = {"barmode": "overlay", "bargap": 0, "xaxis": axes[0], "yaxis": axes[1]}
     first = list(maps)[checks.count("start", start, 0, len(maps) - 1)]
     fallback, ax = plt.subplots()
     mesh = success_map(ax, maps[first], edge=edge, title=first, labels=labels)

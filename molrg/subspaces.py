@@ -391,7 +391,7 @@ def _start(
         return *drawn, unlabelled
     if kind == "balanced":
         return *drawn, torch.rand(restarts, N, generator=generator).argsort(-1).argsort(-1) % K
-    labels = _spectral_start(x, whitened(x) if kind == "whitened" else x, K, dims, generator)
+    labels = _spectral_start(x, whitened(x, sum(dims)) if kind == "whitened" else x, K, dims, generator)
     if extra:
         return *drawn, torch.cat([unlabelled, labels.unsqueeze(0)])
     redrawn = torch.rand(restarts, N, generator=generator) < 0.1
@@ -446,17 +446,17 @@ def whitened(x: Tensor, rank: int | None = None) -> Tensor:
 
     Args:
         x: data (N, n).
-        rank: number of coordinates, 1 <= rank <= min(N, n), such as d_1 + ... + d_K for noisy data;
-            the numerical rank where omitted.
+        rank: number of coordinates at most, >= 1, such as d_1 + ... + d_K, beyond which there is only
+            noise; the numerical rank of x where that is smaller, or rank omitted.
 
     Returns:
-        (N, rank), with orthonormal columns.
+        (N, r), with orthonormal columns.
 
     Raises:
-        ValueError: where x is not finite, zero, or of a rank below `rank`.
+        ValueError: where x is not finite or zero, or rank is out of range.
     """
     checks.require(isinstance(x, Tensor) and x.dim() == 2, "x.shape", tuple(getattr(x, "shape", ())), "(N, n)")
     left, values, _ = torch.linalg.svd(checks.points("x", x), full_matrices=False)
     present = int((values > values[0] * max(x.shape) * torch.finfo(x.dtype).eps * 10).sum())
     checks.require(present > 0, "x", "all zero", "some energy")
-    return left[:, : checks.count("rank", present if rank is None else rank, 1, present)]
+    return left[:, : min(present, present if rank is None else checks.count("rank", rank))]
