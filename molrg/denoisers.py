@@ -1,7 +1,8 @@
 r"""Denoisers: everything that turns a noisy x_t into an estimate of E[x_0 | x_t].
 
 All follow one protocol, ``x0_hat = denoiser(x_t, t)`` with a ``schedule``; the exact one of the
-mixture is `molrg.MoLRG.denoiser`. What consumes a denoiser knows nothing else about it.
+mixture is `molrg.MoLRG.denoiser`, networks come from `molrg.networks`. What consumes a denoiser knows
+nothing else about it.
 """
 
 from __future__ import annotations
@@ -14,8 +15,11 @@ import torch
 from torch import Tensor, nn
 
 from molrg import checks
+from molrg.networks import MLP, FreeMixture, UNet
 from molrg.schedules import Schedule
 from molrg.subspaces import orthonormalise
+
+__all__ = ["MLP", "Denoiser", "Empirical", "FreeMixture", "Gaussian", "LinearMixture", "LowRank", "UNet"]
 
 
 @runtime_checkable

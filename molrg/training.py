@@ -8,18 +8,21 @@ A denoiser with a leading ensemble axis trains all its models at once: one tenso
 
 from __future__ import annotations
 
+import copy
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
+from contextlib import nullcontext
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from molrg import checks
 from molrg.denoisers import Denoiser
+from molrg.networks import PREDICTIONS, Generators
 from molrg.schedules import Schedule
 
 Weighting = Callable[[Tensor], Tensor]
-Generators = torch.Generator | Sequence[torch.Generator]
 
 
 def squared_errors(denoiser: Denoiser, x0: Tensor, t: float | Tensor, *, noise: Tensor, assign_on: str = "x_t") -> Tensor:
@@ -47,7 +50,7 @@ def squared_errors(denoiser: Denoiser, x0: Tensor, t: float | Tensor, *, noise: 
     x_t = s * x0 + gamma * noise
     x0_hat = denoiser(x_t, t) if assign_on == "x_t" else denoiser(x_t, t, denoiser.hard_weights(x0))
     lead = len(getattr(denoiser, "ensemble", ())) + 1
-    return (x0_hat - x0).square().flatten(lead).sum(-1)
+    return nn.functional.mse_loss(x0_hat, x0, reduction="none").flatten(lead).sum(-1)
 
 
 def loss(
@@ -81,6 +84,30 @@ def loss(
     if weighting is not None:
         errors = errors * weighting(torch.as_tensor(t, dtype=torch.float64)).to(errors.dtype)
     return errors.mean(-1)
+
+
+def output_weighting(prediction: str, schedule: Schedule, data_scale: float = 1.0) -> Weighting:
+    r"""The lambda_t with which the loss is the plain squared error of what a network puts out.
+
+    1 for "x0", :math:`s_t^2/\gamma_t^2` for "eps", :math:`(s_t^2 a^2 + \gamma_t^2) / (\gamma_t a)^2` for "v": the
+    inverse square of the factor of F in `molrg.networks.to_x0`.
+
+    Args:
+        prediction: "x0", "eps" or "v".
+        schedule: the forward process.
+        data_scale: a, the standard deviation of a coordinate of the data.
+
+    Raises:
+        ValueError: where the prediction is none of the three or the scale is not positive.
+    """
+    checks.one_of("prediction", prediction, PREDICTIONS)
+    a = checks.real("data_scale", data_scale, 1e-6)
+
+    def weighting(t: Tensor) -> Tensor:
+        s, gamma = schedule.s(t), schedule.gamma(t)
+        return {"x0": torch.ones_like(s), "eps": (s / gamma).square(), "v": (s / gamma).square() + a**-2}[prediction]
+
+    return weighting
 
 
 def sphere_points(n: int, dtype: torch.dtype = torch.float64) -> Tensor:
@@ -123,21 +150,173 @@ def log_uniform_times(schedule: Schedule, sigma: tuple[float, float], u: Tensor)
     return schedule.t_of_sigma(low * (high / low) ** u.double())
 
 
-def _draws(
-    shape: tuple[int, ...], lead: int, dtype: torch.dtype, generator: Generators
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield (u, noise) for ever; models with a generator each draw exactly as they would alone."""
-    shared = isinstance(generator, torch.Generator)
-    sources = [generator] if shared else list(generator)
-    noise = torch.empty(shape)  # float32 draws are several times cheaper, and noise needs no sixteenth digit
-    u = torch.empty(shape[:lead])
-    # the views are made once: with a thousand models, indexing costs as much as drawing
-    rows = [(u, noise)] if len(sources) == 1 else list(zip(u.unbind(0), noise.unbind(0), strict=True))
-    while True:
-        for source, (row_u, row_noise) in zip(sources, rows, strict=True):
-            row_u.uniform_(generator=source)
-            row_noise.normal_(generator=source)
-        yield u, noise.to(dtype)
+class Trainer:
+    """Minimisation of the denoising loss by Adam on fresh noise, one step at a time, stoppable at any.
+
+    A step uses all the data, or a mini-batch, each point with its own time and noise. The step size
+    rises linearly over `warmup` steps and follows a half cosine from `lr` to 0, without which
+    stochastic steps never settle. After each step the denoiser's ``retract_()``, where it has one,
+    restores its constraint.
+
+    Args:
+        denoiser: a denoiser with parameters, changed in place; an ensemble of E models trains E
+            independent copies of the loss.
+        data: (N, \\*event) for all models, or (E, N, n) with a data set for each.
+        steps: number of steps that the decay is laid out for, >= 1.
+        lr: largest step size, > 0.
+        sigma: range of noise levels, log-uniform, 0 < low <= high; None for t uniform on [0, 1].
+        weighting: lambda_t as a function of t; 1 where omitted.
+        assign_on: "x_t", or "x0" for the modified loss of Theorem 3.
+        batch: points in a step, drawn with replacement; all where omitted.
+        warmup: steps in which the step size rises, >= 0.
+        weight_decay: of AdamW, >= 0.
+        clip: bound on the norm of the gradient, over all models together; none where omitted.
+        ema: weight of the past in the moving average of the parameters, in (0, 1); none where omitted.
+        autocast: dtype that torch may compute in, such as torch.bfloat16; none where omitted.
+        generator: one source for all, or one a model: then a model's result does not depend on which
+            others are trained beside it (to rounding).
+
+    Attributes:
+        done: steps taken.
+        average: the denoiser with averaged parameters, where `ema` is given, else None.
+
+    Raises:
+        ValueError: where an argument is out of range or data are not finite.
+    """
+
+    def __init__(
+        self,
+        denoiser: nn.Module,
+        data: Tensor,
+        *,
+        steps: int,
+        lr: float = 0.05,
+        sigma: tuple[float, float] | None = (0.1, 1.0),
+        weighting: Weighting | None = None,
+        assign_on: str = "x_t",
+        batch: int | None = None,
+        warmup: int = 0,
+        weight_decay: float = 0.0,
+        clip: float | None = None,
+        ema: float | None = None,
+        autocast: torch.dtype | None = None,
+        generator: Generators,
+    ) -> None:
+        self.steps, self.lr, self.warmup = checks.count("steps", steps), checks.real("lr", lr, 1e-12), checks.count("warmup", warmup, 0)
+        self.denoiser, self.done, self.sigma = denoiser, 0, sigma
+        self.weighting, self.assign_on, self.autocast = weighting, assign_on, autocast
+        self.clip = None if clip is None else checks.real("clip", clip, 1e-12)
+        self.ema = None if ema is None else checks.real("ema", ema, 1e-12, 1 - 1e-12)
+        self.ensemble = tuple(getattr(denoiser, "ensemble", ()))
+        self.data = self._expanded(checks.finite("data", data))
+        self.sources = self._sources(generator)
+        options = {"weight_decay": checks.real("weight_decay", weight_decay, 0.0)} if weight_decay else {}
+        optimiser = torch.optim.AdamW if weight_decay else torch.optim.Adam
+        self.optimiser = optimiser(denoiser.parameters(), lr=lr, fused=True, **options)
+        self.average = copy.deepcopy(denoiser).requires_grad_(False) if ema else None
+        self._reserve(None if batch is None else checks.count("batch", batch))
+
+    def _expanded(self, data: Tensor) -> Tensor:
+        ensemble = self.ensemble
+        if ensemble and data.dim() == 2:
+            data = data.expand(*ensemble, *data.shape)
+        fits = tuple(data.shape[: len(ensemble)]) == ensemble and data.dim() > len(ensemble) and data.shape[len(ensemble)] > 0
+        checks.require(fits, "data.shape", tuple(data.shape), f"(N, *event) or {ensemble} and (N, n), N >= 1")
+        return data
+
+    def _sources(self, generator: Generators) -> list[torch.Generator]:
+        if isinstance(generator, torch.Generator):
+            return [generator]
+        models = self.ensemble[0] if self.ensemble else 1
+        checks.require(len(generator) == models, "len(generator)", len(generator), f"one, or one for each of {models} models")
+        return list(generator)
+
+    def _reserve(self, batch: int | None) -> None:
+        """Make the tensors that every step draws into, and their views, once: a thousand views cost as much as the draws."""
+        lead, N = len(self.ensemble), self.data.shape[len(self.ensemble)]
+        size = (*self.ensemble, batch or N)
+        self.u, self.noise = torch.empty(size), torch.empty(*size, *self.data.shape[lead + 1 :])
+        self.rows = None if batch is None else torch.empty(size, dtype=torch.int64)
+        drawn = [self.u, self.noise] + [self.rows] * (batch is not None)
+        single = len(self.sources) == 1
+        self.views = [drawn] if single else list(zip(*(tensor.unbind(0) for tensor in drawn), strict=True))
+
+    def _draw(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Points, times and noise of a step; models with a generator each draw exactly as they would alone."""
+        for source, (u, noise, *rows) in zip(self.sources, self.views, strict=True):
+            u.uniform_(generator=source)
+            noise.normal_(generator=source)  # in float32, several times cheaper: noise needs no sixteenth digit
+            for row in rows:
+                row.random_(self.data.shape[len(self.ensemble)], generator=source)
+        t = self.u.double() if self.sigma is None else log_uniform_times(self.denoiser.schedule, self.sigma, self.u)
+        x0 = self.data
+        if self.rows is not None:
+            models = (torch.arange(*self.ensemble).unsqueeze(1),) if self.ensemble else ()
+            x0 = x0[(*models, self.rows)]
+        return x0, t, self.noise.to(x0.dtype)
+
+    def rate(self) -> float:
+        """Step size of the step to come."""
+        rise = min(1.0, (self.done + 1) / self.warmup) if self.warmup else 1.0
+        return self.lr * (0.5 * (1 + math.cos(math.pi * self.done / self.steps))) * rise
+
+    def step(self) -> Tensor:
+        """Take one step.
+
+        Returns:
+            The loss before it, a scalar or (E,), detached.
+
+        Raises:
+            ValueError: where the loss is not finite.
+        """
+        x0, t, noise = self._draw()
+        self.optimiser.param_groups[0]["lr"] = self.rate()
+        self.optimiser.zero_grad()
+        with nullcontext() if self.autocast is None else torch.autocast("cpu", dtype=self.autocast):
+            value = loss(self.denoiser, x0, t, noise=noise, weighting=self.weighting, assign_on=self.assign_on)
+        checks.require(bool(value.isfinite().all()), "loss", f"{value.tolist()} at step {self.done}", "finite; try a smaller lr")
+        value.sum().backward()
+        if self.clip is not None:
+            nn.utils.clip_grad_norm_(self.denoiser.parameters(), self.clip)
+        self.optimiser.step()
+        if hasattr(self.denoiser, "retract_"):
+            self.denoiser.retract_()
+        self._average()
+        self.done += 1
+        return value.detach()
+
+    @torch.no_grad()
+    def _average(self) -> None:
+        if self.average is not None:  # young averages forget sooner, or they would remember the random start
+            keep = min(self.ema, (1 + self.done) / (10 + self.done))
+            torch._foreach_lerp_(list(self.average.parameters()), list(self.denoiser.parameters()), 1 - keep)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that the rest of the run depends on; save it before the next step, for tensors are not copied."""
+        return {
+            "done": self.done,
+            "denoiser": self.denoiser.state_dict(),
+            "average": None if self.average is None else self.average.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "generators": [source.get_state() for source in self.sources],
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a saved state of a trainer made with the same arguments: exactly as if it had not stopped.
+
+        Raises:
+            ValueError: where the state has another number of generators, or an average where there is none.
+        """
+        saved, average = len(state["generators"]), state["average"]
+        checks.require(saved == len(self.sources), 'len(state["generators"])', saved, f"{len(self.sources)}, as in this trainer")
+        checks.require((average is None) == (self.average is None), 'state["average"]', "missing" if average is None else "given", "given where ema is")
+        self.denoiser.load_state_dict(state["denoiser"])
+        if self.average is not None:
+            self.average.load_state_dict(average)
+        self.optimiser.load_state_dict(state["optimiser"])
+        for source, kept in zip(self.sources, state["generators"], strict=True):
+            source.set_state(kept)
+        self.done = checks.count('state["done"]', state["done"], 0)
 
 
 def fit(
@@ -146,16 +325,13 @@ def fit(
     *,
     steps: int,
     lr: float = 0.05,
-    sigma: tuple[float, float] = (0.1, 1.0),
+    sigma: tuple[float, float] | None = (0.1, 1.0),
     weighting: Weighting | None = None,
     assign_on: str = "x_t",
+    batch: int | None = None,
     generator: Generators,
 ) -> Tensor:
-    """Minimise the denoising loss by Adam on fresh noise, with a step size that decays to zero.
-
-    Every step uses all the data, each point with its own noise level (log-uniform) and noise. The
-    step follows a half cosine from `lr` to 0, without which stochastic steps never settle. After
-    each step the denoiser's ``retract_()``, where it has one, restores its constraint.
+    """Minimise the denoising loss: all the steps of a `Trainer`.
 
     Args:
         denoiser: a denoiser with parameters, changed in place; an ensemble of E models trains E
@@ -163,9 +339,10 @@ def fit(
         data: (N, \\*event) for all models, or (E, N, n) with a data set for each.
         steps: number of steps, >= 1.
         lr: largest step size, > 0.
-        sigma: range of noise levels, 0 < low <= high.
+        sigma: range of noise levels, log-uniform, 0 < low <= high; None for t uniform on [0, 1].
         weighting: lambda_t as a function of t; 1 where omitted.
         assign_on: "x_t", or "x0" for the modified loss of Theorem 3.
+        batch: points in a step, drawn with replacement; all where omitted.
         generator: one source for all, or one a model: then a model's result does not depend on which
             others are trained beside it (to rounding).
 
@@ -175,30 +352,10 @@ def fit(
     Raises:
         ValueError: where an argument is out of range, data are not finite, or a loss becomes NaN.
     """
-    checks.count("steps", steps), checks.real("lr", lr, 1e-12), checks.finite("data", data)
-    ensemble = tuple(getattr(denoiser, "ensemble", ()))
-    if ensemble and data.dim() == 2:
-        data = data.expand(*ensemble, *data.shape)
-    lead = data.shape[: len(ensemble)]
-    checks.require(tuple(lead) == ensemble and data.shape[len(ensemble)] > 0, "data.shape", tuple(data.shape), f"(N, *event) or {ensemble} and (N, n), N >= 1")
-    if not isinstance(generator, torch.Generator):
-        models = ensemble[0] if ensemble else 1
-        checks.require(len(generator) == models, "len(generator)", len(generator), f"one, or one for each of {models} models")
-    optimiser = torch.optim.Adam(denoiser.parameters(), lr=lr, fused=True)
-    decay = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: 0.5 * (1 + math.cos(math.pi * step / steps)))
-    history = torch.empty(steps, *ensemble, dtype=data.dtype)
-    draws = _draws(tuple(data.shape), len(ensemble) + 1, data.dtype, generator)
-    for step, (u, noise) in zip(range(steps), draws, strict=False):
-        t = log_uniform_times(denoiser.schedule, sigma, u)
-        optimiser.zero_grad()
-        value = loss(denoiser, data, t, noise=noise, weighting=weighting, assign_on=assign_on)
-        checks.require(bool(value.isfinite().all()), "loss", f"{value.tolist()} at step {step}", "finite; try a smaller lr")
-        value.sum().backward()
-        optimiser.step()
-        decay.step()
-        if hasattr(denoiser, "retract_"):
-            denoiser.retract_()
-        history[step] = value.detach()
+    trainer = Trainer(denoiser, data, steps=steps, lr=lr, sigma=sigma, weighting=weighting, assign_on=assign_on, batch=batch, generator=generator)
+    history = torch.empty(steps, *trainer.ensemble, dtype=data.dtype)
+    for value in history:
+        value.copy_(trainer.step())
     return history
 
 

@@ -367,3 +367,124 @@ X = normal(5, 6)
 def test_bad_input(call, name):
     with complains(name):
         call()
+
+
+# the trainer
+
+
+def steps_of(trainer, count):
+    return torch.stack([trainer.step() for _ in range(count)])
+
+
+def trainer(ensemble=(), *, seed=0, **changed):
+    start = bases(8, [2], 1)[0]
+    model = LowRank([start.expand(*ensemble, 8, 2)], VP())
+    generator = [rng(seed + e) for e in range(ensemble[0])] if ensemble else rng(seed)
+    settings = {"steps": 12, "batch": 5, "warmup": 3, "weight_decay": 0.01, "ema": 0.9, "generator": generator}
+    return training.Trainer(model, normal(20, 8), **settings | changed)
+
+
+@pytest.mark.parametrize("ensemble", [(), (3,)])
+def test_a_resumed_run_is_the_uninterrupted_one_to_the_last_bit(ensemble, tmp_path):
+    whole, first, second = trainer(ensemble), trainer(ensemble), trainer(ensemble, seed=77)
+    expected = steps_of(whole, 12)
+    begun = steps_of(first, 5)
+    torch.save(first.state_dict(), tmp_path / "state")
+    second.load_state_dict(torch.load(tmp_path / "state", weights_only=True))
+    assert second.done == 5 and torch.equal(torch.cat([begun, steps_of(second, 7)]), expected)
+    for a, b in ((whole.denoiser, second.denoiser), (whole.average, second.average)):
+        assert torch.equal(a.columns, b.columns)
+
+
+def test_a_run_resumed_without_its_generator_is_another():
+    whole, first, second = trainer(), trainer(), trainer(seed=77)
+    expected = steps_of(whole, 12)
+    steps_of(first, 5)
+    state = first.state_dict()
+    second.load_state_dict(state | {"generators": second.state_dict()["generators"]})
+    assert not torch.equal(steps_of(second, 7), expected[5:])
+
+
+def test_fit_is_the_trainer_to_its_end():
+    first, second = LowRank(bases(8, [2]), VP()), LowRank(bases(8, [2]), VP())
+    history = training.fit(first, normal(20, 8), steps=9, batch=4, generator=rng(1))
+    assert torch.equal(history, steps_of(training.Trainer(second, normal(20, 8), steps=9, batch=4, generator=rng(1)), 9).detach())
+    assert torch.equal(first.columns, second.columns)
+
+
+def test_the_average_follows_its_formula():
+    """a <- k a + (1 - k) p with k = min(ema, (1 + step) / (10 + step)), beginning at the start."""
+    run = trainer(ema=0.3)
+    expected = run.denoiser.columns.detach().clone()
+    for step in range(12):
+        run.step()
+        keep = min(0.3, (1 + step) / (10 + step))
+        expected = keep * expected + (1 - keep) * run.denoiser.columns.detach()
+        assert worst(run.average.columns, expected) < EXACT
+    assert worst(run.average.columns, run.denoiser.columns.detach()) > 1e-6 and not run.average.columns.requires_grad
+    assert trainer(ema=None).average is None
+
+
+def test_the_step_size_rises_and_falls():
+    run = trainer(steps=8, warmup=3, lr=0.02)
+    for step in range(8):
+        wanted = 0.02 * min(1, (step + 1) / 3) * 0.5 * (1 + math.cos(math.pi * step / 8))
+        assert abs(run.rate() - wanted) < EXACT
+        run.step()
+
+
+def test_a_batch_is_points_of_the_data():
+    class Watch(Constant):
+        def forward(self, x_t, t):
+            self.seen = x_t
+            return super().forward(x_t, t)
+
+    data, model = torch.arange(1.0, 6).double()[:, None] * torch.ones(1, 3), Watch()
+    level = VP().t_of_sigma(0.011).item(), 0.011
+    run = training.Trainer(model, data, steps=60, sigma=(level[1], level[1]), batch=2, generator=rng())
+    seen = []
+    for _ in range(60):
+        run.step()
+        assert model.seen.shape == (2, 3)
+        seen += model.seen.mean(1).round().tolist()
+    assert set(seen) == {1.0, 2.0, 3.0, 4.0, 5.0}
+
+
+def test_times_are_uniform_where_no_levels_are_given():
+    """Kolmogorov-Smirnov; false fail 1e-4."""
+
+    class Watch(Constant):
+        def forward(self, x_t, t):
+            self.seen = t
+            return super().forward(x_t, t)
+
+    model = Watch()
+    training.Trainer(model, normal(2000, 2), steps=1, sigma=None, generator=rng(3)).step()
+    assert stats.kstest(model.seen.numpy(), "uniform").pvalue > 1e-4
+
+
+def test_clipping_bounds_what_plain_gradients_do():
+    run = trainer(clip=1e-3)
+    run.step()
+    assert run.denoiser.columns.grad.norm() <= 1e-3 * (1 + 1e-6)
+
+
+@pytest.mark.parametrize(
+    ("call", "name"),
+    [
+        (lambda: trainer(batch=0), "batch"),
+        (lambda: trainer(warmup=-1), "warmup"),
+        (lambda: trainer(weight_decay=-0.1), "weight_decay"),
+        (lambda: trainer(weight_decay=math.nan), "weight_decay"),
+        (lambda: trainer(ema=1.0), "ema"),
+        (lambda: trainer(ema=0.0), "ema"),
+        (lambda: trainer(clip=0.0), "clip"),
+        (lambda: trainer().load_state_dict(trainer((2,)).state_dict()), 'len(state["generators"])'),
+        (lambda: trainer().load_state_dict(trainer(ema=None).state_dict()), 'state["average"]'),
+        (lambda: training.output_weighting("noise", VP()), "prediction"),
+        (lambda: training.output_weighting("v", VP(), 0.0), "data_scale"),
+    ],
+)  # fmt: skip
+def test_bad_input_of_the_trainer(call, name):
+    with complains(name):
+        call()
