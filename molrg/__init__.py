@@ -10,7 +10,7 @@ from typing import Any
 __version__ = "0.1.0"
 
 _MODULES = (
-    "checks", "provenance", "schedules", "alternation", "subspaces", "mixture", "images", "hierarchy", "networks", "denoisers", "training",
+    "checks", "provenance", "schedules", "alternation", "subspaces", "mixture", "rendering", "images", "hierarchy", "networks", "denoisers", "training",
     "sampling", "memorization", "dimension", "tangents", "manifold_rates", "phase", "fingerprints", "stores", "sweeps",
     "claims", "plots", "companion",
 )  # fmt: skip

@@ -12,6 +12,8 @@ Three can be had without a network: ``digits`` comes with scikit-learn, ``mnist-
        cifar10/train/<class>/*.png|jpg     or pictures in class folders, and cifar10/test/<class>/
 
 2. pooch's cache, filled by a download whose sha256 is checked. Pickled files are never read.
+
+Beside them, `rendered` makes images whose intrinsic dimension is known, and `folder` reads a reader's own.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,9 +31,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from molrg import checks
+from molrg.rendering import KINDS, Pieces, Scenes
 
 Arrays = tuple[NDArray[np.uint8], NDArray[np.int64]]
 SHIPPED = Path(__file__).parent / "zoo" / "images"
+PICTURES = {".png", ".jpg", ".jpeg", ".bmp", ".webp"}
 SPLITS = ("train", "test")
 DIGITS_TRAIN = 1500  # of 1,797; the remaining 297 are the test split
 SLICE = {"train": 300, "test": 100}  # images of each class
@@ -133,6 +138,84 @@ def load(
     white = 16 if name == "digits" else 255
     pixels = torch.from_numpy(images[rows].astype(np.float32))
     return pixels * (2 / white) - 1, torch.from_numpy(labels[rows].astype(np.int64))
+
+
+def rendered(
+    d: int | Sequence[int],
+    size: int = 16,
+    *,
+    objects: int = 4,
+    kinds: Sequence[str] = KINDS,
+    curvature: float = 1.0,
+    scene: int = 0,
+) -> Scenes | Pieces:
+    """Images made to measure: d factors and size x size pixels, set independently.
+
+    ``images.rendered(8, 16).sample(100, generator)`` gives 100 images and their factors.
+
+    Source: ours; see `molrg.rendering`.
+
+    Args:
+        d: number of factors; or one number for each of several families, whose base scenes differ.
+        size: pixels along a side.
+        objects: ellipses in the picture.
+        kinds: which factors an object has.
+        curvature: in [0, 3]; 0 is exactly linear.
+        scene: seed of the base scene; of the first, where there are several.
+
+    Returns:
+        A family, or the union of several.
+
+    Raises:
+        ValueError: as `molrg.rendering.Scenes`.
+    """
+
+    def family(dim: int, seed: int) -> Scenes:
+        return Scenes(dim, size, objects=objects, kinds=kinds, curvature=curvature, scene=seed)
+
+    if isinstance(d, Sequence):
+        return Pieces([family(dim, scene + k) for k, dim in enumerate(d)])
+    return family(d, scene)
+
+
+def folder(path: str | Path, *, size: int | None = None, grey: bool = False) -> tuple[Tensor, Tensor]:
+    """Read a folder of pictures: png, jpg, bmp or webp files in it, or in folders in it, one a class.
+
+    Args:
+        path: the folder.
+        size: each picture is cut to its central square and resized to size x size; where omitted,
+            all must have one size.
+        grey: one channel in place of three.
+
+    Returns:
+        images (B, C, H, W), float32 in [-1, 1], in alphabetical order, and labels (B,), int64: the
+        number of the class folder in alphabetical order, and 0 where there are none.
+
+    Raises:
+        ValueError: where sizes differ and none is asked for.
+        FileNotFoundError: where there is no such folder, or no picture in it.
+    """
+    from PIL import Image, ImageOps
+
+    root, side = Path(path), None if size is None else checks.count("size", size, 2)
+    classes = [root] if any(_is_picture(p) for p in root.glob("*")) else sorted(p for p in root.glob("*") if p.is_dir())
+    files = [(k, file) for k, c in enumerate(classes) for file in sorted(c.iterdir()) if _is_picture(file)]
+    if not files:
+        raise FileNotFoundError(f"{root}: no such folder, or no {', '.join(sorted(PICTURES))} in it or in the folders in it")
+    arrays = []
+    for _, file in files:
+        with Image.open(file) as opened:
+            picture = ImageOps.exif_transpose(opened).convert("L" if grey else "RGB")
+        fitted = picture if side is None else ImageOps.fit(picture, (side, side))
+        arrays.append(np.atleast_3d(np.asarray(fitted)).transpose(2, 0, 1))
+        same = arrays[-1].shape == arrays[0].shape
+        checks.require(same, f"{file.name}", arrays[-1].shape[1:], f"the size of the first, {arrays[0].shape[1:]}; or give size")
+    pixels = torch.from_numpy(np.stack(arrays).astype(np.float32))
+    return pixels * (2 / 255) - 1, torch.tensor([k for k, _ in files])
+
+
+def _is_picture(path: Path) -> bool:
+    return path.is_file() and path.suffix.lower() in PICTURES
 
 
 def available() -> list[Availability]:

@@ -221,3 +221,49 @@ def test_the_second_mirror_is_tried_and_a_wrong_checksum_is_not_forgiven(offline
     with pytest.raises(ValueError, match="does not match sha256"):
         images.fetch("mnist")
     assert len(tried) == 2 and tried[0] != tried[1]
+
+
+# a reader's own folder
+
+
+def write_pictures(folder, shapes, suffix=".png"):
+    from PIL import Image
+
+    folder.mkdir(parents=True, exist_ok=True)
+    generator = np.random.default_rng(0)
+    arrays = [generator.integers(0, 256, shape, dtype=np.uint8) for shape in shapes]
+    for k, array in enumerate(arrays):
+        Image.fromarray(array).save(folder / f"{k}{suffix}")
+    return np.stack(arrays) if len(set(shapes)) == 1 else arrays
+
+
+def test_a_folder_of_pictures_comes_back_pixel_by_pixel(tmp_path):
+    arrays = write_pictures(tmp_path, [(5, 4, 3)] * 3)
+    (tmp_path / "notes.txt").write_text("not a picture")
+    x, y = images.folder(tmp_path)
+    assert x.shape == (3, 3, 5, 4) and x.dtype == torch.float32 and y.tolist() == [0, 0, 0]
+    assert np.array_equal(((x.numpy() + 1) * 127.5).round().astype(np.uint8), arrays.transpose(0, 3, 1, 2))
+
+
+def test_folders_in_a_folder_are_classes(tmp_path):
+    write_pictures(tmp_path / "dogs", [(4, 4, 3)] * 2, ".bmp")
+    write_pictures(tmp_path / "cats", [(4, 4, 3)])
+    (tmp_path / "empty").mkdir()
+    x, y = images.folder(tmp_path, grey=True)
+    assert x.shape == (3, 1, 4, 4) and y.tolist() == [0, 1, 1]
+
+
+def test_a_folder_of_pictures_of_many_sizes_is_cut_to_squares(tmp_path):
+    write_pictures(tmp_path, [(6, 9), (12, 5)])
+    x, _ = images.folder(tmp_path, size=4, grey=True)
+    assert x.shape == (2, 1, 4, 4) and x.abs().max() <= 1
+    with pytest.raises(ValueError, match=r"1.png = \(12, 5\): allowed is the size of the first, \(6, 9\)"):
+        images.folder(tmp_path)
+    with pytest.raises(ValueError, match="size = 1: allowed"):
+        images.folder(tmp_path, size=1)
+
+
+def test_a_folder_without_pictures_says_what_it_looks_for(tmp_path):
+    for missing in (tmp_path, tmp_path / "nowhere"):
+        with pytest.raises(FileNotFoundError, match=r"\.png"):
+            images.folder(missing)
