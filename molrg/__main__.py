@@ -1,4 +1,4 @@
-"""The command line: ``python -m molrg run | book | claims | fetch | doctor``."""
+"""The command line: ``python -m molrg run | book | claims | describe | fetch | doctor``."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ import argparse
 import json
 import os
 import sys
+from pathlib import Path
 
+import numpy as np
 from rich.console import Console
 
-from molrg import claims, images
+from molrg import checks, claims, dimension, images
 from molrg.companion import book, doctor, layout, runner, scorecard
 from molrg.companion.notebooks import parse_parameters
 
@@ -34,6 +36,11 @@ def parser() -> argparse.ArgumentParser:
     fetch = commands.add_parser("fetch", help="download data, for going offline later")
     fetch.add_argument("name", help="a full image set, such as mnist")
     fetch.set_defaults(do=_fetch)
+    own = commands.add_parser("describe", help="the intrinsic dimension of your own images, and what their number allows to say")
+    own.add_argument("path", type=Path, help="a folder of pictures, or of folders of them, one a class; or an .npy file, (N, ...)")
+    own.add_argument("--size", type=int, help="pixels along a side to which pictures are cut and resized")
+    own.add_argument("--grey", action="store_true", help="read pictures in grey")
+    own.set_defaults(do=_describe)
     commands.add_parser("doctor", help="what is installed, which data are there, what would be downloaded").set_defaults(do=_doctor)
     return top
 
@@ -89,6 +96,17 @@ def _claims(args: argparse.Namespace, console: Console) -> int:
 def _fetch(args: argparse.Namespace, console: Console) -> int:
     for path in images.fetch(args.name):
         console.print(path, highlight=False, soft_wrap=True)
+    return 0
+
+
+def _describe(args: argparse.Namespace, console: Console) -> int:
+    labels = None
+    if args.path.suffix == ".npy":
+        checks.require(args.size is None and not args.grey, "path", args.path, "a folder, where --size or --grey is given")
+        points = np.load(args.path, allow_pickle=False)
+    else:
+        points, labels = images.folder(args.path, size=args.size, grey=args.grey)
+    console.print(repr(dimension.describe(points, labels)), highlight=False, soft_wrap=True, markup=False)
     return 0
 
 

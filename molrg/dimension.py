@@ -137,7 +137,7 @@ def describe(
         generator: source of the halvings and of the calibration; None is a generator with seed 0.
 
     Returns:
-        A report that prints itself.
+        A report that prints itself. It holds the same reading of the :func:`gaussian_twin`, too.
 
     Raises:
         ValueError: as :func:`estimate`; where labels do not have one entry a point.
@@ -156,7 +156,10 @@ def describe(
     n, N = points.shape[1], reference.N
     dims = sorted({min(n, round(reference.value * factor)) for factor in (0.5, 1, 1.5, 2, 3, 4)} - {0})
     readings = calibration(min(N, CALIBRATED_AT), dims, k=k, generator=generator)
-    return Report(N, n, reference.duplicates, whole, classes, _invert(readings, reference.value), min(N, CALIBRATED_AT))
+    flat = _invert(readings, reference.value)
+    twin = gaussian_twin(torch.from_numpy(points), generator=generator)
+    against = _estimates(twin, [("mle", k)], 0.95, 2, generator)[0].value
+    return Report(N, n, reference.duplicates, whole, classes, flat, min(N, CALIBRATED_AT), against)
 
 
 def calibration(N: int, dims: Sequence[int], *, k: int = 20, generator: torch.Generator) -> pd.DataFrame:
@@ -201,6 +204,7 @@ class Report:
     classes: dict[Any, Estimate]
     flat: float  # dimension of the Gaussian that gives the same reading
     calibrated_at: int
+    twin: float  # the reading of the Gaussian with the data's mean and covariance
 
     @property
     def reference(self) -> Estimate:
@@ -236,13 +240,15 @@ class Report:
             f"Bias: a flat Gaussian with this reading (k = {self.reference.k}, N = {self.calibrated_at:,}) has dimension "
             f"{flat}; a curved set can instead read higher than its dimension. The interval is for the sampling of "
             "independent points and covers neither.",
-            f"Samples per dimension: {self.N / self.high:.0f} for the whole at least"
-            + (f", {ratio:.0f} in the class that has the fewest." if self.classes else "."),
+            f"A Gaussian with the same mean and covariance and no other structure reads {self.twin:.1f}; the data read "
+            f"{self.reference.value / self.twin:.2f} of that. Near 1, a steep spectrum is all that has been seen.",
+            f"Samples per dimension: {self.N / self.high:.0f} for the whole at least, log2(N/d) = {math.log2(self.N / self.high):.1f}"
+            + (f"; {ratio:.0f} in the class that has the fewest." if self.classes else "."),
             f"Linear pieces would be determined ({'met' if ratio >= 1 else 'NOT met'}: N_k >= d_k), if the data were "
             "linear pieces without noise. Curved pieces, noise and trained networks need more, and how many more no "
             "estimate of dimension tells.",
             "Not shown by these numbers: that the set is a manifold, that it has several pieces, or that its dimension "
-            "is the same everywhere. A full-rank Gaussian with a steep spectrum reads low too: compare with one.",
+            "is the same everywhere.",
         ]
 
     def __repr__(self) -> str:

@@ -164,6 +164,17 @@ def test_a_report_says_what_the_number_of_samples_allows():
     assert repr(dimension.describe(x, y, ks=(5, 10), generator=seeded(0))) == text
 
 
+def test_a_report_holds_the_data_against_their_gaussian_twin():
+    """A Gaussian is its own twin; a circle in a plane reads one where its twin fills the plane."""
+    angle = 2 * math.pi * torch.rand(400, generator=seeded(3), dtype=torch.float64)
+    circle = torch.stack([angle.cos(), angle.sin()], dim=1)
+    same, curve = (dimension.describe(x, ks=(5, 10), generator=seeded(0)) for x in (gaussian(400, 6), circle))
+    assert same.reference.value / same.twin == pytest.approx(1, abs=0.1)
+    assert curve.reference.value / curve.twin == pytest.approx(0.5, abs=0.1)
+    told = repr(curve)
+    assert f"log2(N/d) = {math.log2(400 / curve.high):.1f}" in told and f"the data read {curve.reference.value / curve.twin:.2f}" in told
+
+
 def test_calibration_saturates_in_high_dimension():
     table = dimension.calibration(400, [2, 20, 200], k=10, generator=seeded(0))
     ratio = (table["mle"] / table["d"]).tolist()
@@ -197,3 +208,46 @@ def test_calibration_saturates_in_high_dimension():
 def test_bad_arguments_are_named(call, message):
     with pytest.raises(ValueError, match=message):
         call(gaussian(60, 4))
+
+
+# the command line
+
+
+def described(capsys, *words):
+    from molrg.__main__ import main
+
+    code = main(["describe", *map(str, words)])
+    told = capsys.readouterr()
+    return code, told.out, told.err
+
+
+def test_the_command_line_describes_an_array(tmp_path, capsys):
+    path = tmp_path / "points.npy"
+    np.save(path, gaussian(300, 3).numpy())
+    code, out, _ = described(capsys, path)
+    assert code == 0 and "300 points in 3 coordinates" in out and "log2(N/d)" in out
+    assert str(dimension.describe(gaussian(300, 3))) == out.rstrip("\n")
+
+
+def test_the_command_line_describes_a_folder_of_pictures_by_class(tmp_path, capsys):
+    from PIL import Image
+
+    from molrg import images
+
+    x, _ = images.rendered(2, 8).sample(200, seeded(0))
+    for k, image in enumerate(x):
+        folder = tmp_path / ("even", "odd")[k % 2]
+        folder.mkdir(exist_ok=True)
+        Image.fromarray(((image[0] + 1) * 127.5).round().numpy().astype(np.uint8)).save(folder / f"{k}.png")
+    code, out, _ = described(capsys, tmp_path, "--grey", "--size", 8)
+    assert code == 0 and "200 points in 64 coordinates" in out and "class 1" in out
+
+
+def test_the_command_line_says_what_is_wrong(tmp_path, capsys):
+    pickled = tmp_path / "objects.npy"
+    np.save(pickled, np.array([{}], dtype=object))
+    few = tmp_path / "few.npy"
+    np.save(few, gaussian(20, 3).numpy())
+    for words, message in [((tmp_path / "nowhere",), "no such folder"), ((few,), "x = 20 different points"), ((pickled,), "allow_pickle"), ((few, "--grey"), "path")]:
+        code, _, err = described(capsys, *words)
+        assert code == 2 and message in err, err
