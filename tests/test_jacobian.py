@@ -1,0 +1,301 @@
+"""Jacobians: against closed forms and torch's own, dense against matrix-free, one point against many."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from factories import EXACT, complains, general, normal, rng, worst
+
+from molrg import MoLRG, denoisers, jacobian, networks, schedules
+
+VP = schedules.VP()
+
+
+class Linear:
+    """x0_hat = A x_t: its Jacobian is A, which need not be symmetric."""
+
+    schedule = VP
+
+    def __init__(self, A):
+        self.A = A
+
+    def __call__(self, x_t, t):
+        return (x_t.flatten(1) @ self.A.T.to(x_t.dtype)).reshape(x_t.shape)
+
+
+def with_spectrum(values, seed=0):
+    """A non-symmetric matrix with given singular values."""
+    n = len(values)
+    left, right = (torch.linalg.qr(normal(n, n, seed=seed + k)).Q for k in range(2))
+    return (left * torch.as_tensor(values, dtype=torch.float64)) @ right.T
+
+
+def unet(prediction="v"):
+    """A small diffusers network with attention, on 8 x 8 images; single precision, as such networks are."""
+    from diffusers import UNet2DModel
+
+    torch.manual_seed(0)
+    blocks = {"down_block_types": ("DownBlock2D", "AttnDownBlock2D"), "up_block_types": ("AttnUpBlock2D", "UpBlock2D")}
+    sizes = {"sample_size": 8, "in_channels": 1, "out_channels": 1, "layers_per_block": 1, "block_out_channels": (8, 16)}
+    return networks.UNet(UNet2DModel(**blocks, **sizes, norm_num_groups=4).eval(), schedules.DDPM(), prediction=prediction)
+
+
+def producers():
+    """Denoisers of every kind with points and times for them; the last entry is a tolerance."""
+    mixture = general(noise=0.2)
+    x = normal(3, 6, seed=5)
+    bases = [b for b in mixture.bases if b.shape[1] > 1]
+    ensemble = networks.MLP(6, VP, width=16, prediction="eps", ensemble=(2,), generator=rng())
+    for weight in ensemble.weights:  # the last layer starts at zero
+        weight.data += 0.3 * torch.randn(weight.shape, generator=rng(1))
+    t = torch.tensor([0.2, 0.5, 0.9])
+    return {
+        "mixture": (mixture.denoiser(VP), x, t, EXACT),
+        "low-rank": (denoisers.LowRank(bases, VP), x, 0.4, EXACT),
+        "empirical": (denoisers.Empirical(normal(9, 2, 3), VP), x.reshape(3, 2, 3), 0.6, EXACT),
+        "Gaussian": (denoisers.Gaussian(normal(30, 6), VP), x, t, EXACT),
+        "ensemble": (ensemble, normal(2, 3, 6, seed=6, dtype=torch.float32), 0.5, 1e-5),
+        "U-Net": (unet(), normal(2, 1, 8, 8, seed=7, dtype=torch.float32), 0.6, 1e-5),
+    }
+
+
+NAMES = ("mixture", "low-rank", "empirical", "Gaussian", "U-Net")
+each = pytest.mark.parametrize("name", [*NAMES, "ensemble"])
+
+
+def by_torch(denoiser, x, t):
+    """The diagonal blocks of the Jacobian that torch computes of the whole batch, which must be all there is."""
+    lead = len(getattr(denoiser, "ensemble", ())) + 1
+    P, n = x.shape[:lead].numel(), x.shape[lead:].numel()
+    whole = torch.autograd.functional.jacobian(lambda z: denoiser(z, t), x).reshape(P, n, P, n)
+    own = torch.stack([whole[p, :, p] for p in range(P)])
+    assert whole.square().sum() == pytest.approx(float(own.square().sum()), rel=1e-6)
+    return own.reshape(*x.shape[:lead], n, n)
+
+
+# oracles
+
+
+def test_the_jacobian_of_a_linear_map_is_its_matrix_and_not_the_transpose():
+    A = with_spectrum([3.0, 2, 1, 0.5])
+    J = jacobian.dense(Linear(A), normal(2, 2, 2), 0.3)
+    assert worst(J, A.expand(2, 4, 4)) < EXACT
+    assert worst(J, A.T.expand(2, 4, 4)) > 0.1  # the wrong variant is seen
+    U, S, Vh = jacobian.top_singular(Linear(A), normal(1, 4), 0.3, 4)
+    assert worst(S, torch.tensor([[3.0, 2, 1, 0.5]], dtype=torch.float64)) < EXACT
+    assert worst(U * S.unsqueeze(-2) @ Vh, A[None]) < EXACT
+    assert worst(Vh.mT * S.unsqueeze(-2) @ U.mT, A[None]) > 0.1
+
+
+@pytest.mark.parametrize("t", [0.1, 0.5, 0.9])
+def test_a_gaussian_has_the_shrinkage_of_the_wiener_filter(t):
+    data = normal(60, 8) * torch.linspace(0.1, 2, 8, dtype=torch.float64)
+    s, gamma = VP.s(t), VP.gamma(t)
+    variances = torch.linalg.eigvalsh(torch.cov(data.T, correction=0)).flip(0)
+    expected = (s * variances / (s**2 * variances + gamma**2)).expand(2, 8)
+    x = normal(2, 8, seed=3)
+    assert worst(torch.linalg.svdvals(jacobian.dense(denoisers.Gaussian(data, VP), x, t)), expected) < EXACT
+    found = jacobian.top_singular(denoisers.Gaussian(data, VP), x, t, 5)[1]
+    assert worst(found, expected[:, :5]) < 1e-6 * expected.max()
+
+
+@pytest.mark.parametrize(("sigma", "expected"), [(0.05, 6), (10.0, 12)])
+def test_a_mixture_has_rank_d_at_low_noise_and_k_d_at_high(sigma, expected):
+    mixture = MoLRG.random(48, [6, 6], generator=rng())
+    t = VP.t_of_sigma(sigma)
+    s, gamma = VP.at(t, mixture.bases[0])
+    x_t = s * mixture.sample(4, generator=rng(1))[0] + gamma * normal(4, 48, seed=2)
+    J = jacobian.dense(mixture.denoiser(VP), x_t, t)
+    assert jacobian.numerical_rank(torch.linalg.svdvals(J)).tolist() == [expected] * 4
+    found = jacobian.rank(mixture.denoiser(VP), x_t, t, block=5)
+    assert found.low.tolist() == found.rank.tolist() == found.high.tolist() == [expected] * 4
+    assert found.products < 2 * 48
+
+
+def test_a_posterior_mean_has_the_posterior_covariance_as_jacobian():
+    data, t, x = normal(12, 5), 0.4, normal(2, 5, seed=4)
+    empirical = denoisers.Empirical(data, VP)
+    weights = empirical.weights(x, t)
+    centred = data - (weights @ data).unsqueeze(1)
+    covariance = torch.einsum("bi,bij,bik->bjk", weights, centred, centred)
+    J = jacobian.dense(empirical, x, t)
+    assert worst(J, VP.s(t) / VP.gamma(t) ** 2 * covariance) < EXACT
+    assert jacobian.asymmetry(J).max() < EXACT and torch.linalg.eigvalsh(J).min() > -EXACT
+
+
+def test_asymmetry_is_0_for_symmetric_and_1_for_antisymmetric_matrices():
+    A = normal(3, 7, 7)
+    assert jacobian.asymmetry(A + A.mT).max() < EXACT
+    assert (jacobian.asymmetry(A - A.mT) - 1).abs().max() < EXACT
+    assert jacobian.asymmetry(normal(300, 300)).item() == pytest.approx(0.5**0.5, abs=0.02)  # standard error 0.002
+
+
+# the rule
+
+
+def test_the_energy_rule_on_equal_values():
+    ranks = [int(jacobian.numerical_rank(torch.ones(m))) for m in range(1, 60)]
+    assert ranks[:50] == list(range(1, 51)) and ranks[50:] == list(range(50, 59))
+
+
+def test_the_energy_rule_counts_squares_with_eta_squared():
+    values = torch.tensor([1.0, 0.2, 0.145, 0.1, 0.05])  # squares: 1, .04, .021025, .01, .0025
+    assert int(jacobian.numerical_rank(values)) == 3  # .9884 > .9801 >= .9688
+    assert int(jacobian.numerical_rank(values, eta=0.99**0.5)) == 4  # eta not squared: .9884 < .99
+    assert int(jacobian.numerical_rank(values.sqrt())) == 5  # values in place of squares
+    shuffled = 7 * values[torch.tensor([3, 0, 4, 2, 1])]
+    both = torch.stack([shuffled, torch.zeros(5)])
+    assert jacobian.numerical_rank(both).tolist() == [3, 0]
+
+
+# equivalence
+
+
+@each
+def test_dense_is_what_torch_computes(name):
+    denoiser, x, t, tolerance = producers()[name]
+    expected = by_torch(denoiser, x, t)
+    assert worst(jacobian.dense(denoiser, x, t), expected) < tolerance * max(1.0, float(expected.abs().max()))
+
+
+@each
+def test_products_in_both_modes_are_those_of_the_matrix(name):
+    denoiser, x, t, tolerance = producers()[name]
+    linear = jacobian.Linearised(denoiser, x, t)
+    J = jacobian.dense(denoiser, x, t).reshape(linear.points, linear.n, linear.n)
+    V = normal(linear.points, linear.n, 40, seed=8, dtype=x.dtype)  # more than one pass
+    scale = 10 * max(1.0, float(J.abs().max()))
+    assert worst(linear.times(V), J @ V) < tolerance * scale
+    assert worst(linear.transposed_times(V), J.mT @ V) < tolerance * scale
+
+
+@each
+def test_top_triplets_are_those_of_the_dense_matrix(name):
+    denoiser, x, t, tolerance = producers()[name]
+    J = jacobian.dense(denoiser, x, t).double()
+    values = torch.linalg.svdvals(J)
+    k = min(6, J.shape[-1])
+    U, S, Vh = (part.double() for part in jacobian.top_singular(denoiser, x, t, k, block=3))
+    assert worst(S, values[..., :k]) < 1e-3 * values[..., :1].max()
+    residual = torch.linalg.vector_norm(J @ Vh.mT - U * S.unsqueeze(-2), dim=-2)
+    allowed = 1e-3 * S + 40 * tolerance * S[..., :1]
+    assert bool((residual <= allowed).all())
+    assert worst(Vh @ Vh.mT, torch.eye(k, dtype=torch.float64).expand(*S.shape, k)) < 1e-4
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_points_do_not_depend_on_their_company(name):
+    denoiser, x, t, tolerance = producers()[name]
+    J, ranks = jacobian.dense(denoiser, x, t), jacobian.rank(denoiser, x, t).rank
+    for b in range(len(x)):
+        own = t[b : b + 1] if isinstance(t, torch.Tensor) else t
+        assert worst(jacobian.dense(denoiser, x[b : b + 1], own), J[b : b + 1]) < tolerance * max(1.0, float(J.abs().max()))
+        assert abs(int(jacobian.rank(denoiser, x[b : b + 1], own).rank) - int(ranks[b])) <= 1  # other probes
+
+
+DECAYS = {"power": 1.0 / torch.arange(1, 201), "exponential": torch.exp(-torch.arange(200) / 15.0), "step": torch.ones(200)}
+DECAYS["step"][30:] = 0.01
+
+
+@pytest.mark.parametrize("name", DECAYS)
+def test_the_rank_without_the_matrix_is_that_of_the_matrix(name):
+    values = DECAYS[name]
+    exact = int(jacobian.numerical_rank(values))
+    found = jacobian.rank(Linear(with_spectrum(values.tolist())), normal(1, 200), 0.5, block=8)
+    assert abs(int(found.rank) - exact) <= max(1, 0.02 * exact)
+    assert int(found.low) <= exact <= int(found.high)
+    assert found.products < 400  # less than to form it by either kind of product and factor it
+
+
+def test_top_values_are_accurate_where_the_matrix_is_large_and_decays_slowly():
+    values = 1 / torch.arange(1, 401, dtype=torch.float64) ** 0.5
+    U, S, Vh = jacobian.top_singular(Linear(with_spectrum(values.tolist())), normal(1, 400), 0.5, 10)
+    assert ((S[0] - values[:10]) / values[:10]).abs().max() < 1e-3
+    loose = jacobian.top_singular(Linear(with_spectrum(values.tolist())), normal(1, 400), 0.5, 10, tolerance=0.5)[1]
+    assert (loose[0] - values[:10]).abs().max() > (S[0] - values[:10]).abs().max()  # the tolerance is used
+
+
+# statistical
+
+
+def test_the_interval_holds_the_exact_rank():
+    """With true coverage 0.95, fewer than 47 of 60 has probability 2e-8 (binomial)."""
+    values = 1 / torch.arange(1, 201, dtype=torch.float64) ** 0.8
+    exact = int(jacobian.numerical_rank(values))
+    denoiser = Linear(with_spectrum(values.tolist()))
+    runs = [jacobian.rank(denoiser, normal(1, 200), 0.5, accuracy=0.2, probes=6, generator=rng(s)) for s in range(60)]
+    covered = [int(r.low) <= exact <= int(r.high) for r in runs]
+    assert sum(covered) >= 47
+    widths = np.array([int(r.high) - int(r.low) for r in runs])
+    assert widths.min() > 0 and widths.mean() <= 0.2 * exact  # estimated, and as narrow as was asked
+
+
+def test_without_the_estimate_of_the_rest_the_rank_would_be_wrong(monkeypatch):
+    """The probes decide: taken as zero, the basis found so far would pass for everything."""
+    values = 1 / torch.arange(1, 121, dtype=torch.float64) ** 0.5
+    denoiser, exact = Linear(with_spectrum(values.tolist())), int(jacobian.numerical_rank(values))
+    interval = jacobian._interval
+
+    def blind(krylov, S, residuals, G, H, share):
+        return interval(krylov, S, residuals, G, krylov.Z @ (krylov.P.mT @ G), share)
+
+    monkeypatch.setattr(jacobian, "_interval", blind)
+    found = jacobian.rank(denoiser, normal(1, 120), 0.5)
+    assert int(found.rank) < 0.9 * exact
+
+
+# bad input
+
+
+def test_bad_points_are_refused():
+    denoiser, x = Linear(with_spectrum([2.0, 1.0, 0.5])), normal(2, 3)
+    for function in (jacobian.dense, jacobian.rank, lambda *a: jacobian.top_singular(*a, 1)):
+        with complains("x_t"):
+            function(denoiser, x * float("nan"), 0.5)
+        with complains("x_t.shape"):
+            function(denoiser, x[0], 0.5)
+        with complains("x_t.shape"):
+            function(denoiser, x[:0], 0.5)
+    with complains("x_t.shape"):
+        jacobian.dense(general().denoiser(VP), x, 0.5)
+    with complains("t"):
+        jacobian.dense(general().denoiser(VP), normal(2, 6), 1.5)
+
+
+@pytest.mark.parametrize("k", [0, -1, 4, 1.5])
+def test_a_number_of_triplets_that_cannot_be_is_refused(k):
+    with complains("k"):
+        jacobian.top_singular(Linear(with_spectrum([2.0, 1.0, 0.5])), normal(1, 3), 0.5, k)
+
+
+def test_bad_settings_are_refused():
+    denoiser, x = Linear(with_spectrum([2.0, 1.0, 0.5])), normal(1, 3)
+    with complains("tolerance"):
+        jacobian.top_singular(denoiser, x, 0.5, 1, tolerance=0.0)
+    with complains("block"):
+        jacobian.top_singular(denoiser, x, 0.5, 1, block=0)
+    for name, value in {"accuracy": -0.1, "probes": 1, "block": 0, "eta": 1.0}.items():
+        with complains(name):
+            jacobian.rank(denoiser, x, 0.5, **{name: value})
+    for values in (torch.tensor([1.0, -1.0]), torch.tensor([float("nan")])):
+        with complains("singular_values"):
+            jacobian.numerical_rank(values)
+    with complains("singular_values.shape"):
+        jacobian.numerical_rank(torch.zeros(2, 0))
+    with complains("eta"):
+        jacobian.numerical_rank(torch.ones(2), eta=0.0)
+    with complains("J.shape"):
+        jacobian.asymmetry(torch.ones(2, 3))
+    with complains("J"):
+        jacobian.asymmetry(torch.zeros(2, 2))
+
+
+def test_what_is_no_differentiable_denoiser_is_refused():
+    x = normal(2, 3)
+    with complains("denoiser(x_t, t).shape"):
+        jacobian.dense(lambda x_t, t: x_t[:, :2], x, 0.5)
+    with complains("denoiser(x_t, t)"):
+        jacobian.dense(lambda x_t, t: x_t / 0, x, 0.5)
+    with complains("denoiser(x_t, t)"):
+        jacobian.dense(torch.no_grad()(lambda x_t, t: 2 * x_t), x, 0.5)
