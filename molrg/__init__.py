@@ -10,8 +10,8 @@ from typing import Any
 __version__ = "0.1.0"
 
 _MODULES = (
-    "checks", "provenance", "schedules", "alternation", "subspaces", "mixture", "rendering", "images", "hierarchy", "networks", "denoisers", "training",
-    "sampling", "jacobian", "memorization", "dimension", "tangents", "manifold_rates", "phase", "fingerprints", "stores", "sweeps",
+    "checks", "provenance", "schedules", "alternation", "subspaces", "mixture", "rendering", "images", "hierarchy", "networks", "checkpoints", "denoisers", "training",
+    "sampling", "jacobian", "memorization", "dimension", "tangents", "manifold_rates", "phase", "fingerprints", "stores", "sweeps", "quality", "zoo",
     "claims", "plots", "companion",
 )  # fmt: skip
 __all__ = ["MoLRG", "__version__", *_MODULES]

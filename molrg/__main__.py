@@ -1,4 +1,4 @@
-"""The command line: ``python -m molrg run | book | claims | describe | fetch | doctor``."""
+"""The command line: ``python -m molrg run | book | claims | describe | train | fetch | doctor``."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
-from molrg import checks, claims, dimension, images
+from molrg import checkpoints, checks, claims, dimension, images, zoo
 from molrg.companion import book, doctor, layout, runner, scorecard
 from molrg.companion.notebooks import parse_parameters
 
@@ -33,8 +33,12 @@ def parser() -> argparse.ArgumentParser:
     show.add_argument("--json", action="store_true", help="print the records")
     show.set_defaults(do=_claims)
     show.add_argument("--write-readme", action="store_true", help="put the verdict table into README.md")
-    fetch = commands.add_parser("fetch", help="download data, for going offline later")
-    fetch.add_argument("name", help="a full image set, such as mnist")
+    train = commands.add_parser("train", help="train an image model; may be stopped, and continued by the same command")
+    train.add_argument("name", help=f"one of {', '.join(zoo.RECIPES)}")
+    train.add_argument("--keep", action="store_true", help="put it among the shipped models, molrg/zoo/models")
+    train.set_defaults(do=_train)
+    fetch = commands.add_parser("fetch", help="download data or a model, for going offline later")
+    fetch.add_argument("name", help="a full image set, such as mnist, or a diffusers model of the hub, as owner/name")
     fetch.set_defaults(do=_fetch)
     own = commands.add_parser("describe", help="the intrinsic dimension of your own images, and what their number allows to say")
     own.add_argument("path", type=Path, help="a folder of pictures, or of folders of them, one a class; or an .npy file, (N, ...)")
@@ -93,7 +97,17 @@ def _claims(args: argparse.Namespace, console: Console) -> int:
     return 0
 
 
+def _train(args: argparse.Namespace, console: Console) -> int:
+    folder = zoo.train(args.name, build=claims.root() / "_build", keep=args.keep, console=console)
+    console.print(f"weights and card: {os.path.relpath(folder)}", highlight=False, soft_wrap=True)
+    return 0
+
+
 def _fetch(args: argparse.Namespace, console: Console) -> int:
+    if "/" in args.name:
+        checkpoints.from_pretrained(args.name)
+        console.print(f"{args.name} is in the hub's cache, whole", highlight=False, soft_wrap=True)
+        return 0
     for path in images.fetch(args.name):
         console.print(path, highlight=False, soft_wrap=True)
     return 0

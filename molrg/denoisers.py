@@ -15,11 +15,12 @@ import torch
 from torch import Tensor, nn
 
 from molrg import checks
+from molrg.checkpoints import from_pretrained
 from molrg.networks import MLP, FreeMixture, UNet
 from molrg.schedules import Schedule
 from molrg.subspaces import orthonormalise
 
-__all__ = ["MLP", "Denoiser", "Empirical", "FreeMixture", "Gaussian", "LinearMixture", "LowRank", "UNet"]
+__all__ = ["MLP", "Denoiser", "Empirical", "FreeMixture", "Gaussian", "LinearMixture", "LowRank", "UNet", "from_pretrained"]
 
 
 @runtime_checkable

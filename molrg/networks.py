@@ -72,16 +72,20 @@ class UNet(nn.Module):
         self.prediction = checks.one_of("prediction", prediction, PREDICTIONS)
         self.data_scale = checks.real("data_scale", data_scale, 1e-6)
 
+    @property
+    def event(self) -> tuple[int | None, ...]:
+        """(C, H, W) of the images; None where the network leaves a size open."""
+        size = self.network.config.sample_size
+        return (self.network.config.in_channels, *(size if isinstance(size, (tuple, list)) else (size, size)))
+
     def forward(self, x_t: Tensor, t: float | Tensor) -> Tensor:
         """Estimate x_0 from images (B, C, H, W)."""
-        size = self.network.config.sample_size
-        event = (self.network.config.in_channels, *(size if isinstance(size, (tuple, list)) else (size, size)))
-        fits = x_t.dim() == 4 and tuple(x_t.shape[1:]) == event
-        checks.require(fits, "x_t.shape", tuple(x_t.shape), f"(B, {', '.join(map(str, event))})")
+        fits = x_t.dim() == 4 and all(wanted in (None, found) for wanted, found in zip(self.event, x_t.shape[1:], strict=True))
+        checks.require(fits, "x_t.shape", tuple(x_t.shape), f"(B, {', '.join('any' if n is None else str(n) for n in self.event)})")
         s, gamma = self.schedule.at(t, x_t)
         t = torch.as_tensor(t, dtype=torch.float64)
         time = self.schedule.step(t) if hasattr(self.schedule, "step") else (999 * t).to(self.network.dtype)
-        output = self.network(x_t.to(self.network.dtype), time.expand(len(x_t))).sample
+        output = self.network(x_t.to(self.network.dtype), time.expand(len(x_t))).sample[:, : x_t.shape[1]]  # the rest: learned variances
         return to_x0(output.to(x_t.dtype), x_t, s, gamma, self.prediction, self.data_scale)
 
 

@@ -148,8 +148,53 @@ class EDM(Schedule):
         return ((self._checked_sigma(sigma) ** (1 / self.rho) - low) / (high - low)).clamp(0, 1)
 
 
+class Stepwise(Schedule):
+    """A schedule of finitely many noise levels: t in [0, 1] maps to step round((steps - 1) t).
+
+    Subclasses give `alpha_bar`, the signal power s^2 of every step, (steps,), float64, strictly falling in (0, 1);
+    gamma^2 is the rest.
+    """
+
+    alpha_bar: Tensor
+
+    def step(self, t: float | Tensor) -> Tensor:
+        """The step index in 0 ... steps - 1 that t in [0, 1] stands for."""
+        return torch.round((len(self.alpha_bar) - 1) * as_time(t)).long()
+
+    def s(self, t: float | Tensor) -> Tensor:
+        return torch.sqrt(self.alpha_bar[self.step(t)])
+
+    def gamma(self, t: float | Tensor) -> Tensor:
+        return torch.sqrt(1 - self.alpha_bar[self.step(t)])
+
+    def t_of_sigma(self, sigma: float | Tensor) -> Tensor:
+        """The t of the step whose noise level is nearest to `sigma` in logarithm."""
+        levels = torch.log((1 - self.alpha_bar) / self.alpha_bar) / 2
+        wanted = torch.log(self._checked_sigma(sigma))
+        nearest = (levels - wanted.unsqueeze(-1)).abs().argmin(-1)
+        return nearest.to(torch.float64) / (len(self.alpha_bar) - 1)
+
+
+class Discrete(Stepwise):
+    """A discrete schedule by its table, such as the cosine one, or another program's.
+
+    Args:
+        alpha_bar: signal power s^2 of every step, (steps,), strictly falling in (0, 1), steps >= 2.
+
+    Raises:
+        ValueError: where the table is not as above.
+    """
+
+    def __init__(self, alpha_bar: Tensor) -> None:
+        table = checks.finite("alpha_bar", alpha_bar).double()
+        checks.require(table.dim() == 1 and len(table) >= 2, "alpha_bar.shape", tuple(table.shape), "(steps,) with steps >= 2")
+        falling = bool((table.diff() < 0).all()) and 0 < table[-1] and table[0] < 1
+        checks.require(falling, "alpha_bar", f"{table[0]:.3g} ... {table[-1]:.3g}", "strictly falling, in (0, 1)")
+        self.alpha_bar = table
+
+
 @dataclass(frozen=True)
-class DDPM(Schedule):
+class DDPM(Stepwise):
     """The discrete schedule of Ho et al. (2020): t maps to step round((steps - 1) t), linear betas.
 
     Args:
@@ -175,20 +220,3 @@ class DDPM(Schedule):
         """Cumulated signal power s^2 of every step, (steps,)."""
         betas = torch.linspace(self.beta_start, self.beta_end, self.steps, dtype=torch.float64)
         return torch.cumprod(1 - betas, 0)
-
-    def step(self, t: float | Tensor) -> Tensor:
-        """The step index in 0 ... steps - 1 that t in [0, 1] stands for."""
-        return torch.round((self.steps - 1) * as_time(t)).long()
-
-    def s(self, t: float | Tensor) -> Tensor:
-        return torch.sqrt(self.alpha_bar[self.step(t)])
-
-    def gamma(self, t: float | Tensor) -> Tensor:
-        return torch.sqrt(1 - self.alpha_bar[self.step(t)])
-
-    def t_of_sigma(self, sigma: float | Tensor) -> Tensor:
-        """The t of the step whose noise level is nearest to `sigma` in logarithm."""
-        levels = torch.log((1 - self.alpha_bar) / self.alpha_bar) / 2
-        wanted = torch.log(self._checked_sigma(sigma))
-        nearest = (levels - wanted.unsqueeze(-1)).abs().argmin(-1)
-        return nearest.to(torch.float64) / (self.steps - 1)

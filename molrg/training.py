@@ -154,21 +154,23 @@ class Trainer:
     """Minimisation of the denoising loss by Adam on fresh noise, one step at a time, stoppable at any.
 
     A step uses all the data, or a mini-batch, each point with its own time and noise. The step size
-    rises linearly over `warmup` steps and follows a half cosine from `lr` to 0, without which
-    stochastic steps never settle. After each step the denoiser's ``retract_()``, where it has one,
+    rises linearly over `warmup` steps, and follows a half cosine from `lr` to 0 over the last `decay`,
+    without which stochastic steps never settle. After each step the denoiser's ``retract_()``, where it has one,
     restores its constraint.
 
     Args:
         denoiser: a denoiser with parameters, changed in place; an ensemble of E models trains E
             independent copies of the loss.
         data: (N, \\*event) for all models, or (E, N, n) with a data set for each.
-        steps: number of steps that the decay is laid out for, >= 1.
+        steps: number of steps that the decay ends at, >= 1.
         lr: largest step size, > 0.
         sigma: range of noise levels, log-uniform, 0 < low <= high; None for t uniform on [0, 1].
         weighting: lambda_t as a function of t; 1 where omitted.
         assign_on: "x_t", or "x0" for the modified loss of Theorem 3.
         batch: points in a step, drawn with replacement; all where omitted.
         warmup: steps in which the step size rises, >= 0.
+        decay: steps in which it falls, in 1 ... steps; all where omitted. With fewer, the number of steps
+            may still be chosen while it is constant.
         weight_decay: of AdamW, >= 0.
         clip: bound on the norm of the gradient, over all models together; none where omitted.
         ema: weight of the past in the moving average of the parameters, in (0, 1); none where omitted.
@@ -196,6 +198,7 @@ class Trainer:
         assign_on: str = "x_t",
         batch: int | None = None,
         warmup: int = 0,
+        decay: int | None = None,
         weight_decay: float = 0.0,
         clip: float | None = None,
         ema: float | None = None,
@@ -203,6 +206,7 @@ class Trainer:
         generator: Generators,
     ) -> None:
         self.steps, self.lr, self.warmup = checks.count("steps", steps), checks.real("lr", lr, 1e-12), checks.count("warmup", warmup, 0)
+        self.decay = self.steps if decay is None else checks.count("decay", decay, 1, self.steps)
         self.denoiser, self.done, self.sigma = denoiser, 0, sigma
         self.weighting, self.assign_on, self.autocast = weighting, assign_on, autocast
         self.clip = None if clip is None else checks.real("clip", clip, 1e-12)
@@ -258,7 +262,8 @@ class Trainer:
     def rate(self) -> float:
         """Step size of the step to come."""
         rise = min(1.0, (self.done + 1) / self.warmup) if self.warmup else 1.0
-        return self.lr * (0.5 * (1 + math.cos(math.pi * self.done / self.steps))) * rise
+        fallen = max(0, self.done - (self.steps - self.decay))
+        return self.lr * (0.5 * (1 + math.cos(math.pi * fallen / self.decay))) * rise
 
     def step(self) -> Tensor:
         """Take one step.

@@ -369,7 +369,7 @@ def upward_imports(name, code):
             wanted.add(node.module.split(".")[1])
         elif isinstance(node, ast.ImportFrom) and node.level:
             wanted.add("a relative import")
-    wanted -= {"MoLRG", "__version__", *({name} if name == "companion" else ())}
+    wanted -= {"MoLRG", "__version__", *({name} if name in ("companion", "zoo") else ())}
     return {module for module in wanted if module not in ORDER or ORDER.index(module) >= ORDER.index(name)}
 
 
@@ -430,8 +430,8 @@ def said_in_a_fresh_process(code):
 FIXED = [
     "MoLRG", "MoLRG.random", "schedules.VP", "schedules.EDM", "schedules.DDPM", "subspaces.pca", "subspaces.k_subspaces",
     "subspaces.principal_angles", "subspaces.subspace_error", "denoisers.LowRank", "denoisers.Empirical", "denoisers.Gaussian",
-    "denoisers.LinearMixture", "training.fit", "training.loss", "sampling.ddim", "sampling.ddim_invert", "sampling.heun",
-    "sampling.ancestral", "claims.check",
+    "denoisers.LinearMixture", "denoisers.from_pretrained", "training.fit", "training.loss", "sampling.ddim", "sampling.ddim_invert", "sampling.heun",
+    "sampling.ancestral", "zoo.load", "zoo.names", "zoo.verify", "zoo.train", "claims.check",
 ]  # fmt: skip
 
 

@@ -10,7 +10,7 @@ import torch
 from factories import EXACT, SCHEDULES, complains, normal, worst
 from scipy.integrate import quad
 
-from molrg.schedules import DDPM, EDM, VP
+from molrg.schedules import DDPM, EDM, VP, Discrete
 
 TIMES = torch.linspace(0, 1, 41, dtype=torch.float64)
 every = pytest.mark.parametrize("schedule", SCHEDULES.values(), ids=SCHEDULES)
@@ -50,6 +50,13 @@ def test_ddpm_is_the_product_of_its_steps():
     t = torch.tensor([0, 1, 250, 999], dtype=torch.float64) / 999
     assert np.abs(DDPM().s(t).numpy() ** 2 - power).max() < EXACT
     assert np.abs(DDPM().gamma(t).numpy() ** 2 - (1 - power)).max() < EXACT
+
+
+def test_a_table_is_the_schedule_it_was_taken_from():
+    table = Discrete(DDPM(50).alpha_bar)
+    assert torch.equal(table.s(TIMES), DDPM(50).s(TIMES)) and torch.equal(table.gamma(TIMES), DDPM(50).gamma(TIMES))
+    assert torch.equal(table.step(TIMES), DDPM(50).step(TIMES))
+    assert table.t_of_sigma(DDPM(50).sigma(0.4)) == DDPM(50).t_of_sigma(DDPM(50).sigma(0.4))
 
 
 def test_ddpm_is_the_one_of_diffusers():
@@ -166,6 +173,11 @@ def test_levels_out_of_range(schedule):
         (lambda: EDM(rho=0.0), "rho"),
         (lambda: EDM(rho=math.nan), "rho"),
         (lambda: DDPM(1), "steps"),
+        (lambda: Discrete(torch.tensor([0.9])), "alpha_bar.shape"),
+        (lambda: Discrete(torch.tensor([0.9, 0.9])), "alpha_bar"),
+        (lambda: Discrete(torch.tensor([0.9, 0.0])), "alpha_bar"),
+        (lambda: Discrete(torch.tensor([1.0, 0.5])), "alpha_bar"),
+        (lambda: Discrete(torch.tensor([0.9, float("nan")])), "alpha_bar"),
         (lambda: DDPM(10.5), "steps"),
         (lambda: DDPM(beta_start=0.0), "(beta_start, beta_end)"),
         (lambda: DDPM(beta_end=1.0), "(beta_start, beta_end)"),

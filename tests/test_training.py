@@ -433,6 +433,14 @@ def test_the_step_size_rises_and_falls():
         run.step()
 
 
+def test_the_step_size_stays_until_its_decay():
+    run = trainer(steps=8, decay=4, warmup=0, lr=0.02)
+    wanted = [0.02] * 4 + [0.01 * (1 + math.cos(math.pi * k / 4)) for k in range(4)]
+    for step in range(8):
+        assert abs(run.rate() - wanted[step]) < EXACT
+        run.step()
+
+
 def test_a_batch_is_points_of_the_data():
     class Watch(Constant):
         def forward(self, x_t, t):
@@ -474,6 +482,8 @@ def test_clipping_bounds_what_plain_gradients_do():
     [
         (lambda: trainer(batch=0), "batch"),
         (lambda: trainer(warmup=-1), "warmup"),
+        (lambda: trainer(steps=8, decay=9), "decay"),
+        (lambda: trainer(steps=8, decay=0), "decay"),
         (lambda: trainer(weight_decay=-0.1), "weight_decay"),
         (lambda: trainer(weight_decay=math.nan), "weight_decay"),
         (lambda: trainer(ema=1.0), "ema"),

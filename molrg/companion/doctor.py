@@ -11,7 +11,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from molrg import claims, images
+from molrg import claims, images, zoo
 from molrg.companion.layout import stale
 from molrg.companion.notebooks import sources
 
@@ -40,7 +40,8 @@ def report(console: Console) -> bool:
         size = f"{row.download_megabytes} MB" if row.download_megabytes else "—"
         table.add_row(row.name, "yes" if row.offline else "no", row.where, size, row.licence)
     console.print(table)
-    console.print("Weights: none needed by the notebooks that have landed")
+    weights = ", ".join(f"{name} ({size / 1e6:.1f} MB)" for name, size in zoo.verify().items())
+    console.print(f"Weights: {weights or 'none'}")
     known = len(sources())
     console.print(f"Notebooks: {known - len(stale())} of {known} have been run as they are now")
     offline = all(row.offline for row in images.available() if row.name == "digits" or row.name.endswith("-slice"))

@@ -1,0 +1,130 @@
+"""A small convolutional classifier for each set of images: the eye that the quality of samples is measured with."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from molrg import checks
+
+FEATURES = 64
+
+
+class Classifier(nn.Module):
+    """Three convolutional blocks, a mean over positions, 64 features, and a linear layer on top.
+
+    Source: ours.
+
+    Args:
+        shape: (C, H, W) of the images; H and W >= 8.
+        classes: number of classes, >= 2.
+        seed: of the first weights.
+
+    Raises:
+        ValueError: where an argument is not as above.
+    """
+
+    def __init__(self, shape: tuple[int, int, int], classes: int = 10, *, seed: int = 0) -> None:
+        super().__init__()
+        self.shape, self.classes = tuple(shape), checks.count("classes", classes, 2)
+        checks.require(len(shape) == 3 and min(shape[1:]) >= 8, "shape", tuple(shape), "(C, H, W) with H, W >= 8")
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            self.body = nn.Sequential(*_block(shape[0], 16), nn.MaxPool2d(2), *_block(16, 32), nn.MaxPool2d(2), *_block(32, FEATURES))
+            self.head = nn.Linear(FEATURES, classes)
+
+    def features(self, x: Tensor) -> Tensor:
+        """The 64 numbers that the last layer sees, (B, 64), for images (B, C, H, W) in [-1, 1].
+
+        Raises:
+            ValueError: where the images have another shape.
+        """
+        fits = x.dim() == 4 and tuple(x.shape[1:]) == self.shape
+        checks.require(fits, "x.shape", tuple(x.shape), f"(B, {', '.join(map(str, self.shape))})")
+        return self.body(x.to(self.head.weight.dtype)).mean((2, 3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits (B, classes)."""
+        return self.head(self.features(x))
+
+
+def _block(inward: int, outward: int) -> list[nn.Module]:
+    return [
+        nn.Conv2d(inward, outward, 3, padding=1, bias=False), nn.BatchNorm2d(outward), nn.ReLU(),
+        nn.Conv2d(outward, outward, 3, padding=1, bias=False), nn.BatchNorm2d(outward), nn.ReLU(),
+    ]  # fmt: skip
+
+
+class Training:
+    """Cross-entropy by Adam with a half cosine, each batch shifted by up to two pixels at random; stoppable at any step.
+
+    Args:
+        model: the classifier, changed in place.
+        images: (N, C, H, W) in [-1, 1].
+        labels: (N,) in 0 ... classes - 1.
+        steps: number of steps, >= 1.
+        batch: images in a step, drawn with replacement.
+        lr: first step size, > 0.
+        flip: mirror half of the batches.
+        generator: source of the choice, the shifts and the mirrors.
+
+    Raises:
+        ValueError: where an argument is not as above.
+    """
+
+    def __init__(
+        self, model: Classifier, images: Tensor, labels: Tensor, *, steps: int, batch: int = 64, lr: float = 3e-3, flip: bool = False,
+        generator: torch.Generator,
+    ) -> None:  # fmt: skip
+        self.model, self.images, self.labels = model, checks.finite("images", images), labels
+        checks.require(len(labels) == len(images), "len(labels)", len(labels), f"{len(images)}, one an image")
+        self.steps, self.batch, self.flip, self.generator = checks.count("steps", steps), checks.count("batch", batch), flip, generator
+        self.done = 0
+        self.optimiser = torch.optim.Adam(model.parameters(), lr=checks.real("lr", lr, 1e-12))
+        self.decay = torch.optim.lr_scheduler.CosineAnnealingLR(self.optimiser, self.steps)
+
+    def _batch(self) -> tuple[Tensor, Tensor]:
+        rows = torch.randint(len(self.images), (self.batch,), generator=self.generator)
+        down, right = torch.randint(5, (2,), generator=self.generator).tolist()
+        mirrored = bool(torch.randint(2, (), generator=self.generator))
+        x = self.images[rows]
+        height, width = x.shape[2:]
+        x = nn.functional.pad(x, (2, 2, 2, 2), mode="replicate")[:, :, down : down + height, right : right + width]
+        return x.flip(3) if self.flip and mirrored else x, self.labels[rows]
+
+    def step(self) -> Tensor:
+        """Take one step; returns the loss before it."""
+        x, labels = self._batch()
+        self.model.train()
+        self.optimiser.zero_grad()
+        value = nn.functional.cross_entropy(self.model(x), labels, label_smoothing=0.05)
+        value.backward()
+        self.optimiser.step(), self.decay.step()
+        self.done += 1
+        return value.detach()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that the rest of the run depends on."""
+        parts = {"model": self.model, "optimiser": self.optimiser, "decay": self.decay}
+        return {name: part.state_dict() for name, part in parts.items()} | {"done": self.done, "generator": self.generator.get_state()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a saved state of a training made with the same arguments, exactly as if it had not stopped."""
+        self.model.load_state_dict(state["model"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.decay.load_state_dict(state["decay"])
+        self.generator.set_state(state["generator"])
+        self.done = state["done"]
+
+
+@torch.no_grad()
+def in_batches(function: Any, x: Tensor, batch: int = 500) -> Tensor:
+    """A function of images on many of them, a batch at a time, without gradients."""
+    return torch.cat([function(part) for part in x.split(batch)])
+
+
+def accuracy(model: Classifier, images: Tensor, labels: Tensor) -> float:
+    """Share of the images that get their own label."""
+    return (in_batches(model.eval(), images).argmax(1) == labels).double().mean().item()

@@ -1,0 +1,160 @@
+"""Recipes: what is trained on what, with which settings; the commands' names are the keys of the table."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from molrg import checkpoints, checks, images, networks, training
+from molrg.schedules import DDPM
+from molrg.zoo import classifiers, shipped
+
+
+@dataclass(frozen=True)
+class Denoising:
+    """How an image denoiser is trained: a diffusers U-Net with three resolutions on the DDPM schedule.
+
+    Args:
+        data: a named set of `molrg.images`.
+        seen: images that training looks at, with repetition.
+        prediction: "x0", "eps" or "v".
+        channels: of the three resolutions, multiples of 8.
+        batch: images in a step.
+        lr: largest step size of AdamW.
+        warmup: steps in which it rises.
+        settling: share of the images in which it falls to 0, along a half cosine; in between it is constant.
+        weight_decay: of AdamW.
+        clip: bound on the norm of the gradient of the mean squared error.
+        ema: weight of the past in the moving average that is kept.
+        seed: of the first weights, and of times, noise and choice of images.
+    """
+
+    data: str
+    seen: int
+    prediction: str = "v"
+    channels: tuple[int, int, int] = (16, 32, 96)
+    batch: int = 64
+    lr: float = 1.2e-3
+    warmup: int = 200
+    settling: float = 0.5
+    weight_decay: float = 0.01
+    clip: float = 1.0
+    ema: float = 0.999
+    seed: int = 0
+
+    @property
+    def steps(self) -> int:
+        """Number of gradient steps."""
+        return self.seen // self.batch
+
+    def trainer(self) -> training.Trainer:
+        """The training, before its first step.
+
+        Raises:
+            FileNotFoundError: where the data cannot be had.
+        """
+        data, schedule = images.load(self.data)[0], DDPM()
+        network = unet(tuple(data.shape[1:]), self.channels, seed=self.seed)
+        denoiser = networks.UNet(network, schedule, prediction=self.prediction)
+        return training.Trainer(
+            denoiser, data, steps=self.steps, lr=self.lr, sigma=None, weighting=_mean_square(self.prediction, data[0].numel()),
+            batch=self.batch, warmup=self.warmup, decay=round(self.settling * self.steps), weight_decay=self.weight_decay, clip=self.clip, ema=self.ema,
+            generator=torch.Generator().manual_seed(self.seed),
+        )  # fmt: skip
+
+    def export(self, trainer: training.Trainer, folder: Path) -> None:
+        """Write the average of the weights as it is now."""
+        checkpoints.save(trainer.average, folder)
+
+
+def _mean_square(prediction: str, pixels: int) -> training.Weighting:
+    """The weighting with which the loss is the mean squared error of a pixel of the network's output."""
+    weighting = training.output_weighting(prediction, DDPM())
+    return lambda t: weighting(t) / pixels
+
+
+def unet(shape: tuple[int, int, int], channels: tuple[int, int, int], *, seed: int) -> nn.Module:
+    """A small diffusers U-Net: one block a resolution, attention at the lowest.
+
+    Args:
+        shape: (C, H, W) of the images; H and W multiples of 4.
+        channels: of the three resolutions, multiples of 8.
+        seed: of the weights.
+
+    Raises:
+        ValueError: where an argument is not as above.
+    """
+    from diffusers import UNet2DModel
+
+    colours, height, width = shape
+    checks.require(height % 4 == width % 4 == 0, "shape", shape, "(C, H, W) with H and W multiples of 4")
+    checks.require(all(c % 8 == 0 for c in channels), "channels", channels, "multiples of 8")
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return UNet2DModel(
+            sample_size=height if height == width else (height, width), in_channels=colours, out_channels=colours,
+            block_out_channels=channels, layers_per_block=1, norm_num_groups=8, attention_head_dim=channels[-1] // 6,
+            down_block_types=("DownBlock2D",) * 3, up_block_types=("UpBlock2D",) * 3,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Classifying:
+    """How a classifier is trained.
+
+    Args:
+        data: a named set of `molrg.images`.
+        seen: images that training looks at, with repetition.
+        flip: whether mirrored images belong to the same class.
+        batch: images in a step.
+        lr: first step size of Adam; it follows a half cosine to 0.
+        seed: of the first weights, and of choice and shifts of images.
+    """
+
+    data: str
+    seen: int
+    flip: bool = False
+    batch: int = 64
+    lr: float = 3e-3
+    seed: int = 0
+
+    @property
+    def steps(self) -> int:
+        """Number of gradient steps."""
+        return self.seen // self.batch
+
+    def trainer(self) -> classifiers.Training:
+        """The training, before its first step.
+
+        Raises:
+            FileNotFoundError: where the data cannot be had.
+        """
+        data, labels = images.load(self.data)
+        model = classifiers.Classifier(tuple(data.shape[1:]), seed=self.seed)
+        generator = torch.Generator().manual_seed(self.seed)
+        return classifiers.Training(
+            model, data, labels, steps=self.steps, batch=self.batch, lr=self.lr, flip=self.flip, generator=generator
+        )  # fmt: skip
+
+    def export(self, trainer: classifiers.Training, folder: Path) -> None:
+        """Write the model as it is now."""
+        shipped.save_classifier(trainer.model, folder)
+
+
+RECIPES: dict[str, Denoising | Classifying] = {
+    "fashion-mnist": Denoising("fashion-mnist", seen=240_000),
+    "fashion-mnist-classifier": Classifying("fashion-mnist", seen=360_000, flip=True),
+    "mnist": Denoising("mnist", seen=240_000),
+    "mnist-classifier": Classifying("mnist", seen=180_000),
+    "digits": Denoising("digits", seen=100_000),
+    "digits-classifier": Classifying("digits", seen=60_000),
+}
+
+
+def plain(recipe: Any) -> dict[str, Any]:
+    """The settings of a recipe as JSON has them."""
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(recipe).items()}

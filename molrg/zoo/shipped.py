@@ -1,0 +1,81 @@
+"""What is shipped: folders of weights with their cards, checked before use."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from molrg import checks, checkpoints
+from molrg.networks import UNet
+from molrg.zoo.classifiers import Classifier
+
+MODELS = Path(__file__).parent / "models"
+
+
+def names() -> list[str]:
+    """The models that are shipped."""
+    return sorted(path.parent.name for path in MODELS.glob(f"*/{checkpoints.SUMS}"))
+
+
+def verify() -> dict[str, int]:
+    """Check every file of every model against its sha256.
+
+    Returns:
+        The bytes of each model.
+
+    Raises:
+        ValueError: where a file is altered or missing.
+    """
+    for name in names():
+        checkpoints.verify(MODELS / name)
+    return {name: sum(path.stat().st_size for path in (MODELS / name).rglob("*") if path.is_file()) for name in names()}
+
+
+def load(name: str, *, folder: str | Path | None = None) -> UNet | Classifier:
+    """A shipped model, its sha256 checked; or any diffusers folder or hub id.
+
+    Args:
+        name: one of `names`, or what `molrg.denoisers.from_pretrained` takes, so that the name of a model
+            in a notebook may be that of one of the field.
+        folder: where the models are; the shipped ones where omitted.
+
+    Raises:
+        FileNotFoundError: where there is no such model.
+        ValueError: where a file is altered, or the folder is of another kind.
+    """
+    place = Path(folder or MODELS) / name
+    if not place.is_dir():
+        if "/" in str(name) or Path(name).exists():
+            return checkpoints.from_pretrained(name)
+        raise FileNotFoundError(f"{name}: no such model; shipped are {', '.join(names()) or 'none'}, others by folder or hub id")
+    checks.require(checkpoints.verify(place), f"sha256 of {place}", "missing", f"a folder with {checkpoints.SUMS}")
+    return load_classifier(place) if (place / "model.safetensors").is_file() else checkpoints.from_pretrained(place)
+
+
+def save_classifier(model: Classifier, folder: Path) -> None:
+    """Write a classifier as config.json and model.safetensors."""
+    from safetensors.torch import save_file
+
+    folder.mkdir(parents=True, exist_ok=True)
+    config = {"shape": list(model.shape), "classes": model.classes}
+    (folder / "config.json").write_text(json.dumps(config) + "\n", encoding="utf-8")
+    save_file(model.state_dict(), folder / "model.safetensors")
+
+
+def load_classifier(folder: Path) -> Classifier:
+    """Read what `save_classifier` has written.
+
+    Raises:
+        ValueError: where the weights are damaged or do not fit.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    config: dict[str, Any] = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    model = Classifier(tuple(config["shape"]), config["classes"])
+    try:
+        model.load_state_dict(load_file(folder / "model.safetensors"))
+    except (SafetensorError, RuntimeError) as error:
+        raise ValueError(f"weights of {folder} = unreadable ({' '.join(str(error).split())[:200]}): allowed is a whole file that fits") from error
+    return model.eval().requires_grad_(False)
