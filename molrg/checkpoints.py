@@ -1,6 +1,12 @@
 """Checkpoints: diffusers folders, local or on the hub, as denoisers; and denoisers as diffusers folders.
 
 Weights are safetensors; nothing is unpickled. A folder with a file ``SHA256SUMS`` is checked against it.
+
+The EDM networks of the papers are pickles of code and weights together, and no diffusers U-Nets: there is no
+folder that they could be converted to. Whoever trusts them reads them once with their own code, which gives a
+network D(x, sigma), and needs a wrapper only: an object whose ``schedule`` is ``molrg.schedules.EDM()`` and which,
+called with (x_t, t), returns ``D(x_t, schedule.sigma(t))``. (Its weights alone, ``D.state_dict()``, fit into
+safetensors.) That is described here and not run by the tests.
 """
 
 from __future__ import annotations

@@ -159,6 +159,31 @@ def test_missing_data_say_what_to_do(tmp_path, monkeypatch):
         trained("digits", tmp_path)
 
 
+def test_the_command_trains_and_refuses(tmp_path, monkeypatch, capsys):
+    from molrg import __main__ as command
+
+    monkeypatch.setattr(command.claims, "root", lambda: tmp_path)
+    assert command.main(["train", "digits-classifier"]) == 0
+    assert (tmp_path / "_build" / "zoo" / "digits-classifier" / "model.safetensors").is_file()
+    assert "digits-classifier" in capsys.readouterr().out
+    assert command.main(["train", "nonsense"]) == 2 and "digits" in capsys.readouterr().err
+
+
+def test_fetch_of_a_model_tries_it(monkeypatch, capsys):
+    from molrg import __main__ as command
+
+    asked = []
+    monkeypatch.setattr(command.checkpoints, "from_pretrained", asked.append)
+    assert command.main(["fetch", "google/ddpm-cifar10-32"]) == 0 and asked == ["google/ddpm-cifar10-32"]
+
+
+def test_white_noise_is_white():
+    noise = recipes.pictures("white-noise")[:2000].flatten(1)
+    correlation = torch.corrcoef(noise[:, :20].T) - torch.eye(20)
+    assert correlation.abs().max() < 5 / 2000**0.5 and abs(noise.std().item() - 0.5) < 0.01
+    assert not torch.equal(recipes.pictures("white-noise", "test")[0], recipes.pictures("white-noise")[0])
+
+
 # what is written
 
 

@@ -21,6 +21,7 @@ LICENCES = {
     "fashion-mnist": "Fashion-MNIST (Xiao, Rasul, Vollgraf, arXiv 1708.07747), MIT, copyright 2017 Zalando SE",
     "mnist": "MNIST (LeCun, Cortes, Burges), commonly stated to be CC BY-SA 3.0",
     "cifar10": "CIFAR-10 (Krizhevsky), no licence stated by its authors: no image of it is in this folder",
+    "white-noise": "independent normal pixels: no one's",
     "digits": "digits 8x8 (UCI, by way of scikit-learn), CC BY 4.0",
 }
 
@@ -65,7 +66,8 @@ def measure_denoiser(denoiser: UNet, data: str, classifier: Classifier | None) -
     Returns:
         The figures, and the samples.
     """
-    test = images.load(data, "test", generator=torch.Generator().manual_seed(0))[0]
+    test = recipes.pictures(data, "test")
+    test = test[torch.randperm(len(test), generator=torch.Generator().manual_seed(0))]
     count = min(SAMPLES, len(test) // 2)
     reference, held_out = test[:-count], test[-count:]
     samples = generate(denoiser, count)

@@ -58,7 +58,7 @@ def _block(inward: int, outward: int) -> list[nn.Module]:
 
 
 class Training:
-    """Cross-entropy by Adam with a half cosine, each batch shifted by up to two pixels at random; stoppable at any step.
+    """Cross-entropy by Adam with a half cosine, stoppable at any step.
 
     Args:
         model: the classifier, changed in place.
@@ -67,6 +67,7 @@ class Training:
         steps: number of steps, >= 1.
         batch: images in a step, drawn with replacement.
         lr: first step size, > 0.
+        shift: move each batch by up to so many pixels at random, the border repeated.
         flip: mirror half of the batches.
         generator: source of the choice, the shifts and the mirrors.
 
@@ -75,23 +76,24 @@ class Training:
     """
 
     def __init__(
-        self, model: Classifier, images: Tensor, labels: Tensor, *, steps: int, batch: int = 64, lr: float = 3e-3, flip: bool = False,
-        generator: torch.Generator,
+        self, model: Classifier, images: Tensor, labels: Tensor, *, steps: int, batch: int = 64, lr: float = 3e-3, shift: int = 0,
+        flip: bool = False, generator: torch.Generator,
     ) -> None:  # fmt: skip
         self.model, self.images, self.labels = model, checks.finite("images", images), labels
         checks.require(len(labels) == len(images), "len(labels)", len(labels), f"{len(images)}, one an image")
-        self.steps, self.batch, self.flip, self.generator = checks.count("steps", steps), checks.count("batch", batch), flip, generator
+        self.steps, self.batch, self.shift = checks.count("steps", steps), checks.count("batch", batch), checks.count("shift", shift, 0)
+        self.flip, self.generator = flip, generator
         self.done = 0
         self.optimiser = torch.optim.Adam(model.parameters(), lr=checks.real("lr", lr, 1e-12))
         self.decay = torch.optim.lr_scheduler.CosineAnnealingLR(self.optimiser, self.steps)
 
     def _batch(self) -> tuple[Tensor, Tensor]:
         rows = torch.randint(len(self.images), (self.batch,), generator=self.generator)
-        down, right = torch.randint(5, (2,), generator=self.generator).tolist()
+        down, right = torch.randint(2 * self.shift + 1, (2,), generator=self.generator).tolist()
         mirrored = bool(torch.randint(2, (), generator=self.generator))
         x = self.images[rows]
         height, width = x.shape[2:]
-        x = nn.functional.pad(x, (2, 2, 2, 2), mode="replicate")[:, :, down : down + height, right : right + width]
+        x = nn.functional.pad(x, (self.shift,) * 4, mode="replicate")[:, :, down : down + height, right : right + width]
         return x.flip(3) if self.flip and mirrored else x, self.labels[rows]
 
     def step(self) -> Tensor:

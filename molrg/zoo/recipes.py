@@ -19,7 +19,7 @@ class Denoising:
     """How an image denoiser is trained: a diffusers U-Net with three resolutions on the DDPM schedule.
 
     Args:
-        data: a named set of `molrg.images`.
+        data: a named set of `molrg.images`, or "white-noise".
         seen: images that training looks at, with repetition.
         prediction: "x0", "eps" or "v".
         channels: of the three resolutions, multiples of 8.
@@ -40,7 +40,7 @@ class Denoising:
     batch: int = 64
     lr: float = 1.2e-3
     warmup: int = 200
-    settling: float = 0.5
+    settling: float = 0.4
     weight_decay: float = 0.01
     clip: float = 1.0
     ema: float = 0.999
@@ -57,7 +57,7 @@ class Denoising:
         Raises:
             FileNotFoundError: where the data cannot be had.
         """
-        data, schedule = images.load(self.data)[0], DDPM()
+        data, schedule = pictures(self.data), DDPM()
         network = unet(tuple(data.shape[1:]), self.channels, seed=self.seed)
         denoiser = networks.UNet(network, schedule, prediction=self.prediction)
         return training.Trainer(
@@ -109,6 +109,7 @@ class Classifying:
     Args:
         data: a named set of `molrg.images`.
         seen: images that training looks at, with repetition.
+        shift: pixels by which images are moved.
         flip: whether mirrored images belong to the same class.
         batch: images in a step.
         lr: first step size of Adam; it follows a half cosine to 0.
@@ -117,6 +118,7 @@ class Classifying:
 
     data: str
     seen: int
+    shift: int = 0
     flip: bool = False
     batch: int = 64
     lr: float = 3e-3
@@ -137,7 +139,7 @@ class Classifying:
         model = classifiers.Classifier(tuple(data.shape[1:]), seed=self.seed)
         generator = torch.Generator().manual_seed(self.seed)
         return classifiers.Training(
-            model, data, labels, steps=self.steps, batch=self.batch, lr=self.lr, flip=self.flip, generator=generator
+            model, data, labels, steps=self.steps, batch=self.batch, lr=self.lr, shift=self.shift, flip=self.flip, generator=generator
         )  # fmt: skip
 
     def export(self, trainer: classifiers.Training, folder: Path) -> None:
@@ -145,13 +147,27 @@ class Classifying:
         shipped.save_classifier(trainer.model, folder)
 
 
+def pictures(data: str, split: str = "train") -> Tensor:
+    """Images (N, C, H, W) of a named set of `molrg.images`; "white-noise" stands for 10,000 of 28 by 28 independent pixels."""
+    if data != "white-noise":
+        return images.load(data, split)[0]
+    generator = torch.Generator().manual_seed(images.SPLITS.index(split))
+    return 0.5 * torch.randn(10_000, 1, 28, 28, generator=generator)
+
+
+_SHORT = {"data": "fashion-mnist", "seen": 120_000}  # equal budgets, to compare what is predicted
 RECIPES: dict[str, Denoising | Classifying] = {
     "fashion-mnist": Denoising("fashion-mnist", seen=240_000),
-    "fashion-mnist-classifier": Classifying("fashion-mnist", seen=360_000, flip=True),
+    "fashion-mnist-short-v": Denoising(**_SHORT),
+    "fashion-mnist-short-v-seed-1": Denoising(**_SHORT, seed=1),
+    "fashion-mnist-short-eps": Denoising(**_SHORT, prediction="eps"),
+    "fashion-mnist-short-x0": Denoising(**_SHORT, prediction="x0"),
+    "white-noise": Denoising(**_SHORT | {"data": "white-noise"}),
+    "fashion-mnist-classifier": Classifying("fashion-mnist", seen=300_000, flip=True),
     "mnist": Denoising("mnist", seen=240_000),
-    "mnist-classifier": Classifying("mnist", seen=180_000),
+    "mnist-classifier": Classifying("mnist", seen=120_000, shift=2),
     "digits": Denoising("digits", seen=100_000),
-    "digits-classifier": Classifying("digits", seen=60_000),
+    "digits-classifier": Classifying("digits", seen=60_000, shift=1),
 }
 
 
