@@ -154,9 +154,12 @@ class Scenes:
             x, y, angle, size, light, aspect = (value[kind][:, k, None, None].expand(len(z), 1, 1) for kind in KINDS)
             cos, sin = angle.cos(), angle.sin()
             a, b = (self._cell * (size + sign * aspect).exp() for sign in (1, -1))
-            u, v = cos * (along - x) + sin * (up - y), cos * (up - y) - sin * (along - x)
-            cover = torch.sigmoid(EDGE * (1 - (u / a).square() - (v / b).square()))
-            canvas = canvas + cover * (light.sigmoid() - canvas)
+            # (u/a)^2 + (v/b)^2 in turned coordinates, as a quadratic form: one product on the whole grid
+            dx, dy = along - x, up - y
+            xx, yy = (cos / a).square() + (sin / b).square(), (sin / a).square() + (cos / b).square()
+            xy = 2 * EDGE * cos * sin * (a**-2 - b**-2)
+            inside = EDGE * (1 - xx * dx.square()) - EDGE * yy * dy.square() - xy * dx * dy
+            canvas = torch.lerp(canvas, light.sigmoid(), torch.sigmoid(inside))
         return 2 * torch.nn.functional.avg_pool2d(canvas[:, None], self._every) - 1
 
 
