@@ -100,7 +100,9 @@ class LinearMixture:
         proper = weights.shape == (K,) and bool((weights >= 0).all()) and abs(weights.sum().item() - 1) < 1e-4
         checks.require(proper, "weights", weights.tolist(), f"{K} non-negative numbers with sum 1")
         self.weights, self.means, self.schedule = weights, means, schedule
-        self.variances, self.axes = torch.linalg.eigh(covariances)  # (K, n), (K, n, n)
+        # in double precision: in single, LAPACK gives up (or NaN) where many eigenvalues are zero, as with few images
+        spectrum, axes = torch.linalg.eigh(covariances.double())
+        self.variances, self.axes = spectrum.to(means.dtype), axes.to(means.dtype)  # (K, n), (K, n, n)
         lowest, largest = self.variances.min().item(), self.variances.max().item()
         rounding = 1e3 * torch.finfo(means.dtype).eps * max(largest, 1e-30)
         checks.require(lowest >= -rounding, "covariances", f"smallest eigenvalue {lowest:.3g}", ">= 0")

@@ -8,7 +8,7 @@ import pytest
 import torch
 from factories import EXACT, SCHEDULES, bases, complains, covariances, general, normal, rng, worst
 
-from molrg import MoLRG
+from molrg import MoLRG, images
 from molrg.denoisers import Denoiser, Empirical, Gaussian, LinearMixture, LowRank
 from molrg.schedules import EDM, VP
 
@@ -352,3 +352,14 @@ ZERO, EYE = torch.zeros(2, 6, dtype=torch.float64), torch.eye(6, dtype=torch.flo
 def test_bad_input(call, name):
     with complains(name):
         call()
+
+
+def test_few_images_with_constant_pixels_have_a_gaussian_in_single_precision():
+    """Most eigenvalues of their covariance are zero; a decomposition in single precision fails on some of these draws."""
+    pixels = torch.nn.functional.avg_pool2d(images.load("mnist-slice")[0], 2).flatten(1)
+    schedule = EDM()
+    for seed in range(10):
+        few = pixels[torch.randperm(len(pixels), generator=rng(seed))[:8]]
+        x_t, t = few + normal(8, 196, seed=seed).float(), schedule.t_of_sigma(1.0)
+        exact = Gaussian(few.double(), schedule)(x_t.double(), t)
+        assert worst(Gaussian(few, schedule)(x_t, t).double(), exact) < 1e-4  # single precision
