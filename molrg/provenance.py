@@ -12,6 +12,7 @@ from pathlib import Path
 import psutil
 
 _PACKAGES = ("molrg", "torch", "numpy", "scipy", "scikit-learn")
+_EARLIER = [0.0]  # CPU seconds of other processes whose results this one goes on from
 
 
 def root() -> Path:
@@ -27,14 +28,22 @@ def root() -> Path:
     raise FileNotFoundError("no book/claims.yml above the current folder or the package: run inside a clone of the project")
 
 
+def went_before(cpu_seconds: float) -> None:
+    """Count what another process has spent on results that this one takes over, as a sweep does from its store."""
+    _EARLIER[0] += cpu_seconds
+
+
 def cost() -> dict[str, float]:
-    """CPU seconds of this process and its children so far, those at work included, and its peak memory in MB."""
+    """CPU seconds and the peak memory in MB of this process so far.
+
+    Its children count, those at work included, and so does what it took over (:func:`went_before`).
+    """
     import resource  # POSIX only, so not at the top: the rest of the module needs no POSIX
 
     usage = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     unit = 2**20 if sys.platform == "darwin" else 2**10
     return {
-        "cpu_seconds": round(sum(u.ru_utime + u.ru_stime for u in usage) + _at_work(), 2),
+        "cpu_seconds": round(sum(u.ru_utime + u.ru_stime for u in usage) + _at_work() + _EARLIER[0], 2),
         "peak_memory_mb": round(usage[0].ru_maxrss / unit, 1),
     }
 

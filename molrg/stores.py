@@ -22,6 +22,7 @@ from molrg import checks
 from molrg.fingerprints import fingerprint
 
 Job = tuple[dict[str, Any], int]  # cell and seed
+_COUNTED: dict[tuple[str, str], set[str]] = {}  # by store and code: jobs whose cost this process knows
 _FIELDS = {"fn", "code", "cells", "seeds", "results", "seconds", "cpu_seconds"}
 
 
@@ -91,6 +92,7 @@ class Store:
     def __init__(self, path: Path | None, fn: Callable[..., Any]) -> None:
         self.path, self.name = path, name_of(fn)
         self.done: dict[str, dict[str, Any]] = {}
+        self._spent: dict[str, float] = {}  # CPU seconds of jobs that other runs have done
         self._code = fingerprint(fn) if path else ""
         self._read_to = self._lines = 0
         if path:
@@ -135,9 +137,17 @@ class Store:
                 self._take(entry)
         self._read_to += len(whole) + len(end)
 
-    def _take(self, entry: Mapping[str, Any]) -> None:
+    def _take(self, entry: Mapping[str, Any], ours: bool = False) -> None:
         for cell, seed, result in zip(entry["cells"], entry["seeds"], entry["results"], strict=True):
-            self.done.setdefault(key_of(cell, seed), result)
+            key = key_of(cell, seed)
+            if key not in self.done:
+                self.done[key], self._spent[key] = result, 0.0 if ours else entry["cpu_seconds"] / len(entry["seeds"])
+
+    def taken_over(self, jobs: Sequence[Job]) -> float:
+        """CPU seconds that other runs have spent on these jobs, those left out that were asked for before."""
+        keys = {key_of(*job) for job in jobs} - _COUNTED.setdefault((str(self.path), self._code), set())
+        _COUNTED[str(self.path), self._code] |= keys
+        return sum(self._spent[key] for key in keys) if self.path else 0.0
 
     def append(self, jobs: Sequence[Job], outcome: tuple[Any, float, float]) -> None:
         """Keep what a task returned, as one line, after what others have written meanwhile."""
@@ -151,12 +161,13 @@ class Store:
             with self._lock, self.path.open("a+b") as file:
                 self._read(file)
                 file.truncate(self._read_to)  # the torn last line of a run that was killed
+                self._take(entry, ours=True)
                 file.write(json.dumps(entry).encode() + b"\n")
                 file.flush()
                 os.fsync(file.fileno())
                 self._read(file)
         else:
-            self._take(entry)
+            self._take(entry, ours=True)
 
     def _checked(self, found: Any, jobs: Sequence[Job]) -> list[dict[str, Any]]:
         """What a task returned, as plain rows."""

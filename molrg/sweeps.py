@@ -26,7 +26,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from molrg import checks
-from molrg.provenance import root
+from molrg.provenance import root, went_before
 from molrg.stores import Job, Store, key_of, lines, name_of, plain
 
 __all__ = ["JobFailed", "kept", "lines", "run"]
@@ -57,7 +57,8 @@ def run(
     own: it may depend on the others by rounding only, else a sweep that is enlarged is another one.
 
     The jobs are cut into tasks before anything runs. With a store, a task's results are appended when it
-    ends, and jobs found there are not computed again. Resumed on the same executor with the same number
+    ends, and jobs found there are not computed again; their cost counts as that of this process
+    (:func:`molrg.provenance.cost`). Resumed on the same executor with the same number
     of threads, the table is the same to the last bit; otherwise it is the same up to rounding.
     Several runs may work on one store at once: the first goes forwards, others backwards.
 
@@ -93,6 +94,7 @@ def run(
     with finished.at_work() as forwards, _bar(progress, len(jobs)) as advance, _pool(executor, len(tasks)) as pool:
         compute = _in_process if pool is None else partial(_on_executor, pool)
         compute(fn, tasks if forwards else tasks[::-1], finished, advance)
+    went_before(finished.taken_over(jobs))
     rows = [{**cell, "seed": seed, **finished.done[key_of(cell, seed)]} for cell, seed in jobs]
     return pd.DataFrame(rows, columns=list(rows[0]))
 

@@ -19,7 +19,7 @@ import pytest
 import torch
 from factories import complains, rng
 
-from molrg import provenance, sweeps
+from molrg import provenance, stores, sweeps
 
 CELLS = [{"d": d, "N": N} for d in (2, 3) for N in (4, 6)]
 ROOT = Path(__file__).resolve().parents[1]
@@ -168,7 +168,7 @@ SCRIPT = """
 import os, sys, time
 from pathlib import Path
 import torch
-from molrg import provenance, sweeps
+from molrg import provenance, stores, sweeps
 
 def job(seed, d):
     with open(os.environ["LOG"], "a") as file:
@@ -297,6 +297,21 @@ def test_the_cost_of_a_run_counts_workers_that_are_still_there():
 
 
 # stores
+
+
+def test_what_earlier_runs_have_spent_counts_once(tmp_path, monkeypatch):
+    monkeypatch.setattr(provenance, "_EARLIER", [0.0])
+    store = tmp_path / "s.jsonl"
+    sweeps.run(mean, CELLS, seeds=range(3), store=store)
+    assert provenance._EARLIER == [0.0], "it is this process that has paid"
+    monkeypatch.setattr(stores, "_COUNTED", {})  # as in another process
+    paid = [line | {"cpu_seconds": 10.0} for line in sweeps.lines(store)]
+    store.write_text("".join(json.dumps(line) + "\n" for line in paid))
+    before = provenance.cost()["cpu_seconds"]
+    for _ in range(2):  # asked for twice, paid for once
+        sweeps.run(mean, CELLS[:2], seeds=range(4), store=store)
+        assert provenance._EARLIER == [60.0], "two cells, three of their four seeds"
+    assert 60.0 <= provenance.cost()["cpu_seconds"] - before < 120.0
 
 
 def test_a_torn_last_line_is_dropped_and_mended(tmp_path):
