@@ -115,15 +115,14 @@ def asymmetry(J: Tensor) -> Tensor:
     r"""How far J is from symmetric: :math:`\|J - J^T\|_F / (2 \|J\|_F)`, from 0 (symmetric) to 1 (antisymmetric).
 
     Args:
-        J: (..., n, n), not zero. Independent random entries give about 0.71.
+        J: (..., n, n). Independent random entries give about 0.71; zero is symmetric.
 
     Raises:
-        ValueError: where J is not square, not finite or zero.
+        ValueError: where J is not square or not finite.
     """
     checks.finite("J", J)
     checks.require(J.dim() >= 2 and J.shape[-1] == J.shape[-2], "J.shape", tuple(J.shape), "(..., n, n)")
-    norm = torch.linalg.matrix_norm(J)
-    checks.require(bool((norm > 0).all()), "J", "zero", "a matrix with a nonzero entry")
+    norm = torch.linalg.matrix_norm(J).clamp_min(torch.finfo(J.dtype).tiny)
     return torch.linalg.matrix_norm(J - J.mT) / (2 * norm)
 
 

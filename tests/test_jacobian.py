@@ -128,6 +128,7 @@ def test_asymmetry_is_0_for_symmetric_and_1_for_antisymmetric_matrices():
     A = normal(3, 7, 7)
     assert jacobian.asymmetry(A + A.mT).max() < EXACT
     assert (jacobian.asymmetry(A - A.mT) - 1).abs().max() < EXACT
+    assert float(jacobian.asymmetry(torch.zeros(7, 7))) == 0
     assert jacobian.asymmetry(normal(300, 300)).item() == pytest.approx(0.5**0.5, abs=0.02)  # standard error 0.002
 
 
@@ -288,7 +289,7 @@ def test_bad_settings_are_refused():
     with complains("J.shape"):
         jacobian.asymmetry(torch.ones(2, 3))
     with complains("J"):
-        jacobian.asymmetry(torch.zeros(2, 2))
+        jacobian.asymmetry(torch.full((2, 2), float("nan")))
 
 
 def test_what_is_no_differentiable_denoiser_is_refused():
