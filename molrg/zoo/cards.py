@@ -185,7 +185,7 @@ def _quality(record: dict[str, Any]) -> str:
     if "frechet" not in found:
         return f"## Samples\n\n{picture}\n\nNo classifier of these images is there: not measured."
     distances = found["frechet"]
-    rows = [f"| {key} | {distances[key]:.1f} |" for key in ("floor", "samples", "noisy", "blurred", "noise")]
+    rows = [f"| {key} | {distances[key]:.2f} |" for key in ("floor", "samples", "noisy", "blurred", "noise")]
     return "\n".join([
         "## Quality", "", picture, "",
         f"Frechet distance, in the 64 features of `{record['recipe']['data']}-classifier`, of {found['samples_drawn']} images to"

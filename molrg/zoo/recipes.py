@@ -157,14 +157,14 @@ def pictures(data: str, split: str = "train") -> Tensor:
 
 _SHORT = {"data": "fashion-mnist", "seen": 120_000}  # equal budgets, to compare what is predicted
 RECIPES: dict[str, Denoising | Classifying] = {
-    "fashion-mnist": Denoising("fashion-mnist", seen=240_000),
+    "fashion-mnist": Denoising("fashion-mnist", seen=140_800, settling=0.11),
     "fashion-mnist-short-v": Denoising(**_SHORT),
     "fashion-mnist-short-v-seed-1": Denoising(**_SHORT, seed=1),
     "fashion-mnist-short-eps": Denoising(**_SHORT, prediction="eps"),
     "fashion-mnist-short-x0": Denoising(**_SHORT, prediction="x0"),
     "white-noise": Denoising(**_SHORT | {"data": "white-noise"}),
     "fashion-mnist-classifier": Classifying("fashion-mnist", seen=300_000, flip=True),
-    "mnist": Denoising("mnist", seen=240_000),
+    "mnist": Denoising("mnist", seen=200_000),
     "mnist-classifier": Classifying("mnist", seen=120_000, shift=2),
     "digits": Denoising("digits", seen=100_000),
     "digits-classifier": Classifying("digits", seen=60_000, shift=1),
