@@ -159,6 +159,7 @@ def test_only_checked_cells_keep_an_output_and_it_is_a_short_line(path):
         text = "".join(output["text"])
         assert output["name"] == "stdout" and 0 < len(text.strip()) <= 120 and text.count("\n") == 1, text
         assert "keep_output" in cell["metadata"]["tags"]
+        assert cell["execution_count"], "nbval takes a cell without a count for one that was never run"
         assert not re.search(r"\d\.\d{4,}", text), "too many digits to be the same elsewhere"
     assert not [cell["source"][:60] for cell in code_cells(path) if cell["outputs"] and cell not in checked]
 
