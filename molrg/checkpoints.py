@@ -11,6 +11,7 @@ safetensors.) That is described here and not run by the tests.
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import shutil
@@ -163,12 +164,13 @@ def _network(place: _Place) -> torch.nn.Module:
     return network
 
 
-def save(denoiser: UNet, folder: str | Path) -> Path:
+def save(denoiser: UNet, folder: str | Path, *, half: bool = False) -> Path:
     """Write a denoiser as a folder that ``diffusers.DDPMPipeline.from_pretrained`` loads; replaced only when complete.
 
     Args:
         denoiser: on the `DDPM` schedule, with data_scale 1 (others have no name in diffusers).
         folder: where to; other files that are in it stay.
+        half: store float16, half the bytes; diffusers, and `from_pretrained`, load it as float32. The denoiser stays as it is.
 
     Returns:
         The folder.
@@ -185,7 +187,7 @@ def save(denoiser: UNet, folder: str | Path) -> Path:
     scheduler = DDPMScheduler(schedule.steps, schedule.beta_start, schedule.beta_end, prediction_type=names[denoiser.prediction])
     partial = folder.with_name(folder.name + ".part")
     shutil.rmtree(partial, ignore_errors=True)
-    DDPMPipeline(denoiser.network, scheduler).save_pretrained(partial)
+    DDPMPipeline(copy.deepcopy(denoiser.network).half() if half else denoiser.network, scheduler).save_pretrained(partial)
     for path in sorted(partial.rglob("*.json")):
         tidy = {key: value for key, value in json.loads(path.read_text(encoding="utf-8")).items() if key != "_name_or_path"}
         path.write_text(json.dumps(tidy, indent=2, sort_keys=True) + "\n", encoding="utf-8")

@@ -177,6 +177,21 @@ def test_what_is_saved_is_plain_diffusers_and_comes_back(prediction, tmp_path):
     assert (folder / "README.md").read_text() == "stays" and not list(tmp_path.parent.glob("*.part"))
 
 
+def test_half_precision_halves_the_file_and_loads_as_single(tmp_path):
+    from diffusers import DDPMPipeline
+
+    denoiser = UNet(network(SMALL), schedules.DDPM()).eval()
+    whole, half = checkpoints.save(denoiser, tmp_path / "whole"), checkpoints.save(denoiser, tmp_path / "half", half=True)
+    assert weights(half).stat().st_size < 0.6 * weights(whole).stat().st_size
+    assert {p.dtype for p in denoiser.parameters()} == {torch.float32}
+    back, x = denoisers.from_pretrained(half), images(SMALL)
+    pipeline = DDPMPipeline.from_pretrained(half, low_cpu_mem_usage=False)
+    for loaded in (back.network, pipeline.unet):
+        for a, b in zip(loaded.parameters(), denoiser.network.parameters(), strict=True):
+            assert a.dtype == torch.float32 and torch.equal(a, b.half().float())
+    assert worst(back(x, 0.4), denoiser(x, 0.4)) < 5e-3
+
+
 def test_no_place_of_this_machine_is_saved(tmp_path):
     denoiser = denoisers.from_pretrained(new_folder(tmp_path / "a", v_scheduler(beta_schedule="linear")))
     checkpoints.save(denoiser, tmp_path / "b")
