@@ -300,6 +300,15 @@ def test_every_shipped_model_is_whole_small_and_has_its_card(full_recipes):
         assert not list(place.rglob("*.bin")) and not list(place.rglob("*.pt")) and isinstance(zoo.load(name), torch.nn.Module)
 
 
+def test_a_record_says_what_the_card_says(full_recipes):
+    found = zoo.record("fashion-mnist")
+    assert found["recipe"] == recipes.plain(full_recipes["fashion-mnist"]) and found["kind"] == "denoising"
+    text = (shipped.MODELS / "fashion-mnist" / "README.md").read_text()
+    assert f"= {found['quality']['frechet']['excess']:.3f}." in text and f"{found['cpu_seconds']} CPU-seconds" in text
+    with pytest.raises(ValueError, match="name = nonsense: allowed is"):
+        zoo.record("nonsense")
+
+
 ACCURACY = {"fashion-mnist": 0.91, "mnist": 0.985}
 
 

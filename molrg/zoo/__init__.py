@@ -13,9 +13,9 @@ from rich.console import Console
 from molrg import checks
 from molrg.zoo import cards, recipes, running, shipped
 from molrg.zoo.recipes import RECIPES
-from molrg.zoo.shipped import load, names, verify
+from molrg.zoo.shipped import load, names, record, verify
 
-__all__ = ["RECIPES", "cards", "load", "names", "recipes", "running", "shipped", "train", "verify"]
+__all__ = ["RECIPES", "cards", "load", "names", "recipes", "record", "running", "shipped", "train", "verify"]
 
 
 def train(

@@ -170,7 +170,7 @@ def _table(record: dict[str, Any]) -> str:
         "Made with": ", ".join(f"{key} {value}" for key, value in record["made_with"].items()),
     }
     if "parameters" in record:
-        rows["Parameters"] = f"{record['parameters']}; the weights are the moving average"
+        rows["Parameters"] = f"{record['parameters']}; the weights are the moving average, stored as float16"
     return "\n".join(["| | |", "|---|---|", *(f"| {key} | {value} |" for key, value in rows.items())])
 
 

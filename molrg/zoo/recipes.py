@@ -67,8 +67,8 @@ class Denoising:
         )  # fmt: skip
 
     def export(self, trainer: training.Trainer, folder: Path) -> None:
-        """Write the average of the weights as it is now."""
-        checkpoints.save(trainer.average, folder)
+        """Write the average of the weights as it is now, in half precision."""
+        checkpoints.save(trainer.average, folder, half=True)
 
 
 def _mean_square(prediction: str, pixels: int) -> training.Weighting:
@@ -155,17 +155,19 @@ def pictures(data: str, split: str = "train") -> Tensor:
     return 0.5 * torch.randn(10_000, 1, 28, 28, generator=generator)
 
 
-_SHORT = {"data": "fashion-mnist", "seen": 120_000}  # equal budgets, to compare what is predicted
+_SHORT = {"data": "fashion-mnist", "seen": 80_000}  # equal budgets, to compare what is predicted
 RECIPES: dict[str, Denoising | Classifying] = {
     "fashion-mnist": Denoising("fashion-mnist", seen=140_800, settling=0.11),
     "fashion-mnist-short-v": Denoising(**_SHORT),
     "fashion-mnist-short-v-seed-1": Denoising(**_SHORT, seed=1),
     "fashion-mnist-short-eps": Denoising(**_SHORT, prediction="eps"),
     "fashion-mnist-short-x0": Denoising(**_SHORT, prediction="x0"),
-    "white-noise": Denoising(**_SHORT | {"data": "white-noise"}),
+    "white-noise": Denoising("white-noise", seen=20_000),
     "fashion-mnist-classifier": Classifying("fashion-mnist", seen=300_000, flip=True),
     "mnist": Denoising("mnist", seen=200_000),
     "mnist-classifier": Classifying("mnist", seen=120_000, shift=2),
+    "cifar10": Denoising("cifar10", seen=160_000),
+    "cifar10-classifier": Classifying("cifar10", seen=240_000, shift=2, flip=True),
     "digits": Denoising("digits", seen=100_000),
     "digits-classifier": Classifying("digits", seen=60_000, shift=1),
 }

@@ -32,6 +32,16 @@ def verify() -> dict[str, int]:
     return {name: sum(path.stat().st_size for path in (MODELS / name).rglob("*") if path.is_file()) for name in names()}
 
 
+def record(name: str) -> dict[str, Any]:
+    """What stands in a shipped model's card, as data: recipe, cost, loss, quality.
+
+    Raises:
+        ValueError: where there is no such model.
+    """
+    place = MODELS / checks.one_of("name", name, tuple(names()))
+    return json.loads((place / "record.json").read_text(encoding="utf-8"))
+
+
 def load(name: str, *, folder: str | Path | None = None) -> UNet | Classifier:
     """A shipped model, its sha256 checked; or any diffusers folder or hub id.
 
