@@ -305,7 +305,7 @@ def test_a_record_says_what_the_card_says(full_recipes):
     assert found["recipe"] == recipes.plain(full_recipes["fashion-mnist"]) and found["kind"] == "denoising"
     text = (shipped.MODELS / "fashion-mnist" / "README.md").read_text()
     assert f"= {found['quality']['frechet']['excess']:.3f}." in text and f"{found['cpu_seconds']} CPU-seconds" in text
-    with pytest.raises(ValueError, match="name = nonsense: allowed is"):
+    with pytest.raises(ValueError, match="name = 'nonsense': allowed is"):
         zoo.record("nonsense")
 
 
