@@ -157,7 +157,7 @@ def pictures(data: str, split: str = "train") -> Tensor:
 
 _SHORT = {"data": "fashion-mnist", "seen": 80_000}  # equal budgets, to compare what is predicted
 RECIPES: dict[str, Denoising | Classifying] = {
-    "fashion-mnist": Denoising("fashion-mnist", seen=140_800, settling=0.11),
+    "fashion-mnist": Denoising("fashion-mnist", seen=512_000),
     "fashion-mnist-short-v": Denoising(**_SHORT),
     "fashion-mnist-short-v-seed-1": Denoising(**_SHORT, seed=1),
     "fashion-mnist-short-eps": Denoising(**_SHORT, prediction="eps"),
