@@ -1,4 +1,4 @@
-"""The command line: ``python -m molrg run | book | claims | describe | train | fetch | doctor``."""
+"""The command line: ``python -m molrg run | book | claims | describe | train | export | fetch | doctor``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 from rich.console import Console
 
 from molrg import checkpoints, checks, claims, dimension, images, zoo
-from molrg.companion import book, doctor, layout, runner, scorecard
+from molrg.companion import book, doctor, layout, live, runner, scorecard
 from molrg.companion.notebooks import parse_parameters
 
 
@@ -37,6 +37,9 @@ def parser() -> argparse.ArgumentParser:
     train.add_argument("name", help=f"one of {', '.join(zoo.RECIPES)}")
     train.add_argument("--keep", action="store_true", help="put it among the shipped models, molrg/zoo/models")
     train.set_defaults(do=_train)
+    export = commands.add_parser("export", help="write a shipped U-Net into the live figure of the book, checked against torch")
+    export.add_argument("name", help="a shipped denoiser, such as fashion-mnist")
+    export.set_defaults(do=_export)
     fetch = commands.add_parser("fetch", help="download data or a model, for going offline later")
     fetch.add_argument("name", help="a full image set, such as mnist, or a diffusers model of the hub, as owner/name")
     fetch.set_defaults(do=_fetch)
@@ -100,6 +103,12 @@ def _claims(args: argparse.Namespace, console: Console) -> int:
 def _train(args: argparse.Namespace, console: Console) -> int:
     folder = zoo.train(args.name, build=claims.root() / "_build", keep=args.keep, console=console)
     console.print(f"weights and card: {os.path.relpath(folder)}", highlight=False, soft_wrap=True)
+    return 0
+
+
+def _export(args: argparse.Namespace, console: Console) -> int:
+    for path in live.export(args.name):
+        console.print(f"{os.path.relpath(path)}  {path.stat().st_size / 1e6:.1f} MB", highlight=False, soft_wrap=True)
     return 0
 
 
