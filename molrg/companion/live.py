@@ -21,14 +21,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from molrg import checkpoints, checks, claims, images, jacobian, plots, sampling, zoo
+from molrg import checkpoints, checks, claims, editing, images, plots, sampling, zoo
 from molrg.networks import UNet, to_x0
 from molrg.schedules import Schedule
 
 OPSET = 18
 TOLERANCE = 1e-2  # largest difference of a pixel between ONNX and torch, over a whole run
 T, DIRECTIONS, PER_CLASS = 0.5, 5, 2
-INVERSION_STEPS, EDIT_STEPS, SAMPLE_STEPS = 100, 12, 25
+EDIT_STEPS, SAMPLE_STEPS = 12, 25
 ALPHAS = (-2.0, -1.0, 0.0, 1.0, 2.0)  # of the strip
 CLASSES = {
     "fashion-mnist": ("T-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot"),
@@ -190,10 +190,9 @@ def chosen(name: str) -> list[tuple[str, int, Tensor]]:
 
 
 def scene(name: str, denoiser: UNet) -> dict[str, Any]:
-    r"""What the page needs beside the network: pictures, their noise, directions, and the schedule's numbers.
+    """What the page needs beside the network: pictures, their noise, directions, and the schedule's numbers.
 
-    The directions are leading right singular vectors of the Jacobian at x_t, of length one. Their sign is
-    chosen so that a positive step brightens :math:`\hat x_0`. They are stored with 8 bits an entry, x_t with 16.
+    Noise and directions are those of `molrg.editing`. Directions are stored with 8 bits an entry, x_t with 16.
 
     Args:
         name: of a shipped model.
@@ -201,20 +200,18 @@ def scene(name: str, denoiser: UNet) -> dict[str, Any]:
     """
     schedule, pictures = denoiser.schedule, chosen(name)
     x_0 = torch.stack([pixels for _, _, pixels in pictures])
-    with torch.no_grad():
-        x_t = sampling.finish(sampling.ddim_invert(denoiser, x_0, sampling.time_grid(schedule, INVERSION_STEPS, start=0.0, stop=T)))
-    U, S, Vh = jacobian.top_singular(denoiser, x_t, T, DIRECTIONS)
-    Vh = Vh * torch.where(U.sum(-2) < 0, -1.0, 1.0).unsqueeze(-1)
-    scales = Vh.abs().amax(-1) / 127
+    x_t = editing.invert(denoiser, x_0, T, steps=EDIT_STEPS)
+    found = editing.directions(denoiser, x_t, T, DIRECTIONS, tolerance=0.01)
+    scales = found.vectors.flatten(2).abs().amax(-1) / 127
     return {
         "name": name, "weights": weights_of(name), "t": T, "shape": list(denoiser.event),
         "edit": _numbers(schedule, EDIT_STEPS, T), "sample": _numbers(schedule, SAMPLE_STEPS, 1.0),
         "pictures": [
             {
                 "class": kind, "place": place, "pixels": _text(((x_0[i] + 1) * 127.5).round().numpy().astype(np.uint8)),
-                "x_t": _text(x_t[i].numpy().astype("<f2")), "singular": [round(float(value), 3) for value in S[i]],
+                "x_t": _text(x_t[i].numpy().astype("<f2")), "singular": [round(float(value), 3) for value in found.values[i]],
                 "scales": [float(scale) for scale in scales[i]],
-                "directions": [_text((v / scale).round().numpy().astype(np.int8)) for v, scale in zip(Vh[i], scales[i], strict=True)],
+                "directions": [_text((v / scale).round().numpy().astype(np.int8)) for v, scale in zip(found.vectors[i], scales[i], strict=True)],
             }
             for i, (kind, place, _) in enumerate(pictures)
         ],
@@ -242,13 +239,11 @@ def stored(content: dict[str, Any]) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         yield read(entry["pixels"], np.uint8) / 127.5 - 1, read(entry["x_t"], "<f2"), torch.stack(directions)
 
 
-@torch.no_grad()
 def strip(denoiser: UNet, content: dict[str, Any]) -> plt.Figure:
     """The static figure: the first picture of every second class, with its first direction, edited by torch."""
     rows = [(entry["class"], *parts) for entry, parts in list(zip(content["pictures"], stored(content), strict=True))[:: 2 * PER_CLASS]]
-    times = torch.tensor(content["edit"]["t"], dtype=torch.float64)
     starts = torch.cat([torch.stack([x_t + alpha * directions[0] for alpha in ALPHAS]) for _, _, x_t, directions in rows])
-    edits = sampling.finish(sampling.ddim(denoiser, starts, times)).unflatten(0, (len(rows), len(ALPHAS)))
+    edits = editing.finish(denoiser, starts, content["t"], steps=EDIT_STEPS).unflatten(0, (len(rows), len(ALPHAS)))
     shown = torch.cat([torch.cat([pixels.unsqueeze(0), edited]) for (_, pixels, _, _), edited in zip(rows, edits, strict=True)])
     with plt.rc_context():
         plots.house_style()
