@@ -11,7 +11,7 @@ __version__ = "0.1.0"
 
 _MODULES = (
     "checks", "provenance", "schedules", "alternation", "subspaces", "mixture", "rendering", "images", "hierarchy", "networks", "checkpoints", "denoisers", "training",
-    "sampling", "jacobian", "editing", "attributes", "memorization", "ladder", "dimension", "tangents", "manifold_rates", "phase", "fingerprints", "stores", "sweeps", "quality", "zoo",
+    "sampling", "jacobian", "editing", "attributes", "memorization", "forward_backward", "ladder", "dimension", "tangents", "manifold_rates", "phase", "fingerprints", "stores", "sweeps", "quality", "zoo",
     "claims", "plots", "companion",
 )  # fmt: skip
 __all__ = ["MoLRG", "__version__", *_MODULES]

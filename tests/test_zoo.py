@@ -339,6 +339,14 @@ def test_logits_are_a_linear_layer_on_the_features():
     assert features.shape == (3, classifiers.FEATURES) and worst(model(x), features @ model.head.weight.T + model.head.bias) < 1e-5
 
 
+def test_the_layers_of_a_classifier_end_in_its_features_and_logits():
+    model, x = classifiers.Classifier((1, 8, 8), 4).eval(), normal(3, 1, 8, 8, dtype=torch.float32)
+    found = model.layers(x)
+    assert [tuple(h.shape[1:]) for h in found] == [(16, 8, 8)] * 2 + [(32, 4, 4)] * 2 + [(64, 2, 2)] * 2 + [(classifiers.FEATURES,), (4,)]
+    assert worst(found[-2], model.features(x)) == 0 and worst(found[-1], model(x)) == 0
+    assert all((h >= 0).all() for h in found[:6]) and worst(found[5].mean((2, 3)), found[6]) == 0
+
+
 @pytest.mark.parametrize(
     ("call", "name"),
     [

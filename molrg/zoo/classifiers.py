@@ -41,9 +41,26 @@ class Classifier(nn.Module):
         Raises:
             ValueError: where the images have another shape.
         """
+        return self.body(self._images(x)).mean((2, 3))
+
+    def layers(self, x: Tensor) -> list[Tensor]:
+        """What each layer sees in images (B, C, H, W): the six convolutions after their ReLU, then `features` and the logits.
+
+        Raises:
+            ValueError: where the images have another shape.
+        """
+        h, found = self._images(x), []
+        for module in self.body:
+            h = module(h)
+            if isinstance(module, nn.ReLU):
+                found.append(h)
+        found.append(h.mean((2, 3)))
+        return [*found, self.head(found[-1])]
+
+    def _images(self, x: Tensor) -> Tensor:
         fits = x.dim() == 4 and tuple(x.shape[1:]) == self.shape
         checks.require(fits, "x.shape", tuple(x.shape), f"(B, {', '.join(map(str, self.shape))})")
-        return self.body(x.to(self.head.weight.dtype)).mean((2, 3))
+        return x.to(self.head.weight.dtype)
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits (B, classes)."""
