@@ -220,6 +220,29 @@ def test_no_cell_failed_and_nothing_was_written_to_stderr(pages):
 
 
 @pytest.mark.book
+def test_the_live_figure_is_whole_and_waits_to_be_touched(pages, site):
+    """Its large files are in the site and not fetched with the page; without scripts a picture stands in its place."""
+    page, script = pages["book/live.html"], (site / "_static/molrg-live.js").read_text(encoding="utf-8")
+    lazy = [address.replace("${root.dataset.model}", "fashion-mnist") for address in re.findall(r"script\([\"`]([^\"`]+)[\"`]\)", script)]
+    assert len(lazy) == 3 and not [address for address in lazy if not (site / "_static" / address).is_file()]
+    assert not [a for a in page.fetched if any(a.endswith(Path(address).name) for address in lazy)]
+    assert {"../_static/molrg-live.js", "../_static/live/fashion-mnist-scene.js", "../_static/live/fashion-mnist-strip.png"} <= {
+        urlsplit(a).path for a in page.fetched
+    }
+    assert re.search(r"<noscript>\s*<p>Scripts are switched off", page.text) and not re.search(r"<figure[^>]*data-part=.static.[^>]*hidden", page.text)
+    assert not re.findall(r"https?://|\bfetch\(|XMLHttpRequest", script)
+
+
+@pytest.mark.book
+def test_every_control_of_the_live_figure_has_a_label(pages):
+    text = pages["book/live.html"].text
+    inputs = re.findall(r'<input id="(molrg-live-[\w-]+)"', text)
+    assert len(inputs) == 2 and all(f'<label for="{name}">' in text for name in inputs)
+    assert text.count('<canvas data-part=') == len(re.findall(r'<canvas data-part="[\w-]+"[^>]*role="img" aria-label="[^"]+"', text)) == 6
+    assert len(re.findall(r'role="status" aria-live="polite"', text)) == 2
+
+
+@pytest.mark.book
 def test_site_names_no_machine_and_no_index(pages, site):
     hosts = "|".join(["py" r"pi\.org", "python" r"hosted\.org", "download\\.py" r"torch\.org"])
     places = re.compile("|".join(map(re.escape, {str(ROOT), str(Path.home())} - {"/"})) + rf"|/home/\w+/|/Users/\w+/|{hosts}")

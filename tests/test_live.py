@@ -110,7 +110,8 @@ def test_directions_are_singular_vectors(scene, denoiser):
     """J^T J v = s^2 v to what eight bits leave; of length one, brightening, and orthogonal."""
     _, x_t, directions = gathered(scene)
     some = slice(0, None, 7)
-    V = directions[some].flatten(2).mT.double()
+    assert directions.shape[1] == live.DIRECTIONS + 1, "the last is a random one"
+    V = directions[some, : live.DIRECTIONS].flatten(2).mT.double()
     singular = torch.tensor([entry["singular"] for entry in scene["pictures"]], dtype=torch.float64)[some]
     linear = jacobian.Linearised(denoiser, x_t[some], scene["t"])
     image = linear.times(V)
@@ -118,6 +119,9 @@ def test_directions_are_singular_vectors(scene, denoiser):
     misses = torch.linalg.vector_norm(linear.transposed_times(image) - singular.square().unsqueeze(-2) * V, dim=-2)
     assert (misses < 0.05 * singular[:, :1].square()).all(), RENEW
     assert (image.sum(-2) > -1e-2 * singular).all()
+    chance = linear.times(directions[some, -1:].flatten(2).mT.double())
+    assert (torch.linalg.vector_norm(chance, dim=-2)[:, 0] < 0.5 * singular[:, -1]).all()
+    torch.testing.assert_close(torch.linalg.vector_norm(directions[:, -1].flatten(1), dim=-1), torch.ones(len(directions)), atol=0.01, rtol=0)
     torch.testing.assert_close(V.mT @ V, torch.eye(V.shape[-1], dtype=V.dtype).expand(len(V), -1, -1), atol=0.02, rtol=0)
 
 

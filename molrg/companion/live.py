@@ -29,7 +29,7 @@ OPSET = 18
 TOLERANCE = 1e-2  # largest difference of a pixel between ONNX and torch, over a whole run
 T, DIRECTIONS, PER_CLASS = 0.5, 5, 2
 EDIT_STEPS, SAMPLE_STEPS = 12, 25
-ALPHAS = (-2.0, -1.0, 0.0, 1.0, 2.0)  # of the strip
+ALPHAS = (-3.0, -1.5, 0.0, 1.5, 3.0)  # of the strip
 CLASSES = {
     "fashion-mnist": ("T-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot"),
     "mnist": tuple(f"digit {k}" for k in range(10)),
@@ -192,7 +192,8 @@ def chosen(name: str) -> list[tuple[str, int, Tensor]]:
 def scene(name: str, denoiser: UNet) -> dict[str, Any]:
     """What the page needs beside the network: pictures, their noise, directions, and the schedule's numbers.
 
-    Noise and directions are those of `molrg.editing`. Directions are stored with 8 bits an entry, x_t with 16.
+    Noise and directions are those of `molrg.editing`; a white random direction of the same length comes last, for
+    comparison. Directions are stored with 8 bits an entry, x_t with 16.
 
     Args:
         name: of a shipped model.
@@ -202,7 +203,9 @@ def scene(name: str, denoiser: UNet) -> dict[str, Any]:
     x_0 = torch.stack([pixels for _, _, pixels in pictures])
     x_t = editing.invert(denoiser, x_0, T, steps=EDIT_STEPS)
     found = editing.directions(denoiser, x_t, T, DIRECTIONS, tolerance=0.01)
-    scales = found.vectors.flatten(2).abs().amax(-1) / 127
+    chance = editing.white(x_0.shape[1:], len(x_0), generator=torch.Generator().manual_seed(0))
+    vectors = torch.cat([found.vectors, chance.unsqueeze(1)], 1)
+    scales = vectors.flatten(2).abs().amax(-1) / 127
     return {
         "name": name, "weights": weights_of(name), "t": T, "shape": list(denoiser.event),
         "edit": _numbers(schedule, EDIT_STEPS, T), "sample": _numbers(schedule, SAMPLE_STEPS, 1.0),
@@ -211,7 +214,7 @@ def scene(name: str, denoiser: UNet) -> dict[str, Any]:
                 "class": kind, "place": place, "pixels": _text(((x_0[i] + 1) * 127.5).round().numpy().astype(np.uint8)),
                 "x_t": _text(x_t[i].numpy().astype("<f2")), "singular": [round(float(value), 3) for value in found.values[i]],
                 "scales": [float(scale) for scale in scales[i]],
-                "directions": [_text((v / scale).round().numpy().astype(np.int8)) for v, scale in zip(found.vectors[i], scales[i], strict=True)],
+                "directions": [_text((v / scale).round().numpy().astype(np.int8)) for v, scale in zip(vectors[i], scales[i], strict=True)],
             }
             for i, (kind, place, _) in enumerate(pictures)
         ],
