@@ -11,7 +11,7 @@ import torch
 from diffusers import UNet2DModel
 
 from molrg import claims, images, jacobian, sampling, zoo
-from molrg.companion import live
+from molrg.companion import graphs, live
 from molrg.networks import UNet
 from molrg.schedules import DDPM
 
@@ -37,7 +37,7 @@ def scene():
 
 @pytest.fixture(scope="module")
 def runtime(network, denoiser):
-    return live.Runtime(live.unpacked(network["onnx"]), denoiser.schedule)
+    return graphs.Runtime(live.unpacked(network["onnx"]), denoiser.schedule)
 
 
 def noise(denoiser, n=3, seed=5):
@@ -65,7 +65,7 @@ def test_the_figure_shows_the_shipped_weights(network, scene):
 def test_the_exported_network_is_the_shipped_one_over_a_whole_run(runtime, denoiser):
     times = sampling.time_grid(denoiser.schedule, live.SAMPLE_STEPS)
     assert len(times) == 26
-    assert live.deviation(denoiser, runtime, noise(denoiser), times) <= live.TOLERANCE, RENEW
+    assert graphs.deviation(denoiser, runtime, noise(denoiser), times) <= live.TOLERANCE, RENEW
 
 
 def test_other_weights_would_be_noticed(runtime, denoiser, monkeypatch):
@@ -73,9 +73,9 @@ def test_other_weights_would_be_noticed(runtime, denoiser, monkeypatch):
     times, x_t = sampling.time_grid(denoiser.schedule, live.SAMPLE_STEPS), noise(denoiser)
     other = copy.deepcopy(denoiser)
     other.network.conv_out.weight.data.mul_(1.1)
-    assert live.deviation(other, runtime, x_t, times) > live.TOLERANCE
-    monkeypatch.setattr(live, "time_number", lambda schedule, t: float(schedule.step(t)) + 5)
-    assert live.deviation(denoiser, runtime, x_t, times) > live.TOLERANCE
+    assert graphs.deviation(other, runtime, x_t, times) > live.TOLERANCE
+    monkeypatch.setattr(graphs, "time_number", lambda schedule, t: float(schedule.step(t)) + 5)
+    assert graphs.deviation(denoiser, runtime, x_t, times) > live.TOLERANCE
 
 
 def test_images_do_not_depend_on_their_batch(runtime, denoiser):
@@ -137,7 +137,7 @@ def test_numbers_are_those_of_the_schedule(scene, denoiser):
 def test_a_graph_that_differs_is_not_written(monkeypatch, tmp_path, network, denoiser):
     """The command compares before it writes."""
     model = live.unpacked(network["onnx"])
-    monkeypatch.setattr(live, "to_onnx", lambda _: model)
+    monkeypatch.setattr(graphs, "to_onnx", lambda _: model)
     other = copy.deepcopy(denoiser)
     other.network.conv_out.weight.data.mul_(1.1)
     monkeypatch.setattr(zoo, "load", lambda _: other)
@@ -156,9 +156,9 @@ def test_only_shipped_denoisers_are_exported(name, tmp_path):
 def test_the_exporter_keeps_the_network(prediction):
     """As it is pinned, whatever the network predicts: on one too small to be of use."""
     denoiser = small(prediction)
-    exported = live.Runtime(live.to_onnx(denoiser), denoiser.schedule)
+    exported = graphs.Runtime(graphs.to_onnx(denoiser), denoiser.schedule)
     x_t = noise(denoiser)
-    assert live.deviation(denoiser, exported, x_t, sampling.time_grid(denoiser.schedule, 3, start=0.6)) <= 1e-2
+    assert graphs.deviation(denoiser, exported, x_t, sampling.time_grid(denoiser.schedule, 3, start=0.6)) <= 1e-2
     assert (denoiser(x_t, 0.6) - x_t).abs().max() > 0.1
 
 

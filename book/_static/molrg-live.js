@@ -212,7 +212,8 @@
       if (!still) await new Promise((done) => setTimeout(done, 50));  // else it is over before it is seen
     }
     part("step").disabled = frames.length === 0;
-    if (frames.length === grid.t.length - 1) say(`Sample ${number} is done after ${frames.length} steps. The slider goes back through them.`);
+    const end = stale() ? "was left" : "is done";
+    part("sample-status").textContent = `Sample ${number} ${end} after ${frames.length} steps. The slider goes back through them.`;
   };
 
   // ---- controls ------------------------------------------------------------------------------------------------

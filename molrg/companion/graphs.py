@@ -1,0 +1,131 @@
+"""Denoisers as ONNX graphs, for programs without torch: written with weights in half precision, and compared with torch."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from molrg import sampling
+from molrg.denoisers import Denoiser
+from molrg.networks import UNet, to_x0
+from molrg.schedules import Schedule
+
+OPSET = 18
+NEEDS = "onnx, onnxscript and onnxruntime: run `make env` again, or pip install 'molrg[export]'"
+
+
+class Graph(nn.Module):
+    """What `molrg.networks.UNet` computes once it has looked up the time: arrays in, x0_hat out.
+
+    Args:
+        denoiser: whose network and parametrisation.
+    """
+
+    def __init__(self, denoiser: UNet) -> None:
+        super().__init__()
+        self.network, self.prediction, self.data_scale = denoiser.network, denoiser.prediction, denoiser.data_scale
+
+    def forward(self, x_t: Tensor, time: Tensor, s: Tensor, gamma: Tensor) -> Tensor:
+        """Estimate x_0 from images (B, C, H, W), all at one time: (1,) each of the network's time, s and gamma."""
+        output = self.network(x_t, time.expand(x_t.shape[0])).sample[:, : x_t.shape[1]]
+        return to_x0(output, x_t, s, gamma, self.prediction, self.data_scale)
+
+
+def time_number(schedule: Schedule, t: float) -> float:
+    """The time as the network counts it."""
+    return float(schedule.step(t)) if hasattr(schedule, "step") else 999 * t
+
+
+def to_onnx(denoiser: UNet) -> bytes:
+    """A denoiser as an ONNX graph for any number of images, its weights stored in half precision.
+
+    Args:
+        denoiser: with images of a fixed size.
+
+    Returns:
+        The model; its inputs are those of `Graph`.
+
+    Raises:
+        ValueError: where the exporter is not installed.
+    """
+    try:
+        import onnx
+        import onnxscript  # noqa: F401 - torch.onnx needs it
+    except ImportError as error:
+        raise ValueError(f"the exporter = {error}: allowed is an environment with {NEEDS}") from error
+    example = (torch.zeros(2, *denoiser.event), torch.full((1,), 500.0), torch.full((1,), 0.3), torch.full((1,), 0.9))
+    shapes = {"x_t": {0: torch.export.Dim("batch")}, "time": None, "s": None, "gamma": None}
+    logging.getLogger("torch.onnx._internal.exporter._registration").setLevel(logging.ERROR)  # it misses torchvision, we do not
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        program = torch.onnx.export(
+            Graph(denoiser).eval(), example, dynamo=True, opset_version=OPSET, dynamic_shapes=shapes, verbose=False,
+            input_names=list(shapes), output_names=["x0_hat"],
+        )  # fmt: skip
+    model = program.model_proto
+    _halve(model)
+    _forget_where(model)
+    onnx.checker.check_model(model)
+    return model.SerializeToString(deterministic=True)
+
+
+def _halve(model: Any) -> None:
+    """Store every array of weights in half precision, and widen it again in the graph."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    casts = []
+    for stored in model.graph.initializer:
+        if stored.data_type == TensorProto.FLOAT and np.prod(stored.dims) >= 64:
+            name = stored.name
+            stored.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(stored).astype(np.float16), f"{name}_half"))
+            casts.append(helper.make_node("Cast", [stored.name], [name], name=f"{name}_widen", to=TensorProto.FLOAT))
+    nodes = [*casts, *model.graph.node]
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+
+
+def _forget_where(model: Any) -> None:
+    """Drop the notes of the exporter, which quote lines and folders of this machine."""
+    for part in (model, model.graph, *model.graph.node, *model.graph.input, *model.graph.output, *model.graph.value_info, *model.graph.initializer):
+        part.doc_string = ""
+        del part.metadata_props[:]
+
+
+class Runtime:
+    """An ONNX model as a denoiser, computed by onnxruntime.
+
+    Args:
+        model: what `to_onnx` returns.
+        schedule: the forward process.
+
+    Raises:
+        ValueError: where onnxruntime is not installed.
+    """
+
+    def __init__(self, model: bytes, schedule: Schedule) -> None:
+        try:
+            import onnxruntime
+        except ImportError as error:
+            raise ValueError(f"the runtime = {error}: allowed is an environment with {NEEDS}") from error
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = torch.get_num_threads()
+        self.session, self.schedule = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"]), schedule
+
+    def __call__(self, x_t: Tensor, t: float | Tensor) -> Tensor:
+        """Estimate x_0 from images (B, C, H, W), all at one time."""
+        numbers = (time_number(self.schedule, float(t)), self.schedule.s(t), self.schedule.gamma(t))
+        values = [x_t.float().numpy(), *(np.full(1, float(number), dtype=np.float32) for number in numbers)]
+        (x0_hat,) = self.session.run(None, dict(zip(("x_t", "time", "s", "gamma"), values, strict=True)))
+        return torch.from_numpy(x0_hat).to(x_t.dtype)
+
+
+@torch.no_grad()
+def deviation(one: Denoiser, other: Denoiser, x_t: Tensor, times: Tensor) -> float:
+    """The largest difference of a pixel between two denoisers, over every step of DDIM, each on its own way."""
+    ways = zip(sampling.ddim(one, x_t, times), sampling.ddim(other, x_t, times), strict=True)
+    return max((a - b).abs().max().item() for first, second in ways for a, b in ((first.x_t, second.x_t), (first.x0_hat, second.x0_hat)))
