@@ -581,6 +581,9 @@ def test_tables_are_made_from_the_records_and_from_nothing_else(project):
     assert "0.4321" in scorecard.full_markdown(records, {})
     kept = {"C01": records["C01"] | {"profile": "paper", "recorded": "2026-11-22T10:00:00+00:00"}}
     assert "Recorded run: paper profile, 5 seeds" in scorecard.full_markdown(claims.records(), kept)
+    for figure, shown in ((None, False), ({"file": "C01.svg"}, True)):
+        kept["C01"]["figure"] = figure
+        assert ("```{image} results/paper/C01.svg" in scorecard.full_markdown(claims.records(), kept)) is shown
 
 
 def test_the_command_shows_what_the_records_say(project, capsys):
@@ -626,7 +629,7 @@ def test_staging_mirrors_the_prose_and_drops_what_is_gone(project):
     (project / "_build" / "src" / "book" / "old.md").touch()
     src = book.stage(project)
     assert (src / "book" / "intro.md").is_file() and not (src / "book" / "old.md").exists() and not stray.exists()
-    assert {path.name for path in (src / "book" / "_generated").iterdir()} == {"scorecard.md", "scorecard_summary.md"}
+    assert {path.name for path in (src / "book" / "_generated").iterdir()} == {"scorecard.md", "scorecard_summary.md", "models.md", "models"}
     assert sorted(p.stem for p in (src / "notebooks").glob("*.ipynb")) == [n.name for n in sources()]
 
 

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from molrg import claims
-from molrg.companion import scorecard
+from molrg.companion import models, scorecard
 from molrg.companion.layout import Layout, stale
 from molrg.companion.notebooks import sources
 from molrg.companion.runner import alone
@@ -21,7 +21,7 @@ class BuildFailed(RuntimeError):
 
 
 def stage(root: Path) -> Path:
-    """Mirror configuration and prose beside the executed notebooks, and generate the scorecard.
+    """Mirror configuration and prose beside the executed notebooks, and generate the scorecard and the tables of the models.
 
     Raises:
         BuildFailed: where a notebook has not been run, or not as it is now.
@@ -43,6 +43,7 @@ def stage(root: Path) -> Path:
     records = claims.records(layout.records)
     (generated / "scorecard_summary.md").write_text(scorecard.summary_markdown(records), encoding="utf-8")
     (generated / "scorecard.md").write_text(scorecard.full_markdown(records, scorecard.kept()), encoding="utf-8")
+    models.write(generated)
     return src
 
 

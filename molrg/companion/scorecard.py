@@ -111,7 +111,14 @@ def _measured(record: dict, recorded: dict | None) -> list[str]:
             f" Recorded run: {recorded['profile']} profile, {len(recorded['seeds'])} seeds, "
             f"{recorded['cpu_seconds']:.0f} CPU seconds, {recorded['recorded'][:10]}, {recorded['verdict']}."
         )
-    return [*lines, "", told, ""]
+    return [*lines, "", told, "", *(_recorded_figure(recorded) if recorded and recorded["figure"] else [])]
+
+
+def _recorded_figure(record: dict) -> list[str]:
+    """The figure of a recorded run, folded; its notebook says what to see in it."""
+    place = f"results/{record['profile']}/{record['figure']['file']}"
+    alt = f"The figure of {record['id']} from the recorded run; the notebook describes its like"
+    return ["````{dropdown} Figure of the recorded run", f"```{{image}} {place}", f":alt: {alt}", ":width: 100%", "```", "````", ""]
 
 
 def readme_table(records: Mapping[str, dict]) -> str:
