@@ -166,7 +166,7 @@ RECIPES: dict[str, Denoising | Classifying] = {
     "fashion-mnist-classifier": Classifying("fashion-mnist", seen=300_000, flip=True),
     "mnist": Denoising("mnist", seen=200_000),
     "mnist-classifier": Classifying("mnist", seen=120_000, shift=2),
-    "cifar10": Denoising("cifar10", seen=64_000),
+    "cifar10": Denoising("cifar10", seen=96_000),
     "cifar10-classifier": Classifying("cifar10", seen=240_000, shift=2, flip=True),
     "digits": Denoising("digits", seen=100_000),
     "digits-classifier": Classifying("digits", seen=60_000, shift=1),
