@@ -55,7 +55,7 @@ def load(name: str, *, folder: str | Path | None = None) -> UNet | Classifier:
         ValueError: where a file is altered, or the folder is of another kind.
     """
     place = Path(folder or MODELS) / name
-    if not place.is_dir():
+    if "/" in str(name) or not place.is_dir():
         if "/" in str(name) or Path(name).exists():
             return checkpoints.from_pretrained(name)
         raise FileNotFoundError(f"{name}: no such model; shipped are {', '.join(names()) or 'none'}, others by folder or hub id")
