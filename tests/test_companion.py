@@ -20,7 +20,7 @@ import pytest
 import yaml
 from rich.console import Console
 
-from molrg import claims
+from molrg import claims, zoo
 from molrg.__main__ import main
 from molrg.companion import book, doctor, notebooks, runner, scorecard
 from molrg.companion.layout import Layout, fresh
@@ -631,6 +631,10 @@ def test_staging_mirrors_the_prose_and_drops_what_is_gone(project):
     assert (src / "book" / "intro.md").is_file() and not (src / "book" / "old.md").exists() and not stray.exists()
     assert {path.name for path in (src / "book" / "_generated").iterdir()} == {"scorecard.md", "scorecard_summary.md", "models.md", "models"}
     assert sorted(p.stem for p in (src / "notebooks").glob("*.ipynb")) == [n.name for n in sources()]
+    told = (src / "book" / "_generated" / "models.md").read_text()
+    for name in zoo.names():
+        pictured = (src / "book" / "_generated" / "models" / f"{name}.png").is_file()
+        assert f"| `{name}` |" in told and pictured == (f"Samples of `{name}`" in told) == (not name.endswith("-classifier"))
 
 
 @pytest.mark.parametrize("change", [change_notebook, change_executed, change_record], ids=lambda change: change.__name__)

@@ -17,7 +17,7 @@ from factories import complains, normal, rng, worst
 from rich.console import Console
 from safetensors.torch import load_file, save_file
 
-from molrg import checkpoints, claims, denoisers, images, zoo
+from molrg import checkpoints, claims, denoisers, images, networks, schedules, zoo
 from molrg.zoo import cards, classifiers, recipes, running, shipped
 
 SMALL = {
@@ -267,6 +267,14 @@ def test_altered_models_are_refused(name, folder, tmp_path):
     (tmp_path / name / checkpoints.SUMS).unlink()
     with complains(f"sha256 of {tmp_path / name}"):
         zoo.load(name, folder=tmp_path)
+
+
+def test_a_readers_own_folder_loads_by_its_path(tmp_path):
+    denoiser = networks.UNet(recipes.unet((1, 8, 8), (8, 8, 8), seed=0), schedules.DDPM())
+    folder = checkpoints.save(denoiser, tmp_path / "mine")
+    assert zoo.load(str(folder)).event == (1, 8, 8)
+    with pytest.raises(FileNotFoundError):
+        zoo.load(str(tmp_path / "nothing"))
 
 
 def test_damaged_classifiers_are_refused(folder, tmp_path):

@@ -28,11 +28,11 @@ def markdown(records: Mapping[str, dict[str, Any]]) -> str:
     denoisers = {name: record for name, record in records.items() if record["kind"] == "denoising"}
     classifiers = {name: record for name, record in records.items() if record["kind"] == "classifying"}
     first = _table(
-        ("model", "trained on", "predicts", "images seen", "CPU minutes", "distance", "classes off"),
+        ("model", "predicts", "images seen", "CPU minutes", "distance", "classes off"),
         (_denoiser(name, record) for name, record in denoisers.items()),
     )
     second = _table(
-        ("classifier", "trained on", "images seen", "CPU minutes", "test accuracy"),
+        ("classifier", "images seen", "CPU minutes", "test accuracy"),
         (_classifier(name, record) for name, record in classifiers.items()),
     )
     return "\n\n".join([first, second, *(_samples(name, record) for name, record in denoisers.items())]) + "\n"
@@ -50,11 +50,11 @@ def _cost(record: Mapping[str, Any]) -> tuple[str, str]:
 def _denoiser(name: str, record: Mapping[str, Any]) -> list[str]:
     recipe, found = record["recipe"], record["quality"]
     measured = [f"{found['frechet']['excess']:.2f}", f"{found['histogram_distance']:.2f}"] if "frechet" in found else ["", ""]
-    return [f"`{name}`", recipe["data"], _PREDICTS[recipe["prediction"]], *_cost(record), *measured]
+    return [f"`{name}`", _PREDICTS[recipe["prediction"]], *_cost(record), *measured]
 
 
 def _classifier(name: str, record: Mapping[str, Any]) -> list[str]:
-    return [f"`{name}`", record["recipe"]["data"], *_cost(record), f"{record['accuracy']['test']:.4f}"]
+    return [f"`{name}`", *_cost(record), f"{record['accuracy']['test']:.4f}"]
 
 
 def _samples(name: str, record: Mapping[str, Any]) -> str:
