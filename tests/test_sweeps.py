@@ -205,6 +205,7 @@ def start(tmp_path):
         started.append(subprocess.Popen(
             [sys.executable, str(script), str(tmp_path / store)], text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
             env=os.environ | {name: str(value) for name, value in told.items()},
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # background jobs of a shell ignore it, and pass that on
         ))  # fmt: skip
         return started[-1]
 
