@@ -14,7 +14,7 @@ import time
 
 import torch
 
-from molrg import denoisers, editing, images, zoo
+from molrg import editing, images, zoo
 
 MOST = 2.0  # seconds
 
@@ -28,7 +28,7 @@ def main() -> int:
     parser.add_argument("--steps", type=int, default=10)
     args = parser.parse_args()
     torch.set_num_threads(1)
-    denoiser = zoo.load(args.model) if args.model in zoo.names() else denoisers.from_pretrained(args.model)
+    denoiser = zoo.load(args.model)
     shape = tuple(denoiser.event)
     small = shape == (1, 28, 28)
     x0 = images.load("fashion-mnist-slice", "test", n=1)[0] if small else torch.rand(1, *shape, generator=torch.Generator().manual_seed(0))

@@ -24,7 +24,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from molrg import denoisers, images, jacobian, networks, schedules, zoo
+from molrg import images, jacobian, networks, schedules, zoo
 from molrg.zoo import recipes
 
 TOLERANCE = 1e-3  # relative, of singular values in single precision
@@ -34,7 +34,7 @@ MOST = 200  # steps of the power method
 def problem(args: argparse.Namespace) -> tuple[networks.UNet, Tensor]:
     """The denoiser and a point: a noisy image of the slice where the size fits, noise otherwise."""
     if args.model:
-        denoiser = zoo.load(args.model) if args.model in zoo.names() else denoisers.from_pretrained(args.model)
+        denoiser = zoo.load(args.model)
         shape = denoiser.event
     else:
         shape = (args.channels, args.size, args.size)

@@ -244,7 +244,7 @@ def check(
     controlled = _arrays("control", control, must_fail, len(seeds))
     summaries = {key: Summary.of(array) for key, array in measured.items()}
     control_summaries = {key: Summary.of(array) for key, array in controlled.items()}
-    for condition in primary:
+    for condition in primary + secondary:
         if condition.quantity in must_fail and not condition.clearly_failed(control_summaries[condition.quantity]):
             seen = _estimate(condition, control_summaries[condition.quantity])
             raise ControlPassed(f"{id}: the control gives {seen}, which does not clearly fail: {condition}")

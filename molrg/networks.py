@@ -50,11 +50,15 @@ def to_x0(output: Tensor, x_t: Tensor, s: Tensor, gamma: Tensor, prediction: str
     return s * data_scale**2 / total * x_t - gamma * data_scale / total.sqrt() * output
 
 
+def network_time(schedule: Schedule, t: float | Tensor) -> Tensor:
+    """The time as diffusers counts it: the step of a discrete schedule, and 999 t for a continuous one."""
+    return schedule.step(t) if hasattr(schedule, "step") else 999 * torch.as_tensor(t, dtype=torch.float64)
+
+
 class UNet(nn.Module):
     """A diffusers U-Net as a denoiser, whatever it was trained to predict.
 
-    The network sees x_t as it is, and the time as diffusers counts it: the step of a discrete
-    schedule, and 999 t for a continuous one.
+    The network sees x_t as it is, and the time as `network_time` has it.
 
     Args:
         network: a diffusers ``UNet2DModel``.
@@ -83,8 +87,8 @@ class UNet(nn.Module):
         fits = x_t.dim() == 4 and all(wanted in (None, found) for wanted, found in zip(self.event, x_t.shape[1:], strict=True))
         checks.require(fits, "x_t.shape", tuple(x_t.shape), f"(B, {', '.join('any' if n is None else str(n) for n in self.event)})")
         s, gamma = self.schedule.at(t, x_t)
-        t = torch.as_tensor(t, dtype=torch.float64)
-        time = self.schedule.step(t) if hasattr(self.schedule, "step") else (999 * t).to(self.network.dtype)
+        time = network_time(self.schedule, t)
+        time = time.to(self.network.dtype) if time.is_floating_point() else time
         output = self.network(x_t.to(self.network.dtype), time.expand(len(x_t))).sample[:, : x_t.shape[1]]  # the rest: learned variances
         return to_x0(output.to(x_t.dtype), x_t, s, gamma, self.prediction, self.data_scale)
 

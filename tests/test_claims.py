@@ -100,7 +100,7 @@ def test_criteria_are_about_the_quantities_described(id, profile):
 
 @every_claim
 def test_the_control_fails_a_primary_condition(id):
-    """Only primary conditions are compared with the control, and only they can make a claim fail; of others it is shown."""
+    """Only primary conditions can make a claim fail; what the control is registered to fail is compared, whatever its rank."""
     fails, (primary, secondary) = set(REGISTRY[id]["control"]["fails"]), claims.criterion(id)
     assert fails & {c.quantity for c in primary} and fails <= {c.quantity for c in primary + secondary}
 
@@ -218,19 +218,22 @@ def recorded(id):
 
 @landed_claim
 def test_the_controls_values_as_data_are_not_reproduced(id, folder):
-    """The check can fail: with the control in place of the data it does, quantity by quantity, and says so."""
-    run = recorded(id)
+    """The check can fail: with the control in place of the data it does, quantity by quantity, and says so.
+
+    A secondary quantity alone leaves a deviation where the primary conditions are met.
+    """
+    run, primary = recorded(id), {c.quantity for c in claims.criterion(id)[0]}
     for names in (REGISTRY[id]["control"]["fails"], *([name] for name in REGISTRY[id]["control"]["fails"])):
         swapped = run["values"] | {name: run["control"][name] for name in names}
         verdict = claims.check(id, **(run | {"values": swapped}))
-        assert verdict.verdict == "not reproduced", names
-        assert claims.records(folder)[id]["verdict"] == "not reproduced"
+        assert verdict.verdict == "not reproduced" or (not primary & set(names) and verdict.verdict == "with deviation"), names
+        assert claims.records(folder)[id]["verdict"] == verdict.verdict
 
 
 @landed_claim
 def test_a_control_that_passes_stops_and_leaves_nothing(id, folder):
     run = recorded(id)
-    met = {c.quantity for c in claims.criterion(id)[0] if c.met(Summary.of(np.asarray(run["values"][c.quantity], dtype=float)))}
+    met = {c.quantity for c in sum(claims.criterion(id), []) if c.met(Summary.of(np.asarray(run["values"][c.quantity], dtype=float)))}
     swapped = [name for name in REGISTRY[id]["control"]["fails"] if name in met]  # what the data miss, they miss as a control, too
     assert swapped
     for name in swapped:

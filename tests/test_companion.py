@@ -607,6 +607,8 @@ def test_the_readme_holds_the_table_between_its_markers(project, capsys):
     assert main(["claims", "--write-readme"]) == 0
     text = readme.read_text()
     assert text.startswith("before\n\n<!--") and text.endswith("-->\n\nafter\n")
+    spent = sum(record["cpu_seconds"] for record in claims.records().values())
+    assert f"```\n1 reproduced, 1 not reproduced; {spent:.0f} CPU-s\n" in text
     assert "| C01 | The statement of 01_holds | reproduced |" in text and "| C03 | The statement of 03_later | planned |" in text
     assert main(["claims", "--write-readme"]) == 0 and readme.read_text() == text
     change_record(project)

@@ -176,7 +176,7 @@ def test_the_stored_verdict_is_the_registered_one(path):
 def test_a_notebook_fits_in_the_head(path):
     long = {n: len(cell["source"].splitlines()) for n, cell in enumerate(code_cells(path)) if len(cell["source"].splitlines()) > 25}
     assert not long, f"code cells of more than 25 lines: {long}"
-    assert len(cells(path)) <= 30, f"{len(cells(path))} cells"
+    assert len(cells(path)) <= 25, f"{len(cells(path))} cells"
 
 
 @each_notebook

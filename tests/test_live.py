@@ -74,7 +74,7 @@ def test_other_weights_would_be_noticed(runtime, denoiser, monkeypatch):
     other = copy.deepcopy(denoiser)
     other.network.conv_out.weight.data.mul_(1.1)
     assert graphs.deviation(other, runtime, x_t, times) > live.TOLERANCE
-    monkeypatch.setattr(graphs, "time_number", lambda schedule, t: float(schedule.step(t)) + 5)
+    monkeypatch.setattr(graphs, "network_time", lambda schedule, t: schedule.step(t) + 5)
     assert graphs.deviation(denoiser, runtime, x_t, times) > live.TOLERANCE
 
 

@@ -190,7 +190,7 @@
       z = (z + Math.imul(z ^ (z >>> 7), 61 | z)) ^ z;
       return ((z ^ (z >>> 14)) >>> 0) / 4294967296;
     };
-    return Float32Array.from({ length: 784 }, () => Math.sqrt(-2 * Math.log(1 - uniform())) * Math.cos(2 * Math.PI * uniform()));
+    return Float32Array.from({ length: handed.scene.shape.reduce((a, b) => a * b) }, () => Math.sqrt(-2 * Math.log(1 - uniform())) * Math.cos(2 * Math.PI * uniform()));
   }
   function frame(i) {
     const { t, x_t, x0_hat } = frames[i];

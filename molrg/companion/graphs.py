@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from molrg import sampling
 from molrg.denoisers import Denoiser
-from molrg.networks import UNet, to_x0
+from molrg.networks import UNet, network_time, to_x0
 from molrg.schedules import Schedule
 
 OPSET = 18
@@ -34,11 +34,6 @@ class Graph(nn.Module):
         """Estimate x_0 from images (B, C, H, W), all at one time: (1,) each of the network's time, s and gamma."""
         output = self.network(x_t, time.expand(x_t.shape[0])).sample[:, : x_t.shape[1]]
         return to_x0(output, x_t, s, gamma, self.prediction, self.data_scale)
-
-
-def time_number(schedule: Schedule, t: float) -> float:
-    """The time as the network counts it."""
-    return float(schedule.step(t)) if hasattr(schedule, "step") else 999 * t
 
 
 def to_onnx(denoiser: UNet) -> bytes:
@@ -118,7 +113,7 @@ class Runtime:
 
     def __call__(self, x_t: Tensor, t: float | Tensor) -> Tensor:
         """Estimate x_0 from images (B, C, H, W), all at one time."""
-        numbers = (time_number(self.schedule, float(t)), self.schedule.s(t), self.schedule.gamma(t))
+        numbers = (network_time(self.schedule, t), self.schedule.s(t), self.schedule.gamma(t))
         values = [x_t.float().numpy(), *(np.full(1, float(number), dtype=np.float32) for number in numbers)]
         (x0_hat,) = self.session.run(None, dict(zip(("x_t", "time", "s", "gamma"), values, strict=True)))
         return torch.from_numpy(x0_hat).to(x_t.dtype)

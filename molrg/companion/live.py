@@ -21,7 +21,7 @@ from torch import Tensor
 
 from molrg import checkpoints, checks, claims, editing, images, plots, sampling, zoo
 from molrg.companion import graphs
-from molrg.networks import UNet
+from molrg.networks import UNet, network_time
 from molrg.schedules import Schedule
 
 TOLERANCE = 1e-2  # largest difference of a pixel between ONNX and torch, over a whole run
@@ -109,7 +109,7 @@ def scene(name: str, denoiser: UNet) -> dict[str, Any]:
 def _numbers(schedule: Schedule, steps: int, start: float) -> dict[str, list[float]]:
     times = sampling.time_grid(schedule, steps, start=start).tolist()
     return {
-        "t": times, "time": [graphs.time_number(schedule, t) for t in times],
+        "t": times, "time": [float(network_time(schedule, t)) for t in times],
         "s": [float(schedule.s(t)) for t in times], "gamma": [float(schedule.gamma(t)) for t in times],
     }  # fmt: skip
 

@@ -12,7 +12,6 @@ import shutil
 import signal
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -24,6 +23,7 @@ from rich.live import Live
 from rich.table import Table
 
 from molrg import checks, claims
+from molrg.companion import scorecard
 from molrg.companion.jobs import Job, RunStopped
 from molrg.companion.layout import Layout, fresh
 from molrg.companion.notebooks import Notebook, select
@@ -195,10 +195,8 @@ class _Board:
 
     def summary(self, records: Mapping[str, dict], layout: Layout) -> None:
         """Verdicts, cost, and where the results are."""
-        counts = Counter(record["verdict"] for record in records.values())
-        told = ", ".join(f"{counts[verdict]} {verdict}" for verdict in claims.VERDICTS if counts[verdict]) or "nothing to run"
+        told, spent = scorecard.totals(records)
         unchanged = sum(row[0] == "unchanged" for row in self.rows.values())
-        spent = sum(row["cpu_seconds"] for row in records.values())
         again = f", {unchanged} of {len(records)} unchanged" if unchanged else ""
         self.console.print(f"{told}{again}; {spent:.0f} CPU-s", highlight=False, soft_wrap=True)
         shown = [folder.relative_to(claims.root()) for folder in (layout.records, layout.notebooks)]

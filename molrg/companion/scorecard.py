@@ -16,7 +16,7 @@ NOT_YET = "planned"
 NO_RECORD = "not run"
 _MARKERS = {
     part: (f"<!-- {part}: made by `python -m molrg claims --write-readme` -->", f"<!-- end of {part} -->")
-    for part in ("verdicts", "figures")
+    for part in ("totals", "verdicts", "figures")
 }
 
 
@@ -33,6 +33,13 @@ def sentence(records: Mapping[str, dict]) -> str:
     order = [*claims.VERDICTS, NO_RECORD, NOT_YET]
     told = ", ".join(f"{counts[name]} {name}" for name in order if counts[name])
     return f"{len(claims.registry())} claims registered: {told}."
+
+
+def totals(records: Mapping[str, dict]) -> tuple[str, float]:
+    """How many of the records ended how, and the CPU seconds of all together."""
+    counts = Counter(record["verdict"] for record in records.values())
+    told = ", ".join(f"{counts[verdict]} {verdict}" for verdict in claims.VERDICTS if counts[verdict])
+    return told or "nothing to run", sum(record["cpu_seconds"] for record in records.values())
 
 
 def kept(profile: str = "paper") -> dict[str, dict]:
@@ -145,14 +152,16 @@ def figure_index(records: Mapping[str, dict]) -> str:
 
 
 def write_readme(records: Mapping[str, dict], path: Path | None = None) -> None:
-    """Put the verdicts and the index of figures into the README, between their markers.
+    """Put the last lines of a run, the verdicts and the index of figures into the README, between their markers.
 
     Raises:
         ValueError: where the markers are not there.
     """
     path = path or claims.root() / "README.md"
     text = path.read_text(encoding="utf-8")
-    for part, table in (("verdicts", readme_table(records)), ("figures", figure_index(records))):
+    told, spent = totals(records)
+    last_lines = f"```\n{told}; {spent:.0f} CPU-s\nthe book: _build/html/index.html\n```"
+    for part, table in (("totals", last_lines), ("verdicts", readme_table(records)), ("figures", figure_index(records))):
         first, last = _MARKERS[part]
         start, end = text.find(first), text.find(last)
         if not 0 <= start < end:

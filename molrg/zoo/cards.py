@@ -138,13 +138,13 @@ def _draw_loss(history: Tensor, path: Path) -> None:
 
 
 def card(record: dict[str, Any], folder: Path) -> str:
-    """The card, from the record and the checksums of its folder."""
+    """The card, from the record (with a `note` where something has to be said about the data) and the checksums of its folder."""
     name, recipe = record["name"], record["recipe"]
     parts = [f"# {name}", _intent(record), _table(record)]
     parts += [_quality(record)] if "quality" in record else [_accuracy(record)]
     parts += ["## Training loss", "![Training loss against the step](loss.png)"]
     lines = (folder / checkpoints.SUMS).read_text(encoding="utf-8").strip()
-    parts += ["## sha256", f"```\n{lines}\n```", f"Trained on {LICENCES.get(recipe['data'], recipe['data'])}."]
+    parts += ["## sha256", f"```\n{lines}\n```", " ".join([f"Trained on {LICENCES.get(recipe['data'], recipe['data'])}.", *([record["note"]] if "note" in record else [])])]
     return "\n\n".join(parts) + "\n"
 
 

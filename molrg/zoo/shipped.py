@@ -55,9 +55,9 @@ def load(name: str, *, folder: str | Path | None = None) -> UNet | Classifier:
         ValueError: where a file is altered, or the folder is of another kind.
     """
     place = Path(folder or MODELS) / name
-    if "/" in str(name) or not place.is_dir():
-        if "/" in str(name) or Path(name).exists():
-            return checkpoints.from_pretrained(name)
+    if "/" in str(name) or (not place.is_dir() and Path(name).exists()):
+        return checkpoints.from_pretrained(name)
+    if not place.is_dir():
         raise FileNotFoundError(f"{name}: no such model; shipped are {', '.join(names()) or 'none'}, others by folder or hub id")
     checks.require(checkpoints.verify(place), f"sha256 of {place}", "missing", f"a folder with {checkpoints.SUMS}")
     return load_classifier(place) if (place / "model.safetensors").is_file() else checkpoints.from_pretrained(place)
