@@ -115,7 +115,7 @@ def _export(args: argparse.Namespace, console: Console) -> int:
 def _fetch(args: argparse.Namespace, console: Console) -> int:
     if "/" in args.name:
         checkpoints.from_pretrained(args.name)
-        console.print(f"{args.name} is in the hub's cache, whole", highlight=False, soft_wrap=True)
+        console.print(f"{args.name} is here, whole, and can be loaded", highlight=False, soft_wrap=True)
         return 0
     for path in images.fetch(args.name):
         console.print(path, highlight=False, soft_wrap=True)

@@ -62,7 +62,7 @@ def measure(images: Tensor) -> dict[str, Tensor]:
     side, middle, lower = W // 4, (2 * W // 5, W - 2 * W // 5), ink[:, H // 2 :]
     beside = torch.cat([lower[..., side : middle[0]], lower[..., middle[1] : W - side]], -1)
     found = (
-        ink.mean((1, 2)), 2 * var_x.sqrt(), 2 * var_y.sqrt(), -both / var_y.clamp_min(1e-9), 1 - (ink - ink.flip(2)).abs().sum((1, 2)) / (2 * total),
+        ink.mean((1, 2)), 2 * var_x.sqrt(), 2 * var_y.sqrt(), -both / var_y.clamp_min(1e-9) * (W / H), 1 - (ink - ink.flip(2)).abs().sum((1, 2)) / (2 * total),
         -down, (mean(ink.square()) - mean(ink).square()).clamp_min(0).sqrt(), total / length,
         torch.cat([ink[..., :side], ink[..., W - side :]], -1).mean((1, 2)), beside.mean((1, 2)) - lower[..., middle[0] : middle[1]].mean((1, 2)),
     )  # fmt: skip
@@ -92,6 +92,7 @@ def spread(images: Tensor, labels: Tensor | None = None) -> dict[str, float]:
 def log_odds(logits: Tensor) -> Tensor:
     """Log-odds log p_c / (1 - p_c) of every class, (..., classes), from the logits of a classifier."""
     checks.finite("logits", logits)
+    checks.require(logits.dim() >= 1 and logits.shape[-1] >= 2, "logits.shape", tuple(logits.shape), "(..., classes), two classes or more")
     others = torch.stack([logits[..., [j for j in range(logits.shape[-1]) if j != c]].logsumexp(-1) for c in range(logits.shape[-1])], -1)
     return logits - others
 
@@ -138,6 +139,7 @@ def movement(alphas: Tensor, values: Mapping[str, Tensor], spread: Mapping[str, 
     checks.require(not lacking, "spread", lacking, "a positive number for every attribute")
     table = np.stack([np.asarray(v, dtype=float) / spread[name] for name, v in values.items()], -2)  # (..., m, J, A)
     checks.require(table.ndim >= 3 and table.shape[-1] == len(a), "values", table.shape, f"arrays (..., m, {len(a)})")
+    checks.require(bool(np.isfinite(table).all()), "values", "with NaN or infinity", "finite numbers")
     centred = a - a.mean()
     slope = table @ centred / (centred @ centred)
     rest = table - table.mean(-1, keepdims=True) - slope[..., None] * centred

@@ -28,6 +28,7 @@ from molrg.schedules import DDPM, Discrete, Schedule
 PREDICTIONS = {"epsilon": "eps", "sample": "x0", "v_prediction": "v"}
 SUMS = "SHA256SUMS"
 WEIGHTS = ("diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.safetensors.index.json")
+SEALED = (".json", ".safetensors")  # configurations and weights: what a checkpoint is
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
 _LAYOUT = "a diffusers folder: unet/ (or its files at the top) with config.json and diffusion_pytorch_model.safetensors, and a scheduler_config.json"
 
@@ -117,24 +118,34 @@ def _schedule(place: _Place) -> tuple[Schedule, str]:
     import diffusers
 
     config = _config(diffusers.DDPMScheduler, place, place.scheduler)
-    name = config.get("_class_name", "")
+    name, argument = config.get("_class_name", ""), f"scheduler of {place.source}"
     kind = getattr(diffusers, name, None) if name.endswith("Scheduler") else None
-    scheduler = kind.from_config(config) if kind is not None else None
+    try:
+        scheduler = kind.from_config(config) if kind is not None else None
+    except (NotImplementedError, ImportError, ValueError, TypeError) as error:  # a noise table that it does not know, a part that is not installed
+        raise ValueError(f"{argument} = {name}: allowed is one that diffusers can make ({' '.join(str(error).split())[:200]})") from error
     table = getattr(scheduler, "alphas_cumprod", None)
-    checks.require(table is not None, f"scheduler of {place.source}", name or None, "one with a table of alphas_cumprod, such as DDPMScheduler")
-    prediction = config.get("prediction_type", getattr(scheduler.config, "prediction_type", "epsilon"))
-    checks.one_of(f"prediction_type of {place.source}", prediction, tuple(PREDICTIONS))
+    checks.require(table is not None, argument, name or None, "one with a table of alphas_cumprod, such as DDPMScheduler")
     settings = scheduler.config
+    # networks of these see another time, or put out something that is no estimate of x_0, noise or v
+    other = name == "LCMScheduler" or settings.get("timestep_type") == "continuous"
+    checks.require(not other, argument, name, "one whose network sees discrete steps and predicts one of " + ", ".join(PREDICTIONS))
+    old = "sample" if config.get("predict_epsilon") is False else "epsilon"  # before there were prediction types
+    prediction = config.get("prediction_type", old if "predict_epsilon" in config else settings.get("prediction_type", old))
+    checks.one_of(f"prediction_type of {place.source}", prediction, tuple(PREDICTIONS))
     plain = settings.get("beta_schedule") == "linear" and settings.get("trained_betas") is None and not settings.get("rescale_betas_zero_snr")
     if plain:  # the same numbers, in double precision
         return DDPM(settings.num_train_timesteps, settings.beta_start, settings.beta_end), PREDICTIONS[prediction]
-    return Discrete(table.double().clamp_min(2.0**-24)), PREDICTIONS[prediction]  # a last signal of zero has no noise level
+    table = table.double()  # a last signal of zero has no noise level
+    return Discrete(torch.where(table > 0, table, (table[table > 0].min() / 4).clamp_max(2.0**-24))), PREDICTIONS[prediction]
 
 
 def _config(loader: Any, place: _Place, part: str | None) -> dict[str, Any]:
     try:
-        return loader.load_config(**place.of(part))
-    except (OSError, ValueError) as error:
+        config = loader.load_config(**place.of(part))
+        checks.require(isinstance(config, dict), "its content", type(config).__name__, "an object of settings")
+        return config
+    except (OSError, ValueError, AttributeError) as error:
         raise ValueError(f"path_or_repo_id = {place.source}: allowed is {_LAYOUT} ({' '.join(str(error).split())[:200]})") from error
 
 
@@ -150,6 +161,8 @@ def _network(place: _Place) -> torch.nn.Module:
     channels, out = config.get("in_channels", 3), config.get("out_channels", 3)
     checks.require(out in (channels, 2 * channels), f"out_channels of {place.source}", out, f"{channels}, or {2 * channels} with learned variances")
     name = f"weights of {place.source}"
+    pickles = [shard for shard in _shards(place) if not shard.endswith(".safetensors")]
+    checks.require(not pickles, name, pickles[:3], "safetensors only")  # diffusers would read them, whatever it is told
     try:
         network, told = UNet2DModel.from_pretrained(
             **place.of(place.unet), use_safetensors=True, low_cpu_mem_usage=False, torch_dtype=torch.float32, output_loading_info=True
@@ -164,8 +177,28 @@ def _network(place: _Place) -> torch.nn.Module:
     return network
 
 
+def _shards(place: _Place) -> list[str]:
+    """The files that an index of weights names; none where there is a single file."""
+    from huggingface_hub import hf_hub_download
+
+    index = Path(place.source, place.unet or "", WEIGHTS[1])
+    if not Path(place.source).is_dir():
+        try:
+            index = Path(hf_hub_download(place.source, WEIGHTS[1], subfolder=place.unet, revision=place.revision))
+        except OSError:  # not there, or out of reach, as it then is for diffusers too
+            return []
+    if not index.is_file():
+        return []
+    try:
+        return sorted({str(shard) for shard in json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()})
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"weights of {place.source} = an unreadable {index.name}: allowed is one with a weight_map") from error
+
+
 def save(denoiser: UNet, folder: str | Path, *, half: bool = False) -> Path:
-    """Write a denoiser as a folder that ``diffusers.DDPMPipeline.from_pretrained`` loads; replaced only when complete.
+    """Write a denoiser as a folder that ``diffusers.DDPMPipeline.from_pretrained`` loads.
+
+    Everything is written beside it first, and then moved, so what can fail has failed before a file is replaced.
 
     Args:
         denoiser: on the `DDPM` schedule, with data_scale 1 (others have no name in diffusers).
@@ -191,6 +224,7 @@ def save(denoiser: UNet, folder: str | Path, *, half: bool = False) -> Path:
     for path in sorted(partial.rglob("*.json")):
         tidy = {key: value for key, value in json.loads(path.read_text(encoding="utf-8")).items() if key != "_name_or_path"}
         path.write_text(json.dumps(tidy, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    (folder / SUMS).unlink(missing_ok=True)  # of what was there before
     for path in sorted(path for path in partial.rglob("*") if path.is_file()):
         target = folder / path.relative_to(partial)
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -207,7 +241,7 @@ def sha256(path: Path) -> str:
 def seal(folder: str | Path) -> Path:
     """Write ``SHA256SUMS`` for the configurations and weights of a folder, in the form that ``sha256sum --check`` reads."""
     folder = Path(folder)
-    files = sorted(path for path in folder.rglob("*") if path.suffix in (".json", ".safetensors"))
+    files = sorted(path for path in folder.rglob("*") if path.suffix in SEALED)
     lines = [f"{sha256(path)}  {path.relative_to(folder).as_posix()}\n" for path in files]
     (folder / SUMS).write_text("".join(lines), encoding="utf-8")
     return folder / SUMS
@@ -220,13 +254,16 @@ def verify(folder: str | Path) -> bool:
         Whether there was such a file.
 
     Raises:
-        ValueError: where a file is missing, or is not the one that was sealed.
+        ValueError: where a file is missing, is not the one that was sealed, or was added.
     """
     folder = Path(folder)
     if not (folder / SUMS).is_file():
         return False
-    for line in (folder / SUMS).read_text(encoding="utf-8").splitlines():
-        wanted, _, name = line.partition("  ")
+    sums = {name: wanted for wanted, _, name in (line.partition("  ") for line in (folder / SUMS).read_text(encoding="utf-8").splitlines())}
+    there = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.suffix in (*SEALED, *PICKLES)}
+    added = sorted(there - set(sums))
+    checks.require(not added, f"files of {folder}", added[:3], f"those in {SUMS}")
+    for name, wanted in sums.items():
         path = folder / name
         found = sha256(path) if path.is_file() else "missing"
         checks.require(found == wanted, f"sha256 of {path}", found, f"{wanted}, as in {SUMS} (altered or cut short: get the folder again)")

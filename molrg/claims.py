@@ -311,6 +311,11 @@ def record_schema() -> dict:
     return json.loads((root() / "book" / "record.schema.json").read_text(encoding="utf-8"))
 
 
+def recorded(id: str, profile: str = "paper") -> dict[str, Any]:
+    """What the recorded run of a claim has kept beside its values: the further arguments of `check`; empty where there is no such run."""
+    return records(root() / "book" / "results" / profile).get(id, {}).get("more", {})
+
+
 def records(folder: Path | None = None) -> dict[str, dict]:
     """All records in a folder by claim id; an empty dict where there are none.
 

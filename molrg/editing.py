@@ -54,7 +54,8 @@ def finish(denoiser: Denoiser, x_t: Tensor, t: float, *, steps: int = 25) -> Ten
 
 
 def _times(denoiser: Denoiser, t: float, steps: int) -> Tensor:
-    checks.require(0 < float(t) <= 1, "t", t, "a time in (0, 1]")
+    one = not isinstance(t, Tensor) or t.numel() == 1
+    checks.require(one and 0 < float(t) <= 1, "t", t, "one time in (0, 1]")
     return sampling.time_grid(denoiser.schedule, steps, start=float(t), stop=0.0)
 
 
@@ -112,15 +113,11 @@ def directions(
     checks.finite("x_t", x_t)
     checks.require(x_t.dim() >= 2 and x_t.numel() > 0, "x_t.shape", tuple(x_t.shape), "(B, *event), not empty")
     event = x_t.shape[1:]
-    inside = None if mask is None else _as_mask(mask, event).to(x_t.dtype)
-    looked_at = event.numel() if inside is None else int(inside.sum())
-    k = checks.count("k", k, 1, looked_at)
-    checks.require(null == 0 or mask is not None, "null", null, "0 where there is no mask")
-    null = checks.count("null", null, 0, event.numel() - looked_at)
+    inside, k, null = _asked(event, k, mask, null)
+    inside = inside if inside is None else inside.to(x_t.dtype)
     seen = denoiser if inside is None else _Region(denoiser, inside)
     U, S, V = jacobian.top_singular(seen, x_t, t, k, tolerance=tolerance)
-    V = V * torch.where(U.sum(-2) < 0, -1, 1).to(V.dtype).unsqueeze(-1)
-    kept = torch.ones_like(S)
+    brighter, kept = U.sum(-2), torch.ones_like(S)
     if null:
         outside = jacobian.top_singular(_Region(denoiser, 1 - inside), x_t, t, null, tolerance=tolerance)[2]
         V = V - V @ outside.mT @ outside
@@ -128,7 +125,17 @@ def directions(
         least = kept.min().item()
         checks.require(least > 1e-4, "null", f"{null}, which leaves {least:.1g} of a direction", "fewer")
         V = V / kept.unsqueeze(-1)
+        brighter = jacobian.Linearised(seen, x_t, t).times(V.mT).sum(-2)
+    V = V * torch.where(brighter < 0, -1, 1).to(V.dtype).unsqueeze(-1)
     return Directions(V.reshape(*V.shape[:2], *event), S, kept)
+
+
+def _asked(event: torch.Size, k: int, mask: Tensor | None, null: int) -> tuple[Tensor | None, int, int]:
+    """What `directions` is asked for, checked."""
+    inside = None if mask is None else _as_mask(mask, event)
+    looked_at = event.numel() if inside is None else int(inside.sum())
+    checks.require(null == 0 or mask is not None, "null", null, "0 where there is no mask")
+    return inside, checks.count("k", k, 1, looked_at), checks.count("null", null, 0, event.numel() - looked_at)
 
 
 def _as_mask(mask: Tensor, event: torch.Size) -> Tensor:
@@ -214,6 +221,7 @@ def strip(
     event = getattr(denoiser, "event", None)
     single = image.dim() >= 2 and len(image) == 1 and (event is None or image.dim() == len(event) + 1)
     x_0 = image if single else image.unsqueeze(0)
+    _asked(x_0.shape[1:], k, mask, null)
     x_t = invert(denoiser, x_0, t, steps=steps, corrections=corrections)
     found = directions(denoiser, x_t, t, k, mask, null)
     lengths = torch.tensor(alphas, dtype=x_t.dtype).reshape(1, -1, *[1] * (x_0.dim() - 1))
@@ -333,9 +341,15 @@ def interaction(both: Tensor, first: Tensor, second: Tensor) -> Tensor:
 
 
 def leak(changes: Tensor, mask: Tensor) -> Tensor:
-    """Share of a change (..., \\*event) that lies outside the mask, in squares: 0 for a local edit."""
+    """Share of a change (..., \\*event) that lies outside the mask (of as many axes as an event), in squares: 0 for a local edit.
+
+    Raises:
+        ValueError: where a change is not finite, or the mask does not fit, or is all or nothing.
+    """
     checks.finite("changes", changes)
-    outside = 1 - torch.as_tensor(mask).to(changes.dtype).expand(changes.shape[-torch.as_tensor(mask).dim() :])
+    mask = torch.as_tensor(mask)
+    event = changes.shape[changes.dim() - mask.dim() :] if mask.dim() <= changes.dim() else torch.Size()
+    outside = 1 - _as_mask(mask, event).to(changes.dtype)
     axes = tuple(range(-outside.dim(), 0))
     whole = changes.square().sum(axes).clamp_min(torch.finfo(changes.dtype).tiny)
     return (changes * outside).square().sum(axes) / whole

@@ -120,8 +120,8 @@ def same_class(classes: Tensor) -> float:
     Raises:
         ValueError: where there are fewer than two.
     """
-    whole = classes.dim() == 1 and not classes.is_floating_point()
-    checks.require(whole and len(classes) >= 2, "classes", f"{classes.dtype} of shape {tuple(classes.shape)}", "(N,) whole numbers, N >= 2")
+    whole = classes.dim() == 1 and not classes.is_floating_point() and classes.dtype != torch.bool and bool((classes >= 0).all())
+    checks.require(whole and len(classes) >= 2, "classes", f"{classes.dtype} of shape {tuple(classes.shape)}", "(N,) whole numbers >= 0, N >= 2")
     counts = torch.bincount(classes).double()
     return ((counts * (counts - 1)).sum() / (len(classes) * (len(classes) - 1))).item()
 
@@ -136,7 +136,8 @@ def above(score: ArrayLike, chance: ArrayLike) -> NDArray[np.float64]:
 def width(x: ArrayLike, score: ArrayLike, *, levels: tuple[float, float] | None = (0.0, 1.0)) -> NDArray[np.float64]:
     """Width of the fall of every row, from the sigmoid of `molrg.memorization.fit_transition`.
 
-    From 88 to 12 per cent takes 4 widths. A row that does not pass the middle of its levels within the range has
+    From 88 to 12 per cent takes 4 widths. So a fall between two neighbouring abscissae may have any width up to a fourth of their
+    distance, and none is called narrower than a fourth of the median one. A row that does not pass the middle of its levels within the range has
     no transition, and is given the length of the whole range: no abrupt thing may be had from a flat curve.
 
     Args:
@@ -152,8 +153,9 @@ def width(x: ArrayLike, score: ArrayLike, *, levels: tuple[float, float] | None 
     """
     rows = np.atleast_2d(np.asarray(score, dtype=float))
     fits = [fit_transition(x, row, levels=levels, falls=True, log2=False, draws=1) for row in rows]
-    span = float(np.ptp(np.asarray(x, dtype=float)))
-    return np.array([abs(fit.width) if fit.found and math.isfinite(fit.width) else span for fit in fits])
+    at = np.asarray(x, dtype=float)
+    narrowest, span = float(np.median(np.diff(at))) / 4, float(np.ptp(at))
+    return np.array([max(abs(fit.width), narrowest) if fit.found and math.isfinite(fit.width) else span for fit in fits])
 
 
 def between(kept: Tensor) -> float:
@@ -169,9 +171,10 @@ def between(kept: Tensor) -> float:
         The share; 0 where all outcomes are equal.
 
     Raises:
-        ValueError: where the shape is not as above.
+        ValueError: where the shape is not as above, or there are other entries.
     """
     checks.require(kept.dim() == 2 and min(kept.shape) >= 2, "kept.shape", tuple(kept.shape), "(B, R) with B, R >= 2")
+    checks.require(bool(((kept == 0) | (kept == 1)).all()), "kept", "with other entries", "zeros and ones")
     share, R = kept.double().mean(1), kept.shape[1]
     within = (share * (1 - share)).mean().item() * R / (R - 1)
     spread = (share.mean() * (1 - share.mean())).item()

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,39 +24,79 @@ from molrg.denoisers import Denoiser
 
 __all__ = ["Linearised", "Rank", "asymmetry", "dense", "numerical_rank", "rank", "top_singular"]
 
-_AT_ONCE = 32  # products in one pass: enough to fill a processor, few enough for its cache
+_AT_ONCE, _ENTRIES = 32, 2**17  # products in one pass, and entries of x_t in them: enough to fill a processor, few enough for its memory
 
 
-class _Contiguous(TorchFunctionMode):
-    """Hands contiguous copies to group normalisation, whose forward-mode rule refuses others (torch 2.13)."""
+class _Convolution(torch.autograd.Function):
+    """A convolution as what it is to its input, a linear map: differentiated, its transpose, and differentiated again, itself.
+
+    Torch's own second derivative is with respect to the weights, too, asked for or not, which doubles its cost.
+    """
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(x: Tensor, weight: Tensor, *how: Any) -> Tensor:
+        return functional.conv2d(x, weight, None, *how)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple, output: Tensor) -> None:
+        x, weight, *ctx.how = inputs
+        ctx.shape = x.shape
+        ctx.save_for_backward(weight)
+
+    @staticmethod
+    def backward(ctx: Any, u: Tensor) -> tuple:
+        return _Transposed.apply(u, *ctx.saved_tensors, ctx.shape, *ctx.how), None, *(None for _ in ctx.how)
+
+
+class _Transposed(torch.autograd.Function):
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(u: Tensor, weight: Tensor, shape: torch.Size, *how: Any) -> Tensor:
+        return torch.nn.grad.conv2d_input(shape, weight, u, *how)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple, output: Tensor) -> None:
+        _, weight, _, *ctx.how = inputs
+        ctx.save_for_backward(weight)
+
+    @staticmethod
+    def backward(ctx: Any, v: Tensor) -> tuple:
+        return _Convolution.apply(v, *ctx.saved_tensors, *ctx.how), None, None, *(None for _ in ctx.how)
+
+
+class _LinearConvolutions(TorchFunctionMode):
+    """Puts `_Convolution` in the place of torch's in two dimensions."""
 
     def __torch_function__(self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
-        if func is functional.group_norm:
-            args = (args[0].clone(memory_format=torch.contiguous_format), *args[1:])
-        return func(*args, **(kwargs or {}))
+        return (self.conv2d if func is functional.conv2d else func)(*args, **(kwargs or {}))
 
-
-@contextmanager
-def _derivable() -> Iterator[None]:
-    """Networks as they can be differentiated in both modes: fused attention has no forward-mode rule."""
-    with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), _Contiguous():
-        yield
+    def conv2d(self, input: Tensor, weight: Tensor, bias: Tensor | None = None, *how: Any, **more: Any) -> Tensor:  # noqa: A002 - torch's name
+        """Arguments as of torch; what is not linear in its input alone, or is told by name, is left to torch."""
+        plain = not more and not any(isinstance(value, str) for value in how) and weight.grad_fn is None
+        if not plain or torch.is_autocast_enabled("cpu"):
+            return functional.conv2d(input, weight, bias, *how, **more)
+        moved = _Convolution.apply(input, weight, *how)
+        return moved if bias is None else moved + bias.reshape(-1, 1, 1)
 
 
 class Linearised:
     r"""A denoiser at given points, as a linear map of changes of x_t: products with J and with its transpose.
 
-    The denoiser is run once; a product with the transpose then costs a backward pass, one with J a
-    forward pass of tangents. Many are taken at once.
+    The denoiser is run on copies of the points. A product with the transpose is then a backward pass, one copy a product.
+    :math:`u \mapsto J^T u` is linear, so its own derivative, a second backward pass, is a product with J.
+    (Forward-mode derivatives give the same, but slowly: their rules for normalisation and attention are made of many small steps.)
 
     Args:
         denoiser: any denoiser; every point of a batch on its own, and in evaluation mode.
         x_t: points (B, \\*event), or (E, B, \\*event) for an ensemble; n entries an event. In what follows P = B or E B.
-        t: scalar or (B,), in [0, 1].
+        t: in [0, 1], a scalar or what broadcasts to the leading axes of x_t.
 
     Raises:
-        ValueError: where x_t is not finite, or what the denoiser returns has not its shape, is not finite,
-            or does not depend on it differentiably.
+        ValueError: where x_t is not finite, t does not fit, or what the denoiser returns has not the shape of x_t, is not
+            finite, or does not depend on it differentiably.
     """
 
     def __init__(self, denoiser: Denoiser, x_t: Tensor, t: float | Tensor) -> None:
@@ -65,31 +104,61 @@ class Linearised:
         lead = len(getattr(denoiser, "ensemble", ())) + 1
         shape = tuple(x_t.shape)
         checks.require(x_t.dim() > lead and x_t.numel() > 0, "x_t.shape", shape, f"{lead} leading axes and an event, none empty")
-        self.x, self.lead = x_t.detach().contiguous(), shape[:lead]
+        self.denoiser, self.x, self.lead = denoiser, x_t.detach(), shape[:lead]
+        self.t = self._time(t)
         self.points, self.n = math.prod(self.lead), math.prod(shape[lead:])
-        self._call = lambda x: denoiser(x, t)
-        with torch.enable_grad():
-            value = self._call(self.x.clone().requires_grad_())
+        self.most = max(1, min(_AT_ONCE // self.points, _ENTRIES // x_t.numel()))
+        self.copies = 0
+        value = self._run(1)
         checks.require(tuple(value.shape) == shape, "denoiser(x_t, t).shape", tuple(value.shape), f"that of x_t, {shape}")
         checks.finite("denoiser(x_t, t)", value.detach())
-        checks.require(value.requires_grad, "denoiser(x_t, t)", "a constant to autograd", "a differentiable function of x_t")
-        with _derivable():
-            self._pull = torch.func.vjp(self._call, self.x)[1]
+        slope = torch.autograd.grad(value, self._inputs, torch.zeros_like(value), allow_unused=True) if value.requires_grad else [None]
+        checks.require(slope[0] is not None, "denoiser(x_t, t)", "a constant to autograd", "a differentiable function of x_t")
 
-    def _many(self, product: Any, vectors: Tensor) -> Tensor:
+    def _time(self, t: float | Tensor) -> float | Tensor:
+        """Times as they are where there is one for all, and one for each point otherwise."""
+        if not isinstance(t, Tensor) or t.dim() == 0:
+            return t
+        try:
+            return t.expand(self.lead)
+        except RuntimeError:
+            raise ValueError(f"t.shape = {tuple(t.shape)}: allowed is () or what broadcasts to {self.lead}") from None
+
+    def _run(self, copies: int) -> Tensor:
+        """Estimates of x_0 from copies of the points, next to one another, ready to be differentiated once or twice."""
+        last = len(self.lead) - 1
+        t = self.t.repeat_interleave(copies, last) if isinstance(self.t, Tensor) and self.t.dim() else self.t
+        self._inputs = self.x.repeat_interleave(copies, last).requires_grad_()
+        with torch.enable_grad(), sdpa_kernel(SDPBackend.MATH), _LinearConvolutions():  # fused attention has no second derivative
+            return self.denoiser(self._inputs, t)
+
+    def _passes(self, vectors: Tensor, twice: bool) -> Tensor:
+        """All products, `copies` at once."""
         k = vectors.shape[-1]
-        moved = vectors.to(self.x.dtype).movedim(-1, 0).reshape(k, *self.x.shape)
-        with _derivable():
-            found = torch.func.vmap(product, chunk_size=max(1, _AT_ONCE // self.points))(moved)
-        return found.reshape(k, self.points, self.n).movedim(0, -1).to(vectors.dtype)
+        if self.copies < min(k, self.most):
+            self.copies = min(k, self.most)
+            self._output, self._pulled = self._run(self.copies), None
+        if twice and self._pulled is None:
+            self._u = torch.zeros_like(self._output, requires_grad=True)
+            (self._pulled,) = torch.autograd.grad(self._output, self._inputs, self._u, create_graph=True)
+        value, variable = (self._pulled, self._u) if twice else (self._output, self._inputs)
+        found = []
+        for part in vectors.to(self.x.dtype).split(self.copies, dim=-1):
+            moved = functional.pad(part, (0, self.copies - part.shape[-1])).mT.reshape(value.shape)
+            if value.requires_grad:
+                (moved,) = torch.autograd.grad(value, variable, moved, retain_graph=True, materialize_grads=True)
+            else:  # J^T u does not depend on u: a step function
+                moved = torch.zeros_like(moved)
+            found.append(moved.reshape(self.points, self.copies, self.n)[:, : part.shape[-1]].mT)
+        return torch.cat(found, -1).to(vectors.dtype)
 
     def times(self, vectors: Tensor) -> Tensor:
-        """J V for V (P, n, k), by forward-mode derivatives."""
-        return self._many(lambda v: torch.func.jvp(self._call, (self.x,), (v,))[1], vectors)
+        """J V for V (P, n, k)."""
+        return self._passes(vectors, True)
 
     def transposed_times(self, vectors: Tensor) -> Tensor:
-        """J^T U for U (P, n, k), by reverse-mode derivatives."""
-        return self._many(lambda u: self._pull(u)[0], vectors)
+        """J^T U for U (P, n, k)."""
+        return self._passes(vectors, False)
 
 
 def dense(denoiser: Denoiser, x_t: Tensor, t: float | Tensor) -> Tensor:
@@ -251,8 +320,9 @@ def top_singular(
     Raises:
         ValueError: where k or the tolerance is out of range, or as `Linearised`.
     """
+    tolerance = checks.real("tolerance", tolerance, 1e-14)
     linear = Linearised(denoiser, x_t, t)
-    k, tolerance = checks.count("k", k, 1, linear.n), checks.real("tolerance", tolerance, 1e-14)
+    k = checks.count("k", k, 1, linear.n)
     width = checks.count("block", min(linear.n, k + 2) if block is None else block)
     rounding = 10 * torch.finfo(linear.x.dtype).eps * math.sqrt(linear.n)
     for U, S, V, residuals in _Krylov(linear, width, generator or torch.Generator().manual_seed(0)):
@@ -310,10 +380,10 @@ def rank(
     Raises:
         ValueError: where an argument is out of range, or as `Linearised`.
     """
-    linear, share = Linearised(denoiser, x_t, t), _share(eta)
-    accuracy, probes = checks.real("accuracy", accuracy, 0.0), checks.count("probes", probes, 2)
+    share, accuracy, probes = _share(eta), checks.real("accuracy", accuracy, 0.0), checks.count("probes", probes, 2)
+    block, linear = checks.count("block", block), Linearised(denoiser, x_t, t)
     source = generator or torch.Generator().manual_seed(0)
-    krylov = _Krylov(linear, checks.count("block", block), source)
+    krylov = _Krylov(linear, block, source)
     G = torch.randn(linear.points, linear.n, probes, generator=source, dtype=torch.float64)
     H = linear.transposed_times(G)
     for _, S, _, residuals in krylov:

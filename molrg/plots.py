@@ -20,6 +20,7 @@ from torch import Tensor
 
 from molrg import checks
 from molrg.phase import SuccessMap
+from molrg.schedules import Schedule
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -65,6 +66,20 @@ def band(ax: Axes, x: np.ndarray, values: np.ndarray, *, role: str = "estimate",
     summaries = [Summary.of(np.asarray(column)) for column in np.asarray(values, dtype=float).T]
     ax.plot(x, [s.mean for s in summaries], "o-", ms=4, color=COLOURS[role], label=label)
     ax.fill_between(x, [s.lower for s in summaries], [s.upper for s in summaries], color=COLOURS[role], alpha=0.2, lw=0)
+
+
+def sigma_axis(ax: Axes, schedule: Schedule) -> None:
+    """Say above an axis of times what noise levels they are; call it once the limits are set.
+
+    Args:
+        ax: whose x is t.
+        schedule: the forward process.
+    """
+    low, high = sorted(ax.get_xlim())
+    times = [float(t) for t in ax.get_xticks() if max(low, 0) < t <= min(high, 1)]
+    top = ax.secondary_xaxis("top")
+    top.set_xticks(times, [f"{float(schedule.sigma(t)):.2g}" for t in times], fontsize=8)
+    top.set_xlabel(f"noise level σ ({type(schedule).__name__})", fontsize=8)
 
 
 def image_grid(images: Tensor, *, columns: int, titles: list[str] | None = None, scale: float = 0.8) -> plt.Figure:

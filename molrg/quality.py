@@ -42,7 +42,7 @@ def frechet(a: Tensor, b: Tensor) -> float:
         checks.require(checks.points(name, x, 2).dim() == 2, f"{name}.shape", tuple(x.shape), "(N, F) with N >= 2")
     checks.require(a.shape[1] == b.shape[1], "b.shape", tuple(b.shape), f"(M, {a.shape[1]}), as many features as a has")
     (mean, cov), (other_mean, other_cov) = (
-        (x.mean(0), np.cov(x, rowvar=False).reshape(x.shape[1], -1)) for x in (a.double().numpy(), b.double().numpy())
+        (x.mean(0), np.cov(x, rowvar=False).reshape(x.shape[1], -1)) for x in (a.detach().double().numpy(), b.detach().double().numpy())
     )
     # the eigenvalues of C1 C2 are those of a symmetric positive matrix; its root itself may not exist where ranks are low
     cross = np.sqrt(np.clip(linalg.eigvals(cov @ other_cov).real, 0, None)).sum()
@@ -73,7 +73,8 @@ def scale(features: Features, samples: Tensor, reference: Tensor, held_out: Tens
         ValueError: where images are not finite, or samples and held-out images not equally many.
     """
     checks.require(len(samples) == len(held_out), "len(samples)", len(samples), f"{len(held_out)}, as many as held out")
-    draws = torch.randn((2, *held_out.shape), generator=generator)
+    checks.require(len(reference) > len(held_out), "len(reference)", len(reference), f"more than the {len(held_out)} held out")
+    draws = torch.randn((2, *held_out.shape), generator=generator, dtype=held_out.dtype)
     sets = {
         "samples": checks.finite("samples", samples), "floor": held_out, "noisy": held_out + 0.2 * draws[0], "blurred": blurred(held_out),
         "noise": draws[1].clamp(-1, 1),

@@ -124,8 +124,8 @@ def ddim_invert(denoiser: Denoiser, x_0: Tensor, times: Tensor, *, corrections: 
         x0_hat = denoiser(x_t, t)
         end = _transport(denoiser.schedule, x_t, x0_hat, t, to)
         (s, gamma), (s_to, gamma_to) = denoiser.schedule.at(t, x_t), denoiser.schedule.at(to, x_t)
-        weight = 2 / (1 + gamma_to / s_to * s / gamma)  # 0 leaving t = 0, where no noise is known
-        for _ in range(corrections):
+        weight = 2 / (1 + gamma_to / s_to * s / gamma)
+        for _ in range(corrections if gamma > 0 else 0):  # leaving t = 0 no noise is known, and nothing to correct
             x0_hat = denoiser(end, to)
             end = torch.lerp(end, _transport(denoiser.schedule, x_t, x0_hat, t, to), weight)
         x_t = end

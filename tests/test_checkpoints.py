@@ -137,6 +137,21 @@ def test_any_scheduler_with_a_table_will_do(name, tmp_path):
     assert worst(schedule.s(t).square(), (1 - betas).cumprod(0)[[0, 300, 999]]) < SAME
 
 
+def test_what_was_said_of_the_prediction_before_it_had_a_type(tmp_path):
+    folder = old_folder(tmp_path / "old", CIFAR)
+    for said, prediction in ((True, "eps"), (False, "x0")):
+        (folder / "scheduler_config.json").write_text(json.dumps(OLD_SCHEDULER | {"predict_epsilon": said}))
+        assert denoisers.from_pretrained(folder).prediction == prediction
+
+
+def test_a_schedule_that_ends_nearly_without_a_signal_is_kept_as_it_is(tmp_path):
+    from diffusers import DDPMScheduler
+
+    scheduler = DDPMScheduler(1000, beta_schedule="squaredcos_cap_v2")
+    found = denoisers.from_pretrained(new_folder(tmp_path / "cosine", scheduler)).schedule
+    assert found.s(1.0).item() ** 2 == pytest.approx(float(scheduler.alphas_cumprod[-1]), rel=1e-5)
+
+
 def test_a_schedule_that_ends_without_a_signal_keeps_a_finite_noise_level(tmp_path):
     schedule = denoisers.from_pretrained(new_folder(tmp_path / "new", v_scheduler(rescale_betas_zero_snr=True))).schedule
     assert schedule.sigma(1.0).isfinite() and schedule.sigma(1.0) > 1e3
@@ -277,6 +292,26 @@ def test_pickles_are_refused_unread(folder, tmp_path):
             denoisers.from_pretrained(tmp_path / f"network{suffix}")
 
 
+@pytest.mark.parametrize("sealed", [False, True])
+def test_a_pickle_that_an_index_of_shards_names_is_refused_unread(folder, sealed):
+    if sealed:  # whoever adds files to a sealed folder is not believed either
+        checkpoints.seal(folder)
+    (folder / "unet" / "shard.bin").write_bytes(pickle.dumps(Bomb()))
+    index = {"metadata": {}, "weight_map": dict.fromkeys(load_file(weights(folder)), "shard.bin")}
+    (folder / "unet" / checkpoints.WEIGHTS[1]).write_text(json.dumps(index))
+    with complains(f"files of {folder}" if sealed else f"weights of {folder}"):
+        denoisers.from_pretrained(folder)
+    (folder / "unet" / checkpoints.WEIGHTS[1]).write_text("[]")
+    with complains(f"files of {folder}" if sealed else f"weights of {folder}"):
+        denoisers.from_pretrained(folder)
+
+
+def test_saving_over_a_sealed_folder_breaks_the_seal_and_no_more(folder):
+    checkpoints.seal(folder)
+    checkpoints.save(UNet(network(SMALL, seed=3), schedules.DDPM(), prediction="x0"), folder)
+    assert not checkpoints.verify(folder) and denoisers.from_pretrained(folder).prediction == "x0"
+
+
 def test_a_pickle_called_safetensors_is_refused_unread(folder):
     weights(folder).write_bytes(pickle.dumps(Bomb()))
     with complains(f"weights of {folder}"):
@@ -300,8 +335,15 @@ def rewrite(path, **changes):
         (lambda f: rewrite(f / "scheduler" / "scheduler_config.json", _class_name="ScoreSdeVeScheduler"), "scheduler"),
         (lambda f: rewrite(f / "scheduler" / "scheduler_config.json", _class_name="Nonsense"), "scheduler"),
         (lambda f: rewrite(f / "scheduler" / "scheduler_config.json", prediction_type="flow_prediction"), "prediction_type"),
+        (lambda f: rewrite(f / "scheduler" / "scheduler_config.json", beta_schedule="nonsense"), "scheduler"),
+        (lambda f: rewrite(f / "scheduler" / "scheduler_config.json", _class_name="LCMScheduler"), "scheduler"),
+        (lambda f: rewrite(f / "scheduler" / "scheduler_config.json", _class_name="EulerDiscreteScheduler", timestep_type="continuous"), "scheduler"),
+        (lambda f: (f / "scheduler" / "scheduler_config.json").write_text("[]"), "path_or_repo_id"),
     ],
-    ids=["no network", "no scheduler", "no JSON", "conditional", "classes", "channels", "other blocks", "no table", "unknown", "flow"],
+    ids=[
+        "no network", "no scheduler", "no JSON", "conditional", "classes", "channels", "other blocks", "no table", "unknown", "flow",
+        "unknown noise", "consistency", "continuous time", "a list",
+    ],
 )  # fmt: skip
 def test_folders_of_another_kind(folder, spoil, name):
     spoil(folder)

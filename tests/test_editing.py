@@ -251,6 +251,10 @@ def test_attributes_follow_what_they_are_named_for():
     steps = [drawing((18 - 3 * i, 20 - 3 * i, 2 + 3 * i, 6 + 3 * i)) for i in range(5)]
     italic = torch.stack(steps).amax(0)  # goes to the right as it rises
     assert attributes.measure(italic)["slant"] > 0.5 and attributes.measure(italic.flip(3))["slant"] < -0.5
+    wide = -torch.ones(1, 1, 16, 32)
+    for i in range(16):  # one pixel to the left for each downwards, and the same on a square
+        wide[..., i, 24 - i] = 1
+    assert float(attributes.measure(wide)["slant"]) == pytest.approx(float(attributes.measure(wide[..., 8:25])["slant"])) == pytest.approx(1)
     thin, thick = value("stroke", (2, 18, 9, 10)), value("stroke", (2, 18, 7, 13))
     assert thick > 2 * thin
     grey = drawing((5, 15, 5, 15))
@@ -349,6 +353,9 @@ X = normal(2, *EVENT)
         (lambda: attributes.measure(torch.ones(2, 1, 4, 4)), "images.shape"),
         (lambda: attributes.spread(torch.ones(2, 1, 8, 8), torch.tensor([0])), "labels.shape"),
         (lambda: attributes.spread(torch.ones(2, 1, 8, 8), torch.tensor([0, 1])), "labels"),
+        (lambda: attributes.log_odds(torch.ones(3, 1)), "logits.shape"),
+        (lambda: attributes.movement(ALPHAS, {"a": torch.full((1, 7), float("nan"))}, {"a": 1.0}), "values"),
+        (lambda: editing.leak(normal(2, *EVENT), torch.ones(EVENT[0] + 1, *EVENT[1:])), "mask.shape"),
         (lambda: attributes.log_odds(torch.tensor([1.0, torch.inf])), "logits"),
         (lambda: attributes.movement(ALPHAS[:3], {"a": torch.ones(1, 1, 3)}, {"a": 1.0}), "alphas"),
         (lambda: attributes.movement(ALPHAS, {"a": torch.ones(1, 1, 6)}, {"a": 1.0}), "values"),

@@ -112,6 +112,8 @@ def test_width_of_what_has_none_is_the_range():
     flat, late = np.zeros(9), np.where(x > 0.95, 0.0, 1.0)
     sharp = 1 / (1 + np.exp((x - 0.5) / 0.05))
     assert width(x, [flat, late, sharp]) == pytest.approx([0.8, 0.8, 0.05], abs=1e-6)
+    step = np.where(x < 0.55, 1.0, 0.0)
+    assert width(x, [step]) == pytest.approx([0.1 / 4]), "no narrower than the grid can tell"
     raised = 0.2 + 0.5 * sharp
     assert width(x, raised, levels=None) == pytest.approx(0.05, abs=1e-5)
     assert width(x, raised) != pytest.approx(0.05, abs=1e-2), "the levels matter"
@@ -138,6 +140,9 @@ def test_between_tells_images_from_chance():
         (lambda: similarity(normal(2, 3), normal(2, 3), centre=normal(4)), "a.shape"),
         (lambda: unrelated(normal(1, 3), centre=normal(3)), "len(features)"),
         (lambda: same_class(normal(4)), "classes"),
+        (lambda: same_class(torch.tensor([True, False])), "classes"),
+        (lambda: same_class(torch.tensor([0, -1])), "classes"),
+        (lambda: between(torch.full((3, 2), 0.5)), "kept"),
         (lambda: above([0.5], 1.0), "chance"),
         (lambda: width([0.1, 0.2, 0.2], [1.0, 0.5, 0.0]), "x"),
         (lambda: between(torch.ones(3, 1)), "kept.shape"),

@@ -132,6 +132,63 @@ def test_asymmetry_is_0_for_symmetric_and_1_for_antisymmetric_matrices():
     assert jacobian.asymmetry(normal(300, 300)).item() == pytest.approx(0.5**0.5, abs=0.02)  # standard error 0.002
 
 
+def _convolutions():
+    """Networks of two convolutions, with every way to say how."""
+    w = [normal(4, 1, 3, 3, seed=1), normal(1, 4, 3, 3, seed=2), normal(4, 2, 3, 3, seed=3)]
+    conv = torch.nn.functional.conv2d
+    last = lambda x: conv(x.tanh(), w[1], None, 1, 1)  # noqa: E731
+    return {
+        "with a bias": lambda x: last(conv(x, w[0], normal(4), 1, 1)),
+        "by name": lambda x: conv(conv(x, w[0], stride=1, padding=1).tanh(), w[1], padding="same"),
+        "padding by name": lambda x: last(conv(x, w[0], None, 1, "same")),
+        "dilated": lambda x: last(conv(x, w[0], None, (1, 1), (2, 2), (2, 2), 1)),
+        "with strides": lambda x: torch.nn.functional.interpolate(last(conv(x, w[0], None, 2, 1)), scale_factor=2.0),
+        "in groups": lambda x: last(conv(conv(x, w[0], None, 1, 1), w[2], None, 1, 1, 1, 2)),
+    }
+
+
+@pytest.mark.parametrize("name", _convolutions())
+def test_products_through_convolutions_of_every_kind(name):
+    network, x = _convolutions()[name], normal(2, 1, 6, 6)
+    linear, V = jacobian.Linearised(lambda x_t, t: network(x_t), x, 0.5), normal(2, 36, 5)
+    J = torch.stack([torch.autograd.functional.jacobian(network, x[p : p + 1]).reshape(36, 36) for p in range(2)])
+    assert worst(linear.times(V), J @ V) < EXACT and worst(linear.transposed_times(V), J.mT @ V) < EXACT
+
+
+def test_what_is_no_plain_convolution_is_left_to_torch():
+    """Weights that follow the point, an input given by name, and the autocast of a network."""
+    conv, w, x = torch.nn.functional.conv2d, normal(1, 1, 3, 3), normal(1, 1, 5, 5)
+    several = {
+        "own weights": lambda x_t, t: conv(x_t, w * x_t.mean(), None, 1, 1),
+        "by name": lambda x_t, t: conv(input=x_t, weight=w, padding=1).tanh(),
+    }
+    for denoiser in several.values():
+        J = torch.autograd.functional.jacobian(lambda z: denoiser(z, 0.5), x).reshape(25, 25)
+        assert worst(jacobian.dense(denoiser, x, 0.5), J[None]) < EXACT
+        assert worst(jacobian.Linearised(denoiser, x, 0.5).times(torch.eye(25).double()[None]), J[None]) < EXACT
+
+    def half(x_t, t):
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            return conv(x_t, w.float(), None, 1, 1).float()
+
+    exact = torch.autograd.functional.jacobian(lambda z: conv(z, w.float(), None, 1, 1), x.float()).reshape(25, 25)
+    assert worst(jacobian.dense(half, x.float(), 0.5), exact[None]) < 0.05  # bfloat16 has three digits
+
+
+def test_a_step_function_has_no_jacobian_to_speak_of():
+    linear = jacobian.Linearised(lambda x_t, t: x_t.round(), normal(2, 4), 0.5)
+    assert not linear.times(normal(2, 4, 3)).any() and not linear.transposed_times(normal(2, 4, 3)).any()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_one_time_may_have_an_axis(name):
+    denoiser, x, _, tolerance = producers()[name]
+    for t in (torch.tensor([0.4]), torch.tensor(0.4)):
+        assert worst(jacobian.dense(denoiser, x, t), jacobian.dense(denoiser, x, 0.4)) < max(tolerance, 1e-6)
+    with complains("t.shape"):
+        jacobian.dense(denoiser, x, torch.full((len(x) + 1,), 0.4))
+
+
 # the rule
 
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 from diffusers import UNet2DModel
 
-from molrg import claims, images, jacobian, sampling, zoo
+from molrg import claims, editing, images, jacobian, sampling, zoo
 from molrg.companion import graphs, live
 from molrg.networks import UNet
 from molrg.schedules import DDPM
@@ -144,6 +144,29 @@ def test_a_graph_that_differs_is_not_written(monkeypatch, tmp_path, network, den
     with pytest.raises(ValueError, match="ONNX and torch"):
         live.export(NAME, tmp_path / "new")
     assert not (tmp_path / "new").exists()
+
+
+def test_what_is_written_is_read_back(monkeypatch, tmp_path, network, denoiser):
+    model = live.unpacked(network["onnx"])
+    monkeypatch.setattr(graphs, "to_onnx", lambda _: model)
+    few = live.chosen(NAME)[:: 4 * live.PER_CLASS]
+    monkeypatch.setattr(live, "chosen", lambda _: few)
+    files = live.export(NAME, tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(path.name for path in files) and len(files) == 3
+    told = live.content_of(files[1])
+    assert live.unpacked(live.content_of(files[0])["onnx"]) == model and told["weights"] == live.weights_of(NAME)
+    for (_, _, pixels), (stored, x_t, directions) in zip(few, live.stored(told), strict=True):
+        assert (stored - pixels).abs().max() < 1 / 127
+        back = editing.finish(denoiser, x_t[None], live.T, steps=live.EDIT_STEPS)[0]
+        assert (back - pixels).square().mean() < 0.02 and directions.shape == (live.DIRECTIONS + 1, *pixels.shape)
+
+
+def test_a_deviation_is_not_lost_behind_a_number():
+    """NaN at a later step, where Python's max would not see it."""
+    late = small("x0")
+    broken = lambda x_t, t: late(x_t, t) * (float("nan") if t < 0.5 else 1)  # noqa: E731
+    broken.schedule = late.schedule
+    assert not graphs.deviation(late, broken, noise(late), torch.tensor([1.0, 0.6, 0.3, 0.0])) <= live.TOLERANCE
 
 
 @pytest.mark.parametrize("name", ["nonsense", f"{NAME}-classifier"])

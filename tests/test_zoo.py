@@ -99,7 +99,7 @@ def test_a_killed_process_leaves_a_whole_file_and_the_next_goes_on(kind, tmp_pat
     _, told = process.communicate(timeout=60)
     assert process.returncode != 0 and (kind == signal.SIGKILL or b"KeyboardInterrupt" in told)
     recipe = recipes.Denoising("digits", seen=4000, batch=4, channels=(8, 8, 8), warmup=2)
-    about, run = recipes.plain(recipe), recipe.trainer()
+    about, run = recipes.plain(recipe) | {"arithmetic": recipe.arithmetic}, recipe.trainer()
     begun = running.load(file, about)["trainer"]["done"]
     assert 0 < begun < 900
     history, _ = running.run(run, file, about, console=quiet(), until=begun + 5)
@@ -145,6 +145,45 @@ def test_progress_says_how_long_it_takes(tmp_path, monkeypatch):
     with Console(record=True, width=100, file=open(os.devnull, "w")) as console:
         zoo.train("digits", build=tmp_path, console=console)
     assert re.search(r"step \d+ of 10, loss \d\.\d+, \d+ min left", console.export_text())
+
+
+@pytest.mark.parametrize(("known", "wanted"), [({"avx512_bf16": True, "avx2": True}, "bfloat16"), ({"amx_bf16": False, "avx2": True}, "float32"), ({}, "float32")])
+def test_training_computes_with_what_the_processor_has_and_the_card_says_so(known, wanted, monkeypatch):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: known, raising=False)
+    recipe = SMALL["digits"]
+    assert recipe.arithmetic == wanted and recipe.trainer().autocast == {"bfloat16": torch.bfloat16, "float32": None}[wanted]
+    told = {"name": "a", "recipe": {"batch": 1}, "steps": 1, "cpu_seconds": 1, "threads": 2, "made_with": {}, "arithmetic": recipe.arithmetic}
+    assert f"1 CPU-seconds, threads: 2, {wanted}" in cards._table(told)
+
+
+def test_training_again_takes_the_place_of_what_was_there(tmp_path, monkeypatch):
+    first = trained("digits", tmp_path)
+    before = files(first)
+    (tmp_path / "train" / "digits.safetensors").unlink()
+    monkeypatch.setitem(SMALL, "digits", replace(SMALL["digits"], seed=1))
+    again = trained("digits", tmp_path)
+    assert again == first and files(again) != before and checkpoints.verify(again)
+    assert [path.name for path in first.parent.iterdir()] == ["digits"], "nothing half-written is left"
+
+
+def test_a_failure_at_the_end_leaves_what_was_there(tmp_path, monkeypatch):
+    whole = files(trained("digits", tmp_path))
+
+    def fail(*args, **more):
+        raise OSError("no space left")
+
+    monkeypatch.setattr(zoo.cards, "write", fail)
+    with pytest.raises(OSError, match="no space"):
+        trained("digits", tmp_path)
+    assert files(tmp_path / "zoo" / "digits") == whole
+
+
+def test_the_resume_file_of_another_arithmetic_is_refused(tmp_path, monkeypatch):
+    trained("digits", tmp_path, until=1)
+    other = {"float32": {"avx512_bf16": True}, "bfloat16": {}}[SMALL["digits"].arithmetic]
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: other, raising=False)
+    with complains("recipe of"):
+        trained("digits", tmp_path)
 
 
 def test_an_unknown_recipe(tmp_path):
@@ -322,8 +361,8 @@ ACCURACY = {"fashion-mnist": 0.91, "mnist": 0.985}
 
 def test_shipped_classifiers_see_well():
     """On the shipped slice of the test split; false fail: four standard errors of a share of 1,000."""
-    for name in [name for name in zoo.names() if name.endswith("-classifier") and name.removesuffix("-classifier") in ACCURACY]:
-        data = name.removesuffix("-classifier")
+    for data in ACCURACY:
+        name = f"{data}-classifier"
         found = json.loads((shipped.MODELS / name / "record.json").read_text())["accuracy"]["test"]
         assert found >= ACCURACY[data]
         share = classifiers.accuracy(zoo.load(name), *images.load(f"{data}-slice", "test"))

@@ -212,6 +212,7 @@
       if (!still) await new Promise((done) => setTimeout(done, 50));  // else it is over before it is seen
     }
     part("step").disabled = frames.length === 0;
+    part("step").max = Math.max(0, frames.length - 1);  // fewer than asked for, where it was left
     const end = stale() ? "was left" : "is done";
     part("sample-status").textContent = `Sample ${number} ${end} after ${frames.length} steps. The slider goes back through them.`;
   };

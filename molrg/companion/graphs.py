@@ -123,4 +123,5 @@ class Runtime:
 def deviation(one: Denoiser, other: Denoiser, x_t: Tensor, times: Tensor) -> float:
     """The largest difference of a pixel between two denoisers, over every step of DDIM, each on its own way."""
     ways = zip(sampling.ddim(one, x_t, times), sampling.ddim(other, x_t, times), strict=True)
-    return max((a - b).abs().max().item() for first, second in ways for a, b in ((first.x_t, second.x_t), (first.x0_hat, second.x0_hat)))
+    pairs = ((a, b) for first, second in ways for a, b in ((first.x_t, second.x_t), (first.x0_hat, second.x0_hat)))
+    return torch.stack([(a - b).abs().max() for a, b in pairs]).max().item()  # not Python's max, which loses a NaN

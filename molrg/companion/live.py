@@ -159,8 +159,9 @@ def export(name: str, folder: str | Path | None = None) -> list[Path]:
         ValueError: where there is no such model, the exporter is not installed, or ONNX and torch differ by
             more than `TOLERANCE` somewhere in a run: then nothing is written.
     """
-    denoiser = zoo.load(checks.one_of("name", name, tuple(n for n in zoo.names() if zoo.record(n)["recipe"]["data"] in CLASSES)))
-    checks.require(isinstance(denoiser, UNet), "name", name, "a U-Net")
+    records = {n: zoo.record(n) for n in zoo.names()}
+    fit = tuple(n for n, record in records.items() if record["kind"] == "denoising" and record["recipe"]["data"] in CLASSES)
+    denoiser = zoo.load(checks.one_of("name", name, fit))
     model = graphs.to_onnx(denoiser)
     noise = sampling.prior((4, *denoiser.event), denoiser.schedule, generator=torch.Generator().manual_seed(0), dtype=torch.float32)
     times = sampling.time_grid(denoiser.schedule, SAMPLE_STEPS)
@@ -172,8 +173,11 @@ def export(name: str, folder: str | Path | None = None) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     network = {"name": name, "weights": content["weights"], "onnx": packed(model)}
     files = [folder / f"{name}-{part}" for part in ("network.js", "scene.js", "strip.png")]
-    for path, receiver, handed in zip(files, ("network", "scene"), (network, content), strict=False):
+    partial = [path.with_name("part-" + path.name) for path in files]  # all three are complete before the first is replaced
+    for path, receiver, handed in zip(partial, ("network", "scene"), (network, content), strict=False):
         path.write_text(script(receiver, handed), encoding="utf-8")
-    figure.savefig(files[2], dpi=110, metadata={"Software": None})
+    figure.savefig(partial[2], dpi=110, metadata={"Software": None})
     plt.close(figure)
+    for old, new in zip(partial, files, strict=True):
+        old.replace(new)
     return files

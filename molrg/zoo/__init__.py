@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -28,25 +29,29 @@ def train(
         build: folder for the resume file, ``train/<name>.safetensors``, and for the result, ``zoo/<name>``.
         keep: put the result among the shipped models instead.
         console: where progress goes; standard output where omitted.
-        until: stop after this many steps in all, saved and unfinished; at the end where omitted.
+        until: stop after this many steps in all, >= 1, saved and unfinished; at the end where omitted.
 
     Returns:
         The folder with weights and card; where it stopped early, the resume file.
 
     Raises:
-        ValueError: where there is no such recipe, or a resume file is damaged or of another recipe.
+        ValueError: where there is no such recipe, or a resume file is damaged, or of another recipe or arithmetic.
         FileNotFoundError: where the data cannot be had.
         KeyboardInterrupt: on Ctrl-C, once the state is saved.
     """
     recipe = RECIPES[checks.one_of("name", name, tuple(RECIPES))]
     console, build = console or Console(), Path(build)
+    until = until if until is None else checks.count("until", until)
     file = build / "train" / f"{name}.safetensors"
-    about: dict[str, Any] = recipes.plain(recipe)
+    about: dict[str, Any] = recipes.plain(recipe) | {"arithmetic": recipe.arithmetic}
     trainer = recipe.trainer()
     history, cpu_seconds = running.run(trainer, file, about, console=console, until=until)
     if trainer.done < trainer.steps:
         return file
-    folder = (shipped.MODELS if keep else build / "zoo") / name
-    recipe.export(trainer, folder)
-    cards.write(name, recipe, folder, history, cpu_seconds)
-    return folder
+    folder, fresh = (shipped.MODELS if keep else build / "zoo") / name, build / "zoo" / f"{name}.part"
+    shutil.rmtree(fresh, ignore_errors=True)
+    recipe.export(trainer, fresh)
+    cards.write(name, recipe, fresh, history, cpu_seconds)
+    shutil.rmtree(folder, ignore_errors=True)  # complete, so it may take the place of what was there
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    return Path(shutil.move(fresh, folder))

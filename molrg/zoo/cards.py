@@ -33,19 +33,14 @@ def generate(denoiser: UNet, n: int, *, steps: int = STEPS, seed: int = 0, batch
     Args:
         denoiser: an image model.
         n: number of images, >= 1.
-        steps: of the sampler; all but the last cost two evaluations.
+        steps: of the sampler, two evaluations each (one where a step ends without noise).
         seed: of the noise.
         batch: images at once.
     """
     generator = torch.Generator().manual_seed(seed)
     times = sampling.time_grid(denoiser.schedule, steps)
     start = sampling.prior((n, *denoiser.event), denoiser.schedule, generator=generator, dtype=torch.float32)
-    finished = []
-    for x_t in start.split(batch):
-        for step in sampling.heun(denoiser, x_t, times):
-            last = step.x_t
-        finished.append(last.clamp(-1, 1))
-    return torch.cat(finished)
+    return torch.cat([sampling.finish(sampling.heun(denoiser, x_t, times)).clamp(-1, 1) for x_t in start.split(batch)])
 
 
 def grid(pictures: Tensor, columns: int = 12, zoom: int = 2) -> Any:
@@ -97,7 +92,8 @@ def write(name: str, recipe: Any, folder: Path, history: Tensor, cpu_seconds: fl
     """
     record: dict[str, Any] = {
         "name": name, "kind": type(recipe).__name__.lower(), "recipe": recipes.plain(recipe), "steps": len(history),
-        "cpu_seconds": round(cpu_seconds), "made_with": _versions(), "loss": _binned(history),
+        "cpu_seconds": round(cpu_seconds), "threads": torch.get_num_threads(), "arithmetic": recipe.arithmetic,
+        "made_with": _versions(), "loss": _binned(history),
     }  # fmt: skip
     if isinstance(recipe, recipes.Classifying):
         record["accuracy"] = {split: accuracy(shipped.load_classifier(folder), *images.load(recipe.data, split)) for split in images.SPLITS}
@@ -166,7 +162,7 @@ def _table(record: dict[str, Any]) -> str:
         "Made by": f"`python -m molrg train {record['name']}`",
         "Recipe": ", ".join(f"{key} {value}" for key, value in recipe.items()),
         "Steps": f"{record['steps']}, {record['steps'] * recipe['batch']} images seen",
-        "Cost": f"{record['cpu_seconds']} CPU-seconds, one thread",
+        "Cost": f"{record['cpu_seconds']} CPU-seconds, threads: {record['threads']}, {record['arithmetic']}",
         "Made with": ", ".join(f"{key} {value}" for key, value in record["made_with"].items()),
     }
     if "parameters" in record:
