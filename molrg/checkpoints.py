@@ -179,13 +179,13 @@ def _network(place: _Place) -> torch.nn.Module:
 
 def _shards(place: _Place) -> list[str]:
     """The files that an index of weights names; none where there is a single file."""
-    from huggingface_hub import hf_hub_download
+    from huggingface_hub import errors, hf_hub_download
 
     index = Path(place.source, place.unet or "", WEIGHTS[1])
     if not Path(place.source).is_dir():
         try:
             index = Path(hf_hub_download(place.source, WEIGHTS[1], subfolder=place.unet, revision=place.revision))
-        except OSError:  # not there, or out of reach, as it then is for diffusers too
+        except (OSError, errors.EntryNotFoundError):  # not there, or out of reach, as it then is for diffusers too
             return []
     if not index.is_file():
         return []

@@ -306,6 +306,22 @@ def test_a_pickle_that_an_index_of_shards_names_is_refused_unread(folder, sealed
         denoisers.from_pretrained(folder)
 
 
+def test_shards_of_the_hub_are_looked_at_first(monkeypatch, tmp_path):
+    import huggingface_hub
+
+    place = checkpoints._Place("owner/name", "unet", "scheduler")
+    index = tmp_path / "index.json"
+    index.write_text(json.dumps({"weight_map": {"a": "one.safetensors", "b": "two.bin"}}))
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", lambda *args, **more: str(index))
+    assert checkpoints._shards(place) == ["one.safetensors", "two.bin"]
+
+    def absent(*args, **more):
+        raise huggingface_hub.errors.EntryNotFoundError("no index")
+
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", absent)
+    assert checkpoints._shards(place) == []
+
+
 def test_saving_over_a_sealed_folder_breaks_the_seal_and_no_more(folder):
     checkpoints.seal(folder)
     checkpoints.save(UNet(network(SMALL, seed=3), schedules.DDPM(), prediction="x0"), folder)
