@@ -78,7 +78,8 @@ def sigma_axis(ax: Axes, schedule: Schedule) -> None:
     low, high = sorted(ax.get_xlim())
     times = [float(t) for t in ax.get_xticks() if max(low, 0) < t <= min(high, 1)]
     top = ax.secondary_xaxis("top")
-    top.set_xticks(times, [f"{float(schedule.sigma(t)):.2g}" for t in times], fontsize=8)
+    levels = [float(schedule.sigma(t)) for t in times]
+    top.set_xticks(times, [f"{level:.0f}" if level >= 10 else f"{level:.2g}" for level in levels], fontsize=8)
     top.set_xlabel(f"noise level σ ({type(schedule).__name__})", fontsize=8)
 
 

@@ -14,7 +14,7 @@ from plotly.offline import get_plotlyjs_version
 
 from molrg import plots
 from molrg.phase import SuccessMap
-from molrg.phase import SuccessMap
+from molrg.schedules import DDPM
 
 VENDOR = Path(__file__).parents[1] / "book" / "_static" / "vendor"
 FRAMES = [go.Frame(name=f"noise {k}", data=[go.Scatter(x=[1, 2], y=[k, 0.125], name="</script>")]) for k in range(3)]
@@ -25,6 +25,18 @@ def spec(text: str) -> dict:
     """What is handed to plotly.js."""
     line = re.search(r"const spec = (\{.*\}), names = ", text)[1]
     return json.loads(line)
+
+
+def test_the_noise_levels_above_an_axis_are_those_of_its_times():
+    figure, ax = plt.subplots()
+    ax.set_xlim(-0.1, 1.05)
+    plots.sigma_axis(ax, DDPM())
+    (top,) = ax.child_axes
+    times, words = top.get_xticks(), [label.get_text() for label in top.get_xticklabels()]
+    plt.close(figure)
+    assert 0 < min(times) and max(times) <= 1 and len(times) == len(words) >= 3 and "DDPM" in top.get_xlabel()
+    assert [float(word) for word in words] == pytest.approx([float(DDPM().sigma(t)) for t in times], rel=0.05)
+    assert not any("e" in word for word in words)
 
 
 def test_the_page_holds_data_name_and_words():
