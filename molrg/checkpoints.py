@@ -178,21 +178,18 @@ def _network(place: _Place) -> torch.nn.Module:
 
 
 def _shards(place: _Place) -> list[str]:
-    """The files that an index of weights names; none where there is a single file."""
-    from huggingface_hub import errors, hf_hub_download
+    """The files that an index of weights names, in a folder or on the hub; none where there is a single file."""
+    from diffusers import ConfigMixin
 
-    index = Path(place.source, place.unet or "", WEIGHTS[1])
-    if not Path(place.source).is_dir():
-        try:
-            index = Path(hf_hub_download(place.source, WEIGHTS[1], subfolder=place.unet, revision=place.revision))
-        except (OSError, errors.EntryNotFoundError):  # not there, or out of reach, as it then is for diffusers too
-            return []
-    if not index.is_file():
-        return []
+    class Index(ConfigMixin):
+        config_name = WEIGHTS[1]
+
     try:
-        return sorted({str(shard) for shard in json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()})
+        return sorted(set(map(str, Index.load_config(**place.of(place.unet))["weight_map"].values())))
+    except OSError:  # not there, or out of reach, as it then is when weights are read
+        return []
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"weights of {place.source} = an unreadable {index.name}: allowed is one with a weight_map") from error
+        raise ValueError(f"weights of {place.source} = an unreadable {WEIGHTS[1]}: allowed is one with a weight_map") from error
 
 
 def save(denoiser: UNet, folder: str | Path, *, half: bool = False) -> Path:

@@ -306,19 +306,22 @@ def test_a_pickle_that_an_index_of_shards_names_is_refused_unread(folder, sealed
         denoisers.from_pretrained(folder)
 
 
-def test_shards_of_the_hub_are_looked_at_first(monkeypatch, tmp_path):
-    import huggingface_hub
+def test_shards_of_the_hub_are_looked_at_first(monkeypatch):
+    from diffusers import ConfigMixin
 
-    place = checkpoints._Place("owner/name", "unet", "scheduler")
-    index = tmp_path / "index.json"
-    index.write_text(json.dumps({"weight_map": {"a": "one.safetensors", "b": "two.bin"}}))
-    monkeypatch.setattr(huggingface_hub, "hf_hub_download", lambda *args, **more: str(index))
-    assert checkpoints._shards(place) == ["one.safetensors", "two.bin"]
+    place, asked = checkpoints._Place("owner/name", "unet", "scheduler"), []
 
-    def absent(*args, **more):
-        raise huggingface_hub.errors.EntryNotFoundError("no index")
+    def load_config(cls, pretrained_model_name_or_path, **more):
+        asked.append((cls.config_name, pretrained_model_name_or_path, more["subfolder"]))
+        return {"weight_map": {"a": "one.safetensors", "b": "two.bin"}}
 
-    monkeypatch.setattr(huggingface_hub, "hf_hub_download", absent)
+    monkeypatch.setattr(ConfigMixin, "load_config", classmethod(load_config))
+    assert checkpoints._shards(place) == ["one.safetensors", "two.bin"] and asked == [(checkpoints.WEIGHTS[1], "owner/name", "unet")]
+
+    def absent(cls, **more):
+        raise OSError("no index")
+
+    monkeypatch.setattr(ConfigMixin, "load_config", classmethod(absent))
     assert checkpoints._shards(place) == []
 
 

@@ -87,7 +87,7 @@ def load_classifier(folder: Path) -> Classifier:
         model = Classifier(tuple(config["shape"]), config["classes"])
         model.load_state_dict(load_file(folder / "model.safetensors"))
     except (OSError, KeyError, TypeError, SafetensorError, RuntimeError) as error:
-        raise ValueError(f"classifier in {folder} = unreadable ({' '.join(str(error).split())[:200]}): allowed is config.json and weights that fit it") from error
+        raise ValueError(f"weights of {folder} = unreadable ({' '.join(str(error).split())[:200]}): allowed is config.json and weights that fit it") from error
     bad = [key for key, value in model.state_dict().items() if not bool(value.isfinite().all())]
     checks.require(not bad, f"weights of {folder}", f"{bad[:3]} with NaN or infinity", "finite numbers")
     return model.eval().requires_grad_(False)
