@@ -37,9 +37,16 @@ def node_by_node(model: RHM, evidence: Tensor) -> list[Tensor]:
     for rules, messages in zip(reversed(model.rules), reversed(up[:-1]), strict=True):
         level = []
         for k, belief in enumerate(down[-1]):
-            weights = torch.stack([messages[model.s * k + i][rules[..., i]] for i in range(model.s)]).prod(0)
+            weights = torch.stack(
+                [messages[model.s * k + i][rules[..., i]] for i in range(model.s)]
+            ).prod(0)
             joint = belief[:, None] * weights / weights.sum(1, keepdim=True)
-            level += [torch.zeros(model.v).to(joint).index_add(0, rules[..., i].flatten(), joint.flatten()) for i in range(model.s)]
+            level += [
+                torch.zeros(model.v)
+                .to(joint)
+                .index_add(0, rules[..., i].flatten(), joint.flatten())
+                for i in range(model.s)
+            ]
         down.append(level)
     return [torch.stack(level) for level in reversed(down)]
 
@@ -54,7 +61,9 @@ def main() -> int:
     generator = torch.Generator().manual_seed(0)
     model = RHM.random(arguments.depth, **SIZES, generator=generator)
     leaves = model.sample(arguments.samples, generator=generator)[0]
-    print(f"L = {model.L}, s = {model.s}, v = {model.v}, m = {model.m}, {len(leaves)} samples; torch {torch.__version__}, {platform.machine()}")
+    print(
+        f"L = {model.L}, s = {model.s}, v = {model.v}, m = {model.m}, {len(leaves)} samples; torch {torch.__version__}, {platform.machine()}"
+    )
     for dtype in (torch.float32, torch.float64):
         evidence = epsilon_evidence(leaves, 0.6, model.v, dtype=dtype)
         model.marginals(evidence[:1])
@@ -63,7 +72,9 @@ def main() -> int:
         print(f"(a) batched, {str(dtype)[6:]}: {time.process_time() - start:.2f} CPU-s")
     start = time.process_time()
     single = node_by_node(model, evidence[0])
-    print(f"(b) node by node, float64, scaled: {(time.process_time() - start) * len(leaves):.1f} CPU-s")
+    print(
+        f"(b) node by node, float64, scaled: {(time.process_time() - start) * len(leaves):.1f} CPU-s"
+    )
     worst = max((a[0] - b).abs().max().item() for a, b in zip(batched, single, strict=True))
     print(f"largest difference {worst:.1e}")
     return int(worst > TOLERANCE)

@@ -31,8 +31,14 @@ def main() -> int:
     denoiser = zoo.load(args.model)
     shape = tuple(denoiser.event)
     small = shape == (1, 28, 28)
-    x0 = images.load("fashion-mnist-slice", "test", n=1)[0] if small else torch.rand(1, *shape, generator=torch.Generator().manual_seed(0))
-    print(f"{args.model}, {shape}, t = {args.t}; torch {torch.__version__}, {platform.machine()}, one thread")
+    x0 = (
+        images.load("fashion-mnist-slice", "test", n=1)[0]
+        if small
+        else torch.rand(1, *shape, generator=torch.Generator().manual_seed(0))
+    )
+    print(
+        f"{args.model}, {shape}, t = {args.t}; torch {torch.__version__}, {platform.machine()}, one thread"
+    )
     found: dict[str, list[float]] = {"invert": [], "directions": [], "edit": []}
     for _ in range(3):
         clock = [time.process_time()]

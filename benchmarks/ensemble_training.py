@@ -78,15 +78,22 @@ def problem(models: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     """Data (E, N, n) from a mixture of one subspace each, and starts (E, n, d)."""
     generator = torch.Generator().manual_seed(0)
     n, d, N = SIZES["n"], SIZES["d"], SIZES["N"]
-    drawn = [MoLRG.random(n, [d], noise=0.1, generator=generator).sample(N, generator=generator)[0] for _ in range(models)]
-    return torch.stack(drawn).to(dtype), random_basis(n, d, generator=generator, ensemble=(models,)).to(dtype)
+    drawn = [
+        MoLRG.random(n, [d], noise=0.1, generator=generator).sample(N, generator=generator)[0]
+        for _ in range(models)
+    ]
+    return torch.stack(drawn).to(dtype), random_basis(
+        n, d, generator=generator, ensemble=(models,)
+    ).to(dtype)
 
 
 def seconds(train: Callable[..., Tensor], *arguments: object) -> tuple[Tensor, Tensor]:
     """Seconds (on the clock, of the processor) and what was trained."""
     began = torch.tensor([time.perf_counter(), time.process_time()], dtype=torch.float64)
     bases = train(*arguments)
-    return torch.tensor([time.perf_counter(), time.process_time()], dtype=torch.float64) - began, bases
+    return torch.tensor(
+        [time.perf_counter(), time.process_time()], dtype=torch.float64
+    ) - began, bases
 
 
 def spread(ratios: Tensor) -> str:
@@ -115,10 +122,18 @@ def measure(args: argparse.Namespace, threads: int, dtype: torch.dtype) -> bool:
             times[name].append(spent * args.models / few)
     apart = distance(ensemble[:few], trained["b"])
     label = f"{threads} thread{'s' * (threads > 1)}, {str(dtype).removeprefix('torch.')}"
-    print(f"\n{label}; projectors of (a) and (b) differ by {apart:.1e}, of (a) and (c) by {distance(ensemble[:few], trained['c']):.1e}")
-    print(f"{'':24s} {'seconds':>8s} {'CPU s':>8s}   {'time / (a): min, median, max':30s} CPU time / (a)")
+    print(
+        f"\n{label}; projectors of (a) and (b) differ by {apart:.1e}, of (a) and (c) by {distance(ensemble[:few], trained['c']):.1e}"
+    )
+    print(
+        f"{'':24s} {'seconds':>8s} {'CPU s':>8s}   {'time / (a): min, median, max':30s} CPU time / (a)"
+    )
     own = torch.stack(times["a"])
-    for name, what in (("a", "(a) fit, one ensemble"), ("b", "(b) fit, one at a time"), ("c", "(c) plain loop")):
+    for name, what in (
+        ("a", "(a) fit, one ensemble"),
+        ("b", "(b) fit, one at a time"),
+        ("c", "(c) plain loop"),
+    ):
         taken = torch.stack(times[name])
         clock, processor = (spread(column) for column in (taken / own).T)
         middle = taken.median(0).values
@@ -130,17 +145,29 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--models", type=int, default=1000)
     parser.add_argument("--steps", type=int, default=400)
-    parser.add_argument("--subset", type=int, default=20, help="models that (b) and (c) are timed on, each repeat")
+    parser.add_argument(
+        "--subset", type=int, default=20, help="models that (b) and (c) are timed on, each repeat"
+    )
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
-    parser.add_argument("--dtype", nargs="+", choices=("float32", "float64"), default=["float32", "float64"])
+    parser.add_argument(
+        "--dtype", nargs="+", choices=("float32", "float64"), default=["float32", "float64"]
+    )
     args = parser.parse_args()
     sizes = ", ".join(f"{name} = {size}" for name, size in SIZES.items())
     versions = f"Python {platform.python_version()}, torch {torch.__version__}"
-    print(f"{args.models} models, {sizes}, K = 1, {args.steps} steps; (b) and (c) from {min(args.subset, args.models)} models; {versions}")
-    agree = [measure(args, threads, getattr(torch, dtype)) for threads in args.threads for dtype in args.dtype]
+    print(
+        f"{args.models} models, {sizes}, K = 1, {args.steps} steps; (b) and (c) from {min(args.subset, args.models)} models; {versions}"
+    )
+    agree = [
+        measure(args, threads, getattr(torch, dtype))
+        for threads in args.threads
+        for dtype in args.dtype
+    ]
     if not all(agree):
-        print(f"the ensemble and the models alone differ by more than {TOLERANCE:g}", file=sys.stderr)
+        print(
+            f"the ensemble and the models alone differ by more than {TOLERANCE:g}", file=sys.stderr
+        )
     return 0 if all(agree) else 1
 
 

@@ -24,7 +24,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from molrg import images, jacobian, networks, schedules, zoo
+from molrg import images, jacobian, schedules, zoo
+from molrg.denoisers import networks
 from molrg.zoo import recipes
 
 TOLERANCE = 1e-3  # relative, of singular values in single precision
@@ -38,7 +39,11 @@ def problem(args: argparse.Namespace) -> tuple[networks.UNet, Tensor]:
         shape = denoiser.event
     else:
         shape = (args.channels, args.size, args.size)
-        denoiser = networks.UNet(recipes.unet(shape, (16, 32, 96), seed=0), schedules.DDPM()).eval().requires_grad_(False)
+        denoiser = (
+            networks.UNet(recipes.unet(shape, (16, 32, 96), seed=0), schedules.DDPM())
+            .eval()
+            .requires_grad_(False)
+        )
     noise = torch.randn(1, *shape, generator=torch.Generator().manual_seed(0))
     if shape != (1, 28, 28):
         return denoiser, noise
@@ -47,7 +52,9 @@ def problem(args: argparse.Namespace) -> tuple[networks.UNet, Tensor]:
     return denoiser, s * x0 + gamma * noise
 
 
-def power_method(linear: jacobian.Linearised, k: int, exact: Tensor, wanted: float) -> tuple[Tensor, int]:
+def power_method(
+    linear: jacobian.Linearised, k: int, exact: Tensor, wanted: float
+) -> tuple[Tensor, int]:
     """(d) Subspace iteration with k vectors, until the k-th value is within `wanted` (relative) of the exact one."""
     V = torch.linalg.qr(torch.randn(1, linear.n, k, generator=torch.Generator().manual_seed(0))).Q
     for step in range(1, MOST + 1):
@@ -75,7 +82,9 @@ def measure(args: argparse.Namespace, values: dict[str, list[float]]) -> dict:
     else:
         counted: list[int] = []
         for name in ("times", "transposed_times"):
-            setattr(jacobian.Linearised, name, _counting(getattr(jacobian.Linearised, name), counted))
+            setattr(
+                jacobian.Linearised, name, _counting(getattr(jacobian.Linearised, name), counted)
+            )
         if args.only == "c":
             S = jacobian.top_singular(denoiser, x, args.t, k, tolerance=args.tolerance)[1][0]
         else:
@@ -112,18 +121,40 @@ def main() -> int:
         print(json.dumps(measure(args, json.loads(Path(args.values).read_text()))))
         return 0
     found: dict[str, dict] = {}
-    print(f"{args.model or 'untrained U-Net'}, t = {args.t}; torch {torch.__version__}, {platform.machine()}")
+    print(
+        f"{args.model or 'untrained U-Net'}, t = {args.t}; torch {torch.__version__}, {platform.machine()}"
+    )
     with tempfile.TemporaryDirectory() as folder:
         for which in "abcd":
             file = Path(folder) / "values.json"
             file.write_text(json.dumps({name: result["values"] for name, result in found.items()}))
-            command = [sys.executable, __file__, *sys.argv[1:], "--only", which, "--values", str(file)]
-            found[which] = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+            command = [
+                sys.executable,
+                __file__,
+                *sys.argv[1:],
+                "--only",
+                which,
+                "--values",
+                str(file),
+            ]
+            found[which] = json.loads(
+                subprocess.run(command, check=True, capture_output=True, text=True).stdout
+            )
             shown = found[which]
-            error = max(abs(one / two - 1) for one, two in zip(shown["values"][: args.triplets], found["a"]["values"], strict=False))
-            print(f"({which}) {shown['seconds']:.2f} CPU-s, {shown['products']} products, {shown['memory']:.0f} MB more; off by {error:.1e}", flush=True)
+            error = max(
+                abs(one / two - 1)
+                for one, two in zip(
+                    shown["values"][: args.triplets], found["a"]["values"], strict=False
+                )
+            )
+            print(
+                f"({which}) {shown['seconds']:.2f} CPU-s, {shown['products']} products, {shown['memory']:.0f} MB more; off by {error:.1e}",
+                flush=True,
+            )
     seconds = {which: result["seconds"] for which, result in found.items()}
-    print(f"b/a {seconds['b'] / seconds['a']:.1f}, b/c {seconds['b'] / seconds['c']:.1f}, d/c {seconds['d'] / seconds['c']:.1f}")
+    print(
+        f"b/a {seconds['b'] / seconds['a']:.1f}, b/c {seconds['b'] / seconds['c']:.1f}, d/c {seconds['d'] / seconds['c']:.1f}"
+    )
     top = torch.tensor([found[which]["values"][: args.triplets] for which in "abc"])
     return int((top / top[0] - 1).abs().max() > TOLERANCE)
 

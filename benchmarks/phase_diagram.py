@@ -26,7 +26,7 @@ from ensemble_training import SCHEDULE, seconds, spread
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from molrg import MoLRG, phase
+from molrg import MoLRG, stats, training
 from molrg.subspaces import k_subspaces, random_basis, subspace_error
 from molrg.training import log_uniform_times
 
@@ -57,18 +57,23 @@ def cells(name: str, trials: int) -> list[Cell]:
                 g = torch.Generator().manual_seed(number)
                 truth = MoLRG.random(n, [d] * K, generator=g)
                 x, _ = truth.sample([N] * K, generator=g)
-                starts = [list(random_basis(n, d, generator=g, ensemble=(K,))) for _ in range(RESTARTS.get(name, 1))]
+                starts = [
+                    list(random_basis(n, d, generator=g, ensemble=(K,)))
+                    for _ in range(RESTARTS.get(name, 1))
+                ]
                 drawn.append(Cell(x, list(truth.bases), starts, number))
     return drawn
 
 
 def trained(name: str, grid: Sequence[Cell], steps: int) -> list[list[Tensor]]:
-    """(a) and (b): all starts of these cells by `phase.train_cells`, in single precision."""
+    """(a) and (b): all starts of these cells by `training.train_cells`, in single precision."""
     runs = [(cell, r, start) for cell in grid for r, start in enumerate(cell.starts)]
     sources = [torch.Generator().manual_seed(100 * cell.seed + r) for cell, r, _ in runs]
     starts = [[basis.float() for basis in start] for _, _, start in runs]
     data = [cell.x.float() for cell, _, _ in runs]
-    return phase.train_cells(data, starts, SCHEDULE, generators=sources, steps=steps, lr=RATE[name], sigma=NOISE[name])
+    return training.train_cells(
+        data, starts, SCHEDULE, generators=sources, steps=steps, lr=RATE[name], sigma=NOISE[name]
+    )
 
 
 def trained_plainly(name: str, grid: Sequence[Cell], steps: int) -> list[list[Tensor]]:
@@ -103,7 +108,9 @@ def clustered(name: str, grid: Sequence[Cell], steps: int) -> list[list[Tensor]]
     found: dict[int, list[Tensor]] = {}
     sizes = sorted({(cell.starts[0][0].shape[1], len(cell.x)) for cell in grid})
     for d, N in sizes:
-        here = [i for i, cell in enumerate(grid) if (cell.starts[0][0].shape[1], len(cell.x)) == (d, N)]
+        here = [
+            i for i, cell in enumerate(grid) if (cell.starts[0][0].shape[1], len(cell.x)) == (d, N)
+        ]
         sources = [torch.Generator().manual_seed(grid[i].seed) for i in here]
         data = torch.stack([grid[i].x for i in here])
         bases = k_subspaces(data, 2, d, restarts=RESTARTS[name], generator=sources).bases
@@ -118,7 +125,9 @@ def clustered_plainly(name: str, grid: Sequence[Cell], steps: int) -> list[list[
         best: tuple[float, list[Tensor]] = (-1.0, [])
         g = torch.Generator().manual_seed(cell.seed)
         d = cell.starts[0][0].shape[1]
-        starts = [random_basis(n, d, generator=g, ensemble=(RESTARTS[name],)) for _ in range(2)]  # as in `k_subspaces`
+        starts = [
+            random_basis(n, d, generator=g, ensemble=(RESTARTS[name],)) for _ in range(2)
+        ]  # as in `k_subspaces`
         for start in zip(*starts, strict=True):
             bases, labels = list(start), None
             for _ in range(100):
@@ -146,14 +155,22 @@ WAYS: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
 
 def apart(first: Sequence[Sequence[Tensor]], second: Sequence[Sequence[Tensor]]) -> float:
     """Largest entry of the difference between projectors."""
-    return max(float((a @ a.T - b @ b.T).abs().max()) for one, other in zip(first, second, strict=True) for a, b in zip(one, other, strict=True))
+    return max(
+        float((a @ a.T - b @ b.T).abs().max())
+        for one, other in zip(first, second, strict=True)
+        for a, b in zip(one, other, strict=True)
+    )
 
 
 def successes(grid: Sequence[Cell], found: Sequence[Sequence[Tensor]]) -> list[bool]:
     """Whether some start found the truth, for each cell."""
     starts = len(found) // len(grid)
     return [
-        any(subspace_error([basis.double() for basis in found[starts * i + r]], cell.truth) < phase.tolerance() for r in range(starts))
+        any(
+            subspace_error([basis.double() for basis in found[starts * i + r]], cell.truth)
+            < stats.tolerance()
+            for r in range(starts)
+        )
         for i, cell in enumerate(grid)
     ]
 
@@ -181,7 +198,9 @@ def measure(name: str, args: argparse.Namespace) -> bool:
     """Time the three ways, print a row for each; returns whether (a) and (b) agree."""
     together, plainly = WAYS[name]
     grid = cells(name, args.trials)
-    part = torch.randperm(len(grid), generator=torch.Generator().manual_seed(0))[: args.subset].tolist()
+    part = torch.randperm(len(grid), generator=torch.Generator().manual_seed(0))[
+        : args.subset
+    ].tolist()
     some = [grid[i] for i in part]
     for way in (together, plainly):
         way(name, some[:2], 3)  # first calls load things
@@ -189,7 +208,9 @@ def measure(name: str, args: argparse.Namespace) -> bool:
     for _ in range(args.repeats):
         spent, found = seconds(together, name, grid, args.steps)
         times["a"].append(spent)
-        spent, alone = seconds(lambda: [bases for cell in some for bases in together(name, [cell], args.steps)])
+        spent, alone = seconds(
+            lambda: [bases for cell in some for bases in together(name, [cell], args.steps)]
+        )
         times["b"].append(spent * len(grid) / len(some))
         spent, plain = seconds(plainly, name, some, args.steps)
         times["c"].append(spent * len(grid) / len(some))
@@ -198,13 +219,22 @@ def measure(name: str, args: argparse.Namespace) -> bool:
     each = [bases for cell in some for bases in together(name, [cell], short)]
     difference = apart(together(name, some, short), each)
     here = successes(some, [found[starts * i + r] for i in part for r in range(starts)])
-    same = [sum(a == b for a, b in zip(here, successes(some, other), strict=True)) for other in (alone, plain)]
+    same = [
+        sum(a == b for a, b in zip(here, successes(some, other), strict=True))
+        for other in (alone, plain)
+    ]
     own = torch.stack(times["a"])
     rate = products(name, grid, args.steps) / float(own[:, 0].median())
     share = f"products at {rate / 1e9:.2f} GFLOP/s, {100 * rate / peak():.1f} % of the peak"
-    print(f"\n{name}: {len(grid)} cells and trials, {starts * len(grid)} runs; (b) and (c) on {len(some)}; {share}")
-    print(f"(a) and (b) differ by {difference:.1e} after {short} steps; success as in (a): {same[0]} of {len(some)} in (b), {same[1]} in (c)")
-    print(f"{'':20s} {'seconds':>8s} {'CPU s':>8s}   {'time / (a): min, median, max':30s} CPU time / (a)")
+    print(
+        f"\n{name}: {len(grid)} cells and trials, {starts * len(grid)} runs; (b) and (c) on {len(some)}; {share}"
+    )
+    print(
+        f"(a) and (b) differ by {difference:.1e} after {short} steps; success as in (a): {same[0]} of {len(some)} in (b), {same[1]} in (c)"
+    )
+    print(
+        f"{'':20s} {'seconds':>8s} {'CPU s':>8s}   {'time / (a): min, median, max':30s} CPU time / (a)"
+    )
     for key, what in (("a", "(a) together"), ("b", "(b) one at a time"), ("c", "(c) plain loop")):
         taken = torch.stack(times[key])
         clock, processor = (spread(column) for column in (taken / own).T)
@@ -217,13 +247,17 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--trials", type=int, default=20)
     parser.add_argument("--steps", type=int, default=400)
-    parser.add_argument("--subset", type=int, default=30, help="cells that (b) and (c) are timed on, each repeat")
+    parser.add_argument(
+        "--subset", type=int, default=30, help="cells that (b) and (c) are timed on, each repeat"
+    )
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--only", nargs="+", choices=tuple(WAYS), default=list(WAYS))
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
-    print(f"n = {n}, {args.trials} trials, {args.steps} steps, {args.threads} thread(s), torch {torch.__version__}")
+    print(
+        f"n = {n}, {args.trials} trials, {args.steps} steps, {args.threads} thread(s), torch {torch.__version__}"
+    )
     agree = [measure(name, args) for name in args.only]
     if not all(agree):
         print(f"together and alone differ by more than {TOLERANCE:g}", file=sys.stderr)

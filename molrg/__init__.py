@@ -1,29 +1,27 @@
 """Tools for rerunning the claims of three papers on diffusion models and low-dimensional data.
 
-Every module is one concept; every denoiser is a callable ``x0_hat = denoiser(x_t, t)`` with a
-``schedule``. Submodules are imported on first use, so that ``import molrg`` stays quick.
+A folder or module is one concept; every denoiser is a callable ``x0_hat = denoiser(x_t, t)`` with a
+``schedule``. What ``__init__.pyi`` lists is imported on first use, so that ``import molrg`` stays quick.
 """
 
 from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
-__version__ = "0.1.0"
+import lazy_loader
 
-_MODULES = (
-    "checks", "provenance", "schedules", "alternation", "subspaces", "mixture", "rendering", "images", "hierarchy", "networks", "checkpoints", "denoisers", "training",
-    "sampling", "jacobian", "editing", "attributes", "memorization", "forward_backward", "ladder", "dimension", "tangents", "manifold_rates", "phase", "fingerprints", "stores", "sweeps", "quality", "zoo",
-    "claims", "plots", "companion",
-)  # fmt: skip
-__all__ = ["MoLRG", "__version__", *_MODULES]
+__version__ = "0.2.0.dev0"
+
+_listed, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__path__.append(str(Path(__file__).parent / "_moved"))  # addresses of version 0.1, with a warning
 
 
 def __getattr__(name: str) -> Any:
-    if name == "MoLRG":
-        return import_module("molrg.mixture").MoLRG
-    if name in _MODULES:
+    if name not in __all__ and not name.startswith("_") and find_spec(f"molrg.{name}"):
         return import_module(f"molrg.{name}")
-    raise AttributeError(f"module 'molrg' has no attribute {name!r}; it has {', '.join(__all__)}")
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+    if name not in __all__:
+        raise AttributeError(
+            f"module 'molrg' has no attribute {name!r}; it has {', '.join(__all__)}"
+        )
+    return _listed(name)

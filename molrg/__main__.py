@@ -11,44 +11,89 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
-from molrg import checkpoints, checks, claims, dimension, images, zoo
+from molrg import checks, claims, dimension, images, zoo
 from molrg.companion import book, doctor, layout, live, runner, scorecard
 from molrg.companion.notebooks import parse_parameters
+from molrg.denoisers import checkpoints
 
 
 def parser() -> argparse.ArgumentParser:
     """The arguments of every command."""
-    top = argparse.ArgumentParser(prog="python -m molrg", description="Rerun the claims and build the book.")
+    top = argparse.ArgumentParser(
+        prog="python -m molrg", description="Rerun the claims and build the book."
+    )
     commands = top.add_subparsers(dest="command", required=True)
     run = commands.add_parser("run", help="execute notebooks and check their claims")
-    run.add_argument("notebooks", nargs="*", metavar="NN", help="numbers, claims or names; all where none is given")
-    run.add_argument("--profile", default="quick", help="quick (minutes, default) or paper (the papers' sizes)")
+    run.add_argument(
+        "notebooks",
+        nargs="*",
+        metavar="NN",
+        help="numbers, claims or names; all where none is given",
+    )
+    run.add_argument(
+        "--profile", default="quick", help="quick (minutes, default) or paper (the papers' sizes)"
+    )
     run.add_argument("--jobs", type=int, help="notebooks at once")
     run.add_argument("--seed", type=int, default=0, metavar="OFFSET", help="added to every seed")
-    run.add_argument("-p", action="append", default=[], metavar="NAME=VALUE", help="another value for a parameter")
+    run.add_argument(
+        "-p",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="another value for a parameter",
+    )
     run.set_defaults(do=_run)
-    run.add_argument("--keep", action="store_true", help="keep records and figures under book/results (a recorded run)")
-    commands.add_parser("book", help="build the site from the executed notebooks, warnings as errors").set_defaults(do=_book)
+    run.add_argument(
+        "--keep",
+        action="store_true",
+        help="keep records and figures under book/results (a recorded run)",
+    )
+    commands.add_parser(
+        "book", help="build the site from the executed notebooks, warnings as errors"
+    ).set_defaults(do=_book)
     show = commands.add_parser("claims", help="the verdicts of the last run")
     show.add_argument("--json", action="store_true", help="print the records")
     show.set_defaults(do=_claims)
-    show.add_argument("--write-readme", action="store_true", help="put the verdict table into README.md")
-    train = commands.add_parser("train", help="train an image model; may be stopped, and continued by the same command")
+    show.add_argument(
+        "--write-readme", action="store_true", help="put the verdict table into README.md"
+    )
+    train = commands.add_parser(
+        "train", help="train an image model; may be stopped, and continued by the same command"
+    )
     train.add_argument("name", help=f"one of {', '.join(zoo.RECIPES)}")
-    train.add_argument("--keep", action="store_true", help="put it among the shipped models, molrg/zoo/models")
+    train.add_argument(
+        "--keep", action="store_true", help="put it among the shipped models, molrg/zoo/models"
+    )
     train.set_defaults(do=_train)
-    export = commands.add_parser("export", help="write a shipped U-Net into the live figure of the book, checked against torch")
+    export = commands.add_parser(
+        "export",
+        help="write a shipped U-Net into the live figure of the book, checked against torch",
+    )
     export.add_argument("name", help="a shipped denoiser, such as fashion-mnist")
     export.set_defaults(do=_export)
     fetch = commands.add_parser("fetch", help="download data or a model, for going offline later")
-    fetch.add_argument("name", help="a full image set, such as mnist, or a diffusers model of the hub, as owner/name")
+    fetch.add_argument(
+        "name",
+        help="a full image set, such as mnist, or a diffusers model of the hub, as owner/name",
+    )
     fetch.set_defaults(do=_fetch)
-    own = commands.add_parser("describe", help="the intrinsic dimension of your own images, and what their number allows to say")
-    own.add_argument("path", type=Path, help="a folder of pictures, or of folders of them, one a class; or an .npy file, (N, ...)")
-    own.add_argument("--size", type=int, help="pixels along a side to which pictures are cut and resized")
+    own = commands.add_parser(
+        "describe",
+        help="the intrinsic dimension of your own images, and what their number allows to say",
+    )
+    own.add_argument(
+        "path",
+        type=Path,
+        help="a folder of pictures, or of folders of them, one a class; or an .npy file, (N, ...)",
+    )
+    own.add_argument(
+        "--size", type=int, help="pixels along a side to which pictures are cut and resized"
+    )
     own.add_argument("--grey", action="store_true", help="read pictures in grey")
     own.set_defaults(do=_describe)
-    commands.add_parser("doctor", help="what is installed, which data are there, what would be downloaded").set_defaults(do=_doctor)
+    commands.add_parser(
+        "doctor", help="what is installed, which data are there, what would be downloaded"
+    ).set_defaults(do=_doctor)
     return top
 
 
@@ -72,22 +117,31 @@ def main(words: list[str] | None = None) -> int:
 def _run(args: argparse.Namespace, console: Console) -> int:
     parameters = parse_parameters(args.p)
     runner.run(
-        tuple(args.notebooks), profile=args.profile, seed=args.seed, parameters=parameters, jobs=args.jobs,
-        keep=args.keep, console=console,
-    )  # fmt: skip
+        tuple(args.notebooks),
+        profile=args.profile,
+        seed=args.seed,
+        parameters=parameters,
+        jobs=args.jobs,
+        keep=args.keep,
+        console=console,
+    )
     return 0
 
 
 def _book(args: argparse.Namespace, console: Console) -> int:
     html = book.build()
-    console.print(f"the book: {os.path.relpath(html / 'index.html')}", highlight=False, soft_wrap=True)
+    console.print(
+        f"the book: {os.path.relpath(html / 'index.html')}", highlight=False, soft_wrap=True
+    )
     return 0
 
 
 def _claims(args: argparse.Namespace, console: Console) -> int:
     records, stale = claims.records(), layout.stale()
     if args.write_readme and stale:
-        raise runner.RunStopped(f"not run as they are now: {', '.join(stale)}. First: python -m molrg run")
+        raise runner.RunStopped(
+            f"not run as they are now: {', '.join(stale)}. First: python -m molrg run"
+        )
     if args.write_readme:
         scorecard.write_readme(records)
     if args.json:
@@ -96,7 +150,9 @@ def _claims(args: argparse.Namespace, console: Console) -> int:
     console.print(scorecard.terminal_table(records))
     console.print(scorecard.sentence(records), highlight=False, soft_wrap=True)
     if stale:
-        console.print(f"Not run as they are now: {', '.join(stale)}.", highlight=False, soft_wrap=True)
+        console.print(
+            f"Not run as they are now: {', '.join(stale)}.", highlight=False, soft_wrap=True
+        )
     return 0
 
 
@@ -108,14 +164,20 @@ def _train(args: argparse.Namespace, console: Console) -> int:
 
 def _export(args: argparse.Namespace, console: Console) -> int:
     for path in live.export(args.name):
-        console.print(f"{os.path.relpath(path)}  {path.stat().st_size / 1e6:.1f} MB", highlight=False, soft_wrap=True)
+        console.print(
+            f"{os.path.relpath(path)}  {path.stat().st_size / 1e6:.1f} MB",
+            highlight=False,
+            soft_wrap=True,
+        )
     return 0
 
 
 def _fetch(args: argparse.Namespace, console: Console) -> int:
     if "/" in args.name:
         checkpoints.from_pretrained(args.name)
-        console.print(f"{args.name} is here, whole, and can be loaded", highlight=False, soft_wrap=True)
+        console.print(
+            f"{args.name} is here, whole, and can be loaded", highlight=False, soft_wrap=True
+        )
         return 0
     for path in images.fetch(args.name):
         console.print(path, highlight=False, soft_wrap=True)
@@ -125,11 +187,18 @@ def _fetch(args: argparse.Namespace, console: Console) -> int:
 def _describe(args: argparse.Namespace, console: Console) -> int:
     labels = None
     if args.path.suffix == ".npy":
-        checks.require(args.size is None and not args.grey, "path", args.path, "a folder, where --size or --grey is given")
+        checks.require(
+            args.size is None and not args.grey,
+            "path",
+            args.path,
+            "a folder, where --size or --grey is given",
+        )
         points = np.load(args.path, allow_pickle=False)
     else:
         points, labels = images.folder(args.path, size=args.size, grey=args.grey)
-    console.print(repr(dimension.describe(points, labels)), highlight=False, soft_wrap=True, markup=False)
+    console.print(
+        repr(dimension.describe(points, labels)), highlight=False, soft_wrap=True, markup=False
+    )
     return 0
 
 

@@ -49,7 +49,12 @@ def finite(name: str, x: Tensor) -> Tensor:
     floating = isinstance(x, Tensor) and x.is_floating_point()
     require(floating, name, getattr(x, "dtype", type(x).__name__), "a floating-point torch tensor")
     bad = int((~torch.isfinite(x)).sum())
-    require(bad == 0, name, f"tensor of shape {tuple(x.shape)} with {bad} non-finite entries", "finite entries only")
+    require(
+        bad == 0,
+        name,
+        f"tensor of shape {tuple(x.shape)} with {bad} non-finite entries",
+        "finite entries only",
+    )
     return x
 
 
@@ -61,7 +66,12 @@ def points(name: str, x: Tensor, low: int = 1) -> Tensor:
     """
     finite(name, x)
     shape = tuple(x.shape)
-    require(x.dim() >= 2 and shape[-2] >= low and shape[-1] >= 1, f"{name}.shape", shape, f"(..., N, n) with N >= {low}")
+    require(
+        x.dim() >= 2 and shape[-2] >= low and shape[-1] >= 1,
+        f"{name}.shape",
+        shape,
+        f"(..., N, n) with N >= {low}",
+    )
     return x
 
 
@@ -78,7 +88,12 @@ def orthonormal(name: str, basis: Tensor) -> Tensor:
     identity = torch.eye(d, dtype=basis.dtype)
     deviation = (basis.mT @ basis - identity).abs().max().item()
     allowed = max(1e-6, 100 * torch.finfo(basis.dtype).eps * math.sqrt(n))
-    require(deviation <= allowed, name, f"basis with max|U^T U - I| = {deviation:.2g}", f"orthonormal columns (<= {allowed:.1g})")
+    require(
+        deviation <= allowed,
+        name,
+        f"basis with max|U^T U - I| = {deviation:.2g}",
+        f"orthonormal columns (<= {allowed:.1g})",
+    )
     return basis
 
 

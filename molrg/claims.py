@@ -21,10 +21,16 @@ from typing import Any
 import jsonschema
 import numpy as np
 import yaml
-from scipy import stats
 
 from molrg import checks
-from molrg.provenance import commit, cost, provenance, root, versions  # noqa: F401 - claims.provenance() ends a notebook
+from molrg.provenance import (
+    commit,
+    cost,
+    provenance,  # noqa: F401 - claims.provenance() ends a notebook
+    root,
+    versions,
+)
+from molrg.stats import Summary
 
 PROFILES = ("quick", "paper")
 VERDICTS = ("reproduced", "with deviation", "not reproduced")
@@ -72,27 +78,14 @@ def records_folder() -> Path:
     return Path(os.environ.get("MOLRG_RECORDS") or root() / "_build" / "claims")
 
 
-@dataclass(frozen=True)
-class Summary:
-    """One quantity over seeds: mean with 95 % Student interval, extremes and sum."""
-
-    mean: float
-    lower: float
-    upper: float
-    min: float
-    max: float
-    sum: float
-
-    @classmethod
-    def of(cls, values: np.ndarray) -> Summary:
-        """Summarise one value a seed; with a single seed the interval of the mean is infinite."""
-        mean, half = float(values.mean()), float("inf")
-        if len(values) > 1:
-            half = float(stats.t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values)))
-        return cls(mean, mean - half, mean + half, float(values.min()), float(values.max()), float(values.sum()))
-
-
-_OPPOSITE = {"lower": "upper", "upper": "lower", "min": "max", "max": "min", "mean": "mean", "sum": "sum"}
+_OPPOSITE = {
+    "lower": "upper",
+    "upper": "lower",
+    "min": "max",
+    "max": "min",
+    "mean": "mean",
+    "sum": "sum",
+}
 
 
 @dataclass(frozen=True)
@@ -112,10 +105,22 @@ class Condition:
             ValueError: where a key or an estimator is unknown, or no bound is given.
         """
         unknown = set(entry) - {"quantity", "estimator", "at_least", "at_most", "within"}
-        checks.require(not unknown, "criterion keys", sorted(unknown), "quantity, estimator, at_least, at_most, within")
+        checks.require(
+            not unknown,
+            "criterion keys",
+            sorted(unknown),
+            "quantity, estimator, at_least, at_most, within",
+        )
         checks.one_of("estimator", entry["estimator"], (*_OPPOSITE, "interval"))
-        low, high = entry.get("within", (entry.get("at_least", -np.inf), entry.get("at_most", np.inf)))
-        checks.require(low <= high and (low > -np.inf or high < np.inf), "bounds", (low, high), "low <= high, one finite")
+        low, high = entry.get(
+            "within", (entry.get("at_least", -np.inf), entry.get("at_most", np.inf))
+        )
+        checks.require(
+            low <= high and (low > -np.inf or high < np.inf),
+            "bounds",
+            (low, high),
+            "low <= high, one finite",
+        )
         return cls(entry["quantity"], entry["estimator"], float(low), float(high))
 
     def met(self, summary: Summary) -> bool:
@@ -131,7 +136,13 @@ class Condition:
         return not self.low <= estimate <= self.high
 
     def __str__(self) -> str:
-        names = {"lower": "lower 95 % bound", "upper": "upper 95 % bound", "max": "largest", "min": "smallest", "interval": "95 % interval"}
+        names = {
+            "lower": "lower 95 % bound",
+            "upper": "upper 95 % bound",
+            "max": "largest",
+            "min": "smallest",
+            "interval": "95 % interval",
+        }
         if np.isinf(self.low):
             bound = f"≤ {self.high:g}"
         elif np.isinf(self.high):
@@ -149,7 +160,9 @@ def criterion(id: str, profile: str = "quick") -> tuple[list[Condition], list[Co
     """
     entry = claim(id)["criterion"][checks.one_of("profile", profile, PROFILES)]
     primary, secondary = entry["primary"], entry.get("secondary") or []
-    return [Condition.parse(line) for line in primary], [Condition.parse(line) for line in secondary]
+    return [Condition.parse(line) for line in primary], [
+        Condition.parse(line) for line in secondary
+    ]
 
 
 @dataclass(frozen=True)
@@ -167,7 +180,11 @@ class Verdict:
         """Make verdict, CPU seconds and memory quotable on the page, as c02_verdict, c02_cpu, c02_memory."""
         from myst_nb import glue
 
-        quoted = {"verdict": self.verdict, "cpu": self.record["cpu_seconds"], "memory": self.record["peak_memory_mb"]}
+        quoted = {
+            "verdict": self.verdict,
+            "cpu": self.record["cpu_seconds"],
+            "memory": self.record["peak_memory_mb"],
+        }
         for name, value in quoted.items():
             glue(f"{self.record['id'].lower()}_{name}", value, display=False)
 
@@ -189,13 +206,22 @@ class Verdict:
         )
 
 
-def _arrays(name: str, given: Mapping[str, Any], wanted: set[str], length: int) -> dict[str, np.ndarray]:
+def _arrays(
+    name: str, given: Mapping[str, Any], wanted: set[str], length: int
+) -> dict[str, np.ndarray]:
     unknown, missing = sorted(set(given) - wanted), sorted(wanted - set(given))
-    checks.require(not unknown and not missing, f"{name} quantities", sorted(given), f"exactly {sorted(wanted)}")
+    checks.require(
+        not unknown and not missing,
+        f"{name} quantities",
+        sorted(given),
+        f"exactly {sorted(wanted)}",
+    )
     arrays = {key: np.asarray(value, dtype=float) for key, value in given.items()}
     for key, array in arrays.items():
         ok = array.shape == (length,) and bool(np.isfinite(array).all())
-        checks.require(ok, f"{name}[{key!r}]", array.tolist(), f"{length} finite numbers, one a seed")
+        checks.require(
+            ok, f"{name}[{key!r}]", array.tolist(), f"{length} finite numbers, one a seed"
+        )
     return arrays
 
 
@@ -234,7 +260,12 @@ def check(
         ControlPassed: where the control does not clearly fail each condition it is registered to fail.
     """
     entry = claim(id)
-    checks.require(entry["status"] == "landed", f"status of {id}", entry["status"], "landed: only claims with a notebook are checked")
+    checks.require(
+        entry["status"] == "landed",
+        f"status of {id}",
+        entry["status"],
+        "landed: only claims with a notebook are checked",
+    )
     primary, secondary = criterion(id, profile)
     seeds = [int(seed) for seed in seeds]
     enough = len(set(seeds)) == len(seeds) >= entry.get("min_seeds", 5)
@@ -245,9 +276,13 @@ def check(
     summaries = {key: Summary.of(array) for key, array in measured.items()}
     control_summaries = {key: Summary.of(array) for key, array in controlled.items()}
     for condition in primary + secondary:
-        if condition.quantity in must_fail and not condition.clearly_failed(control_summaries[condition.quantity]):
+        if condition.quantity in must_fail and not condition.clearly_failed(
+            control_summaries[condition.quantity]
+        ):
             seen = _estimate(condition, control_summaries[condition.quantity])
-            raise ControlPassed(f"{id}: the control gives {seen}, which does not clearly fail: {condition}")
+            raise ControlPassed(
+                f"{id}: the control gives {seen}, which does not clearly fail: {condition}"
+            )
     verdict = verdict_of(primary, secondary, summaries)
     lines = [
         {
@@ -256,26 +291,42 @@ def check(
             "primary": c in primary,
             "estimate": _estimate(c, summaries[c.quantity]),
             "met": c.met(summaries[c.quantity]),
-            "control": _estimate(c, control_summaries[c.quantity]) if c.quantity in must_fail else None,
+            "control": _estimate(c, control_summaries[c.quantity])
+            if c.quantity in must_fail
+            else None,
         }
         for c in primary + secondary
     ]
     record = {
-        "id": id, "verdict": verdict, "expected": entry["expected"], "as_expected": verdict == entry["expected"],
-        "profile": profile, "seeds": seeds, "conditions": lines,
-        "values": _with_summaries(measured), "control": _with_summaries(controlled),
-        **cost(), "versions": versions(), "commit": commit(), "recorded": datetime.now(UTC).isoformat(timespec="seconds"),
-        "figure": None, "more": more,
-    }  # fmt: skip
+        "id": id,
+        "verdict": verdict,
+        "expected": entry["expected"],
+        "as_expected": verdict == entry["expected"],
+        "profile": profile,
+        "seeds": seeds,
+        "conditions": lines,
+        "values": _with_summaries(measured),
+        "control": _with_summaries(controlled),
+        **cost(),
+        "versions": versions(),
+        "commit": commit(),
+        "recorded": datetime.now(UTC).isoformat(timespec="seconds"),
+        "figure": None,
+        "more": more,
+    }
     _write(record, figure)
     return Verdict(record)
 
 
-def verdict_of(primary: Sequence[Condition], secondary: Sequence[Condition], summaries: Mapping[str, Summary]) -> str:
+def verdict_of(
+    primary: Sequence[Condition], secondary: Sequence[Condition], summaries: Mapping[str, Summary]
+) -> str:
     """The verdict: primary conditions decide, a missed secondary one is a deviation."""
     if not all(c.met(summaries[c.quantity]) for c in primary):
         return "not reproduced"
-    return "reproduced" if all(c.met(summaries[c.quantity]) for c in secondary) else "with deviation"
+    return (
+        "reproduced" if all(c.met(summaries[c.quantity]) for c in secondary) else "with deviation"
+    )
 
 
 def _with_summaries(arrays: Mapping[str, np.ndarray]) -> dict[str, dict]:
@@ -283,7 +334,10 @@ def _with_summaries(arrays: Mapping[str, np.ndarray]) -> dict[str, dict]:
         return x if np.isfinite(x) else None
 
     return {
-        key: {"per_seed": array.tolist(), **{k: finite(v) for k, v in vars(Summary.of(array)).items()}}
+        key: {
+            "per_seed": array.tolist(),
+            **{k: finite(v) for k, v in vars(Summary.of(array)).items()},
+        }
         for key, array in arrays.items()
     }
 
@@ -297,7 +351,10 @@ def _write(record: dict, figure: Any) -> None:
         if figure is not None:
             drawn = Path(aside) / f"{record['id']}.svg"
             figure.savefig(drawn, metadata={"Date": None})
-            record["figure"] = {"file": drawn.name, "sha256": sha256(drawn.read_bytes()).hexdigest()}
+            record["figure"] = {
+                "file": drawn.name,
+                "sha256": sha256(drawn.read_bytes()).hexdigest(),
+            }
             written.insert(0, drawn)
         jsonschema.validate(record, record_schema())
         text = json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False)
@@ -327,5 +384,7 @@ def records(folder: Path | None = None) -> dict[str, dict]:
         try:
             found[path.stem] = json.loads(path.read_text(encoding="utf-8"))
         except json.JSONDecodeError as error:
-            raise ValueError(f"{path}: not a whole record ({error}): allowed is JSON; remove the file and run again") from None
+            raise ValueError(
+                f"{path}: not a whole record ({error}): allowed is JSON; remove the file and run again"
+            ) from None
     return found

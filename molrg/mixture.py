@@ -49,37 +49,62 @@ class MoLRG:
         self.dims = [basis.shape[1] for basis in self.bases]
         like = self.bases[0]
         same = all(basis.shape[0] == self.n and basis.dtype == like.dtype for basis in self.bases)
-        checks.require(same, "bases", [(tuple(b.shape), b.dtype) for b in self.bases], "one n and one dtype")
+        checks.require(
+            same, "bases", [(tuple(b.shape), b.dtype) for b in self.bases], "one n and one dtype"
+        )
         self.weights = self._weights(weights).to(like.dtype)
         self.means = self._vectors("means", means, [self.n] * self.K, 0.0)
         self.variances = self._vectors("variances", variances, self.dims, 1.0)
         for k, spectrum in enumerate(self.variances):
-            checks.require(bool((spectrum > 0).all()), f"variances[{k}]", spectrum.tolist(), "positive numbers")
+            checks.require(
+                bool((spectrum > 0).all()), f"variances[{k}]", spectrum.tolist(), "positive numbers"
+            )
         self.noise = checks.real("noise", noise, 0.0)
 
     def _weights(self, weights: Tensor | Sequence[float] | None) -> Tensor:
         if weights is None:
             return torch.full((self.K,), 1 / self.K, dtype=torch.float64)
         weights = torch.as_tensor(weights, dtype=torch.float64)
-        checks.require(weights.shape == (self.K,), "weights.shape", tuple(weights.shape), f"({self.K},)")
+        checks.require(
+            weights.shape == (self.K,), "weights.shape", tuple(weights.shape), f"({self.K},)"
+        )
         total = weights.sum().item()
-        checks.require(bool((weights >= 0).all()), "weights", weights.tolist(), "non-negative numbers")
-        checks.require(abs(total - 1) < 1e-6, "weights", f"{weights.tolist()} with sum {total:.6g}", "a sum of 1")
+        checks.require(
+            bool((weights >= 0).all()), "weights", weights.tolist(), "non-negative numbers"
+        )
+        checks.require(
+            abs(total - 1) < 1e-6,
+            "weights",
+            f"{weights.tolist()} with sum {total:.6g}",
+            "a sum of 1",
+        )
         return weights / total
 
-    def _vectors(self, name: str, given: Sequence[Tensor] | None, sizes: list[int], default: float) -> list[Tensor]:
+    def _vectors(
+        self, name: str, given: Sequence[Tensor] | None, sizes: list[int], default: float
+    ) -> list[Tensor]:
         dtype = self.bases[0].dtype
         if given is None:
             return [torch.full((size,), default, dtype=dtype) for size in sizes]
         checks.require(len(given) == self.K, f"len({name})", len(given), f"K = {self.K}")
-        vectors = [checks.finite(f"{name}[{k}]", torch.as_tensor(v).to(dtype)) for k, v in enumerate(given)]
+        vectors = [
+            checks.finite(f"{name}[{k}]", torch.as_tensor(v).to(dtype)) for k, v in enumerate(given)
+        ]
         for k, (vector, size) in enumerate(zip(vectors, sizes, strict=True)):
-            checks.require(vector.shape == (size,), f"{name}[{k}].shape", tuple(vector.shape), f"({size},)")
+            checks.require(
+                vector.shape == (size,), f"{name}[{k}].shape", tuple(vector.shape), f"({size},)"
+            )
         return vectors
 
     @classmethod
     def random(
-        cls, n: int, dims: Sequence[int], *, angle: float = 90.0, noise: float = 0.0, generator: torch.Generator
+        cls,
+        n: int,
+        dims: Sequence[int],
+        *,
+        angle: float = 90.0,
+        noise: float = 0.0,
+        generator: torch.Generator,
     ) -> MoLRG:
         """Draw a mixture with equal weights, zero means and unit spectra.
 
@@ -95,7 +120,9 @@ class MoLRG:
         """
         return cls(random_bases(n, dims, angle=angle, generator=generator), noise=noise)
 
-    def sample(self, N: int | Sequence[int], *, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    def sample(
+        self, N: int | Sequence[int], *, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
         """Draw samples.
 
         Args:
@@ -114,7 +141,9 @@ class MoLRG:
             checks.require(sum(counts) > 0, "sum(N)", sum(counts), ">= 1")
             labels = torch.repeat_interleave(torch.arange(self.K), torch.tensor(counts))
         else:
-            labels = torch.multinomial(self.weights.double(), checks.count("N", N), True, generator=generator)
+            labels = torch.multinomial(
+                self.weights.double(), checks.count("N", N), True, generator=generator
+            )
         dtype = self.bases[0].dtype
         x = self.noise * torch.randn(len(labels), self.n, generator=generator, dtype=dtype)
         for k, basis in enumerate(self.bases):
@@ -141,22 +170,33 @@ class MoLRG:
             shrink = s * (self.variances[k] + self.noise**2) / inside
             log_determinant = (inside.log() + torch.zeros_like(latent)).sum(-1, keepdim=True)
             log_determinant = log_determinant + (self.n - self.dims[k]) * outside.log()
-            energy = (latent.square() / inside).sum(-1, keepdim=True) + residual.square().sum(-1, keepdim=True) / outside
-            log_joint = self.weights[k].log() - 0.5 * (energy + log_determinant + self.n * math.log(2 * math.pi))
+            energy = (latent.square() / inside).sum(-1, keepdim=True) + residual.square().sum(
+                -1, keepdim=True
+            ) / outside
+            log_joint = self.weights[k].log() - 0.5 * (
+                energy + log_determinant + self.n * math.log(2 * math.pi)
+            )
             score = -(latent / inside) @ basis.T - residual / outside
             mean = self.means[k] + (shrink * latent) @ basis.T + shrink_outside * residual
             yield log_joint, score, mean
 
     def _points(self, x_t: Tensor) -> Tensor:
         fits = x_t.dim() >= 2 and math.prod(x_t.shape[1:]) == self.n
-        checks.require(fits, "x_t.shape", tuple(x_t.shape), f"(B, *event) with {self.n} entries each")
+        checks.require(
+            fits, "x_t.shape", tuple(x_t.shape), f"(B, *event) with {self.n} entries each"
+        )
         dtype = self.bases[0].dtype
         checks.require(x_t.dtype == dtype, "x_t.dtype", x_t.dtype, f"{dtype}, that of the bases")
         return x_t.reshape(x_t.shape[0], self.n)
 
     def _needs_density(self, t: float | Tensor, schedule: Schedule) -> None:
         degenerate = self.noise == 0 and bool((schedule.gamma(t) == 0).any())
-        checks.require(not degenerate, "t", t, "t with gamma_t > 0: the law of x_0 is singular and has no density")
+        checks.require(
+            not degenerate,
+            "t",
+            t,
+            "t with gamma_t > 0: the law of x_0 is singular and has no density",
+        )
 
     def log_prob(self, x_t: Tensor, t: float | Tensor, schedule: Schedule) -> Tensor:
         """Log-density of x_t, (B,).
@@ -186,7 +226,9 @@ class MoLRG:
     def responsibilities(self, x_t: Tensor, t: float | Tensor, schedule: Schedule) -> Tensor:
         """Posterior probabilities w_k(x_t) of the K components, (B, K)."""
         floor = torch.finfo(x_t.dtype).tiny ** 0.5
-        log_joints = [joint for joint, _, _ in self._components(self._points(x_t), t, schedule, floor)]
+        log_joints = [
+            joint for joint, _, _ in self._components(self._points(x_t), t, schedule, floor)
+        ]
         return torch.cat(log_joints, dim=-1).softmax(-1)
 
     @staticmethod
@@ -218,5 +260,7 @@ class PosteriorMean:
     def __call__(self, x_t: Tensor, t: float | Tensor) -> Tensor:
         floor = torch.finfo(x_t.dtype).tiny ** 0.5
         points = self.mixture._points(x_t)
-        log_joints, _, means = zip(*self.mixture._components(points, t, self.schedule, floor), strict=True)
+        log_joints, _, means = zip(
+            *self.mixture._components(points, t, self.schedule, floor), strict=True
+        )
         return self.mixture._average(log_joints, means).reshape(x_t.shape)

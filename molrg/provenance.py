@@ -25,7 +25,9 @@ def root() -> Path:
         for folder in (start, *start.parents):
             if (folder / "book" / "claims.yml").is_file():
                 return folder
-    raise FileNotFoundError("no book/claims.yml above the current folder or the package: run inside a clone of the project")
+    raise FileNotFoundError(
+        "no book/claims.yml above the current folder or the package: run inside a clone of the project"
+    )
 
 
 def went_before(cpu_seconds: float) -> None:
@@ -43,7 +45,9 @@ def cost() -> dict[str, float]:
     usage = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     unit = 2**20 if sys.platform == "darwin" else 2**10
     return {
-        "cpu_seconds": round(sum(u.ru_utime + u.ru_stime for u in usage) + _at_work() + _EARLIER[0], 2),
+        "cpu_seconds": round(
+            sum(u.ru_utime + u.ru_stime for u in usage) + _at_work() + _EARLIER[0], 2
+        ),
         "peak_memory_mb": round(usage[0].ru_maxrss / unit, 1),
     }
 
@@ -67,8 +71,10 @@ def commit() -> str:
     try:
         described = subprocess.run(
             ["git", "-C", str(root()), "describe", "--always", "--dirty=+", "--exclude=*"],
-            capture_output=True, text=True, check=True,
-        )  # fmt: skip
+            capture_output=True,
+            text=True,
+            check=True,
+        )
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
     return described.stdout.strip()

@@ -25,7 +25,9 @@ class Step(NamedTuple):
     x0_hat: Tensor
 
 
-def time_grid(schedule: Schedule, steps: int, *, start: float = 1.0, stop: float = 0.0, rho: float = 7.0) -> Tensor:
+def time_grid(
+    schedule: Schedule, steps: int, *, start: float = 1.0, stop: float = 0.0, rho: float = 7.0
+) -> Tensor:
     """Times whose noise levels interpolate sigma^(1/rho), the grid of Karras et al. (2022).
 
     Args:
@@ -45,23 +47,42 @@ def time_grid(schedule: Schedule, steps: int, *, start: float = 1.0, stop: float
     ends = as_time(torch.tensor([start, stop], dtype=torch.float64))
     checks.require(start != stop, "stop", stop, f"other than start = {start}")
     roots = schedule.sigma(ends) ** (1 / rho)
-    levels = torch.lerp(roots[0], roots[1], torch.linspace(0, 1, steps + 1, dtype=torch.float64)) ** rho
+    levels = (
+        torch.lerp(roots[0], roots[1], torch.linspace(0, 1, steps + 1, dtype=torch.float64)) ** rho
+    )
     grid = torch.unique_consecutive(schedule.t_of_sigma(levels))
     checks.require(len(grid) >= 2, "stop", stop, f"another noise level than start = {start}")
     grid[0], grid[-1] = ends
     return grid
 
 
-def prior(shape: tuple[int, ...], schedule: Schedule, t: float = 1.0, *, generator: torch.Generator, dtype: torch.dtype = torch.float64) -> Tensor:
+def prior(
+    shape: tuple[int, ...],
+    schedule: Schedule,
+    t: float = 1.0,
+    *,
+    generator: torch.Generator,
+    dtype: torch.dtype = torch.float64,
+) -> Tensor:
     """Draw x_t from N(0, gamma_t^2 I), which the law of x_t is close to at t = 1."""
     return schedule.gamma(t).to(dtype) * torch.randn(shape, generator=generator, dtype=dtype)
 
 
 def _grid(times: Tensor, *, ascending: bool = False) -> list[float]:
     grid = as_time(times)
-    checks.require(grid.dim() == 1 and len(grid) >= 2, "times.shape", tuple(grid.shape), "(steps + 1,) with steps >= 1")
+    checks.require(
+        grid.dim() == 1 and len(grid) >= 2,
+        "times.shape",
+        tuple(grid.shape),
+        "(steps + 1,) with steps >= 1",
+    )
     rising = grid.diff() > 0 if ascending else grid.diff() < 0
-    checks.require(bool(rising.all()), "times", grid.tolist(), "strictly ascending" if ascending else "strictly descending")
+    checks.require(
+        bool(rising.all()),
+        "times",
+        grid.tolist(),
+        "strictly ascending" if ascending else "strictly descending",
+    )
     return grid.tolist()
 
 
@@ -97,7 +118,9 @@ def ddim(denoiser: Denoiser, x_t: Tensor, times: Tensor) -> Iterator[Step]:
         yield Step(to, x_t, x0_hat)
 
 
-def ddim_invert(denoiser: Denoiser, x_0: Tensor, times: Tensor, *, corrections: int = 0) -> Iterator[Step]:
+def ddim_invert(
+    denoiser: Denoiser, x_0: Tensor, times: Tensor, *, corrections: int = 0
+) -> Iterator[Step]:
     """Run DDIM backwards: from data to the noise that would produce it.
 
     A step of DDIM denoises at its noisy end, which inversion does not know yet: without corrections it
@@ -119,13 +142,19 @@ def ddim_invert(denoiser: Denoiser, x_0: Tensor, times: Tensor, *, corrections: 
     Raises:
         ValueError: where times or corrections are not as above.
     """
-    grid, x_t, corrections = _grid(times, ascending=True), x_0, checks.count("corrections", corrections, 0)
+    grid, x_t, corrections = (
+        _grid(times, ascending=True),
+        x_0,
+        checks.count("corrections", corrections, 0),
+    )
     for t, to in zip(grid, grid[1:], strict=False):
         x0_hat = denoiser(x_t, t)
         end = _transport(denoiser.schedule, x_t, x0_hat, t, to)
         (s, gamma), (s_to, gamma_to) = denoiser.schedule.at(t, x_t), denoiser.schedule.at(to, x_t)
         weight = 2 / (1 + gamma_to / s_to * s / gamma)
-        for _ in range(corrections if gamma > 0 else 0):  # leaving t = 0 no noise is known, and nothing to correct
+        for _ in range(
+            corrections if gamma > 0 else 0
+        ):  # leaving t = 0 no noise is known, and nothing to correct
             x0_hat = denoiser(end, to)
             end = torch.lerp(end, _transport(denoiser.schedule, x_t, x0_hat, t, to), weight)
         x_t = end
@@ -161,7 +190,9 @@ def heun(denoiser: Denoiser, x_t: Tensor, times: Tensor) -> Iterator[Step]:
         yield Step(to, x_t, x0_hat)
 
 
-def ancestral(denoiser: Denoiser, x_t: Tensor, times: Tensor, *, generator: torch.Generator) -> Iterator[Step]:
+def ancestral(
+    denoiser: Denoiser, x_t: Tensor, times: Tensor, *, generator: torch.Generator
+) -> Iterator[Step]:
     """Stochastic sampling: each step draws from the posterior of x_to given x_t and x0_hat.
 
     Source: Ho et al. (2020), the posterior variance; for any schedule and any grid.

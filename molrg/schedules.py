@@ -26,7 +26,12 @@ def as_time(t: float | Tensor) -> Tensor:
     """
     tensor = torch.as_tensor(t, dtype=torch.float64)
     inside = bool(((tensor >= 0) & (tensor <= 1)).all())  # NaN compares false
-    checks.require(inside, "t", t if tensor.dim() == 0 else f"tensor in [{tensor.min():g}, {tensor.max():g}]", "a number in [0, 1]")
+    checks.require(
+        inside,
+        "t",
+        t if tensor.dim() == 0 else f"tensor in [{tensor.min():g}, {tensor.max():g}]",
+        "a number in [0, 1]",
+    )
     return tensor
 
 
@@ -60,8 +65,15 @@ class Schedule(ABC):
             ValueError: where t is outside [0, 1] or its shape does not lead that of `like`.
         """
         t = as_time(t)
-        fits = t.dim() <= like.dim() and all(a in (1, b) for a, b in zip(t.shape, like.shape, strict=False))
-        checks.require(fits, "t.shape", tuple(t.shape), f"() or leading axes of x_t, which is {tuple(like.shape)}")
+        fits = t.dim() <= like.dim() and all(
+            a in (1, b) for a, b in zip(t.shape, like.shape, strict=False)
+        )
+        checks.require(
+            fits,
+            "t.shape",
+            tuple(t.shape),
+            f"() or leading axes of x_t, which is {tuple(like.shape)}",
+        )
         shape = t.shape + (1,) * (like.dim() - t.dim() if t.dim() else 0)
         return self.s(t).to(like.dtype).reshape(shape), self.gamma(t).to(like.dtype).reshape(shape)
 
@@ -70,7 +82,12 @@ class Schedule(ABC):
         low, high = self.sigma(0.0).item(), self.sigma(1.0).item()
         slack = 1e-9 * high
         inside = bool(((sigma >= low - slack) & (sigma <= high + slack)).all())
-        checks.require(inside, "sigma", sigma.tolist(), f"in [{low:.4g}, {high:.4g}], the range of {type(self).__name__}")
+        checks.require(
+            inside,
+            "sigma",
+            sigma.tolist(),
+            f"in [{low:.4g}, {high:.4g}], the range of {type(self).__name__}",
+        )
         return sigma.clamp(low, high)
 
 
@@ -93,7 +110,12 @@ class VP(Schedule):
 
     def __post_init__(self) -> None:
         rates = (self.beta_min, self.beta_max)
-        checks.require(0 < rates[0] < rates[1] < math.inf, "(beta_min, beta_max)", rates, "0 < beta_min < beta_max")
+        checks.require(
+            0 < rates[0] < rates[1] < math.inf,
+            "(beta_min, beta_max)",
+            rates,
+            "0 < beta_min < beta_max",
+        )
 
     def _integrated_rate(self, t: float | Tensor) -> Tensor:
         t = as_time(t)
@@ -133,7 +155,12 @@ class EDM(Schedule):
 
     def __post_init__(self) -> None:
         levels = (self.sigma_min, self.sigma_max)
-        checks.require(0 < levels[0] < levels[1] < math.inf, "(sigma_min, sigma_max)", levels, "0 < sigma_min < sigma_max")
+        checks.require(
+            0 < levels[0] < levels[1] < math.inf,
+            "(sigma_min, sigma_max)",
+            levels,
+            "0 < sigma_min < sigma_max",
+        )
         checks.require(0 < self.rho < math.inf, "rho", self.rho, "> 0")
 
     def s(self, t: float | Tensor) -> Tensor:
@@ -187,9 +214,19 @@ class Discrete(Stepwise):
 
     def __init__(self, alpha_bar: Tensor) -> None:
         table = checks.finite("alpha_bar", alpha_bar).double()
-        checks.require(table.dim() == 1 and len(table) >= 2, "alpha_bar.shape", tuple(table.shape), "(steps,) with steps >= 2")
-        falling = bool((table.diff() < 0).all()) and 0 < table[-1] and table[0] < 1
-        checks.require(falling, "alpha_bar", f"{table[0]:.3g} ... {table[-1]:.3g}", "strictly falling, in (0, 1)")
+        checks.require(
+            table.dim() == 1 and len(table) >= 2,
+            "alpha_bar.shape",
+            tuple(table.shape),
+            "(steps,) with steps >= 2",
+        )
+        falling = bool((table.diff() < 0).all()) and table[-1] > 0 and table[0] < 1
+        checks.require(
+            falling,
+            "alpha_bar",
+            f"{table[0]:.3g} ... {table[-1]:.3g}",
+            "strictly falling, in (0, 1)",
+        )
         self.alpha_bar = table
 
 
@@ -213,7 +250,12 @@ class DDPM(Stepwise):
     def __post_init__(self) -> None:
         checks.count("steps", self.steps, 2)
         betas = (self.beta_start, self.beta_end)
-        checks.require(0 < betas[0] < betas[1] < 1, "(beta_start, beta_end)", betas, "0 < beta_start < beta_end < 1")
+        checks.require(
+            0 < betas[0] < betas[1] < 1,
+            "(beta_start, beta_end)",
+            betas,
+            "0 < beta_start < beta_end < 1",
+        )
 
     @cached_property
     def alpha_bar(self) -> Tensor:

@@ -25,17 +25,29 @@ def normal(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float64) -> Te
     return torch.randn(shape, generator=rng(seed), dtype=dtype)
 
 
-def bases(n: int, dims: list[int], seed: int = 0, dtype: torch.dtype = torch.float64) -> list[Tensor]:
+def bases(
+    n: int, dims: list[int], seed: int = 0, dtype: torch.dtype = torch.float64
+) -> list[Tensor]:
     generator = rng(seed)
     return [random_basis(n, d, generator=generator).to(dtype) for d in dims]
 
 
-def general(n: int = 6, dims: tuple[int, ...] = (1, 2, 3), *, noise: float = 0.0, seed: int = 0, dtype=torch.float64) -> MoLRG:
+def general(
+    n: int = 6,
+    dims: tuple[int, ...] = (1, 2, 3),
+    *,
+    noise: float = 0.0,
+    seed: int = 0,
+    dtype=torch.float64,
+) -> MoLRG:
     """A mixture with everything unequal: dimensions, weights, means, spectra."""
     K = len(dims)
     weights = torch.arange(1.0, K + 1) / sum(range(1, K + 1))
     means = [normal(n, seed=seed + 10 + k, dtype=dtype) for k in range(K)]
-    spectra = [0.5 + 2 * torch.rand(d, generator=rng(seed + 20 + k), dtype=dtype) for k, d in enumerate(dims)]
+    spectra = [
+        0.5 + 2 * torch.rand(d, generator=rng(seed + 20 + k), dtype=dtype)
+        for k, d in enumerate(dims)
+    ]
     return MoLRG(bases(n, list(dims), seed, dtype), weights, means, spectra, noise)
 
 

@@ -9,10 +9,11 @@ import pytest
 import torch
 from factories import EXACT, bases, complains, normal, rng, worst
 
-from molrg import MoLRG, alternation, phase, training
+from molrg import MoLRG, training
 from molrg import subspaces as sub
 from molrg.denoisers import LowRank
 from molrg.schedules import VP
+from molrg.subspaces import alternation
 
 
 def points(N, d=2, K=2, n=12, *, angle=90.0, noise=0.0, seed=0):
@@ -54,7 +55,12 @@ def test_data_sets_at_once_are_data_sets_alone(init, joint):
     settings = {"restarts": 4, "init": init, "joint": joint}
     together = sub.k_subspaces(x, 2, 2, generator=[rng(s) for s in range(6)], **settings)
     total = 4 + ("+" in init)
-    assert together.objectives.shape == (2, 3, total) and together.start_labels.shape == (2, 3, total, 10)
+    assert together.objectives.shape == (2, 3, total) and together.start_labels.shape == (
+        2,
+        3,
+        total,
+        10,
+    )
     assert together.starts[0].shape == (2, 3, total, 12, 2) and together.objective.shape == (2, 3)
     for s, (i, j) in enumerate(itertools.product(range(2), range(3))):
         alone = sub.k_subspaces(x[i, j], 2, 2, generator=rng(s), **settings)
@@ -68,18 +74,26 @@ def test_blocks_do_not_matter(monkeypatch):
     x = torch.stack([points(5, seed=s)[0] for s in range(5)])
     whole = sub.k_subspaces(x, 2, 2, generator=[rng(s) for s in range(5)])
     monkeypatch.setattr(alternation, "_BLOCK", 1)
-    assert torch.equal(sub.k_subspaces(x, 2, 2, generator=[rng(s) for s in range(5)]).labels, whole.labels)
+    assert torch.equal(
+        sub.k_subspaces(x, 2, 2, generator=[rng(s) for s in range(5)]).labels, whole.labels
+    )
 
 
 @pytest.mark.parametrize("joint", [False, True])
 def test_a_rotation_of_space_rotates_the_result(joint):
     x, start, Q = normal(14, 9), bases(9, [2, 3]), sub.random_basis(9, 9, generator=rng(5))
-    for extra in (0, 20):  # with 20 coordinates of nothing the row space is a true part of the space
+    for extra in (
+        0,
+        20,
+    ):  # with 20 coordinates of nothing the row space is a true part of the space
         wide = torch.nn.functional.pad(x @ Q, (0, extra))
         turned = [torch.nn.functional.pad(Q.T @ U, (0, 0, 0, extra)) for U in start]
         found = sub.k_subspaces(wide, 2, [2, 3], init=turned, joint=joint, generator=rng())
         plain = sub.k_subspaces(x, 2, [2, 3], init=start, joint=joint, generator=rng())
-        assert torch.equal(found.labels, plain.labels) and abs(found.objective - plain.objective) < 1e-9
+        assert (
+            torch.equal(found.labels, plain.labels)
+            and abs(found.objective - plain.objective) < 1e-9
+        )
 
 
 def test_errors_of_an_ensemble_are_those_of_each():
@@ -99,7 +113,12 @@ def test_errors_of_an_ensemble_are_those_of_each():
 @pytest.mark.parametrize("dims", [[2, 2, 2], [1, 3, 2]])
 def test_no_step_descends(joint, dims):
     x, start = normal(40, 8), bases(8, dims)
-    path = [sub.k_subspaces(x, 3, dims, init=start, joint=joint, max_iterations=i, generator=rng()).objective for i in range(1, 15)]
+    path = [
+        sub.k_subspaces(
+            x, 3, dims, init=start, joint=joint, max_iterations=i, generator=rng()
+        ).objective
+        for i in range(1, 15)
+    ]
     assert all(b >= a - EXACT for a, b in itertools.pairwise(path)) and path[-1] > path[0] + 0.01
 
 
@@ -120,7 +139,9 @@ def test_separate_bases_are_orthonormal_and_hold_their_points(N):
     for k, U in enumerate(found.starts):
         assert worst(U.mT @ U, torch.eye(3, dtype=torch.float64).expand(10, 3, 3)) < EXACT
         inside = x - (x @ U) @ U.mT
-        assert inside.norm(dim=-1)[found.start_labels == k].max() < 1e-7  # N <= d: all splits have zero loss
+        assert (
+            inside.norm(dim=-1)[found.start_labels == k].max() < 1e-7
+        )  # N <= d: all splits have zero loss
 
 
 def test_open_directions_are_random():
@@ -153,8 +174,13 @@ def test_a_point_in_two_bases_does_not_hop_for_ever():
 def test_jointly_orthonormal_bases_meet_tilted_subspaces_half_way(angle):
     truth = MoLRG.random(12, [3, 3], angle=angle, generator=rng())
     frames = [math.sqrt(3) * U.T for U in truth.bases]  # second moment: the projectors
-    found = sub.k_subspaces(torch.cat(frames), 2, 3, init=truth.bases, joint=True, max_iterations=2000, generator=rng())
-    assert abs(sub.subspace_error(found.bases, truth.bases) - math.sin(math.radians(45 - angle / 2))) < 1e-4
+    found = sub.k_subspaces(
+        torch.cat(frames), 2, 3, init=truth.bases, joint=True, max_iterations=2000, generator=rng()
+    )
+    assert (
+        abs(sub.subspace_error(found.bases, truth.bases) - math.sin(math.radians(45 - angle / 2)))
+        < 1e-4
+    )
 
 
 def zero_loss_splits(x, d, joint):
@@ -166,17 +192,34 @@ def zero_loss_splits(x, d, joint):
                 continue
             mask = torch.zeros(N, dtype=torch.bool)
             mask[list(chosen)] = True
-            spans = [torch.linalg.svd(part, full_matrices=False) for part in (x[mask], x[~mask]) if len(part)]
+            spans = [
+                torch.linalg.svd(part, full_matrices=False)
+                for part in (x[mask], x[~mask])
+                if len(part)
+            ]
             ranks = [int((values > 1e-9 * values[0]).sum()) for _, values, _ in spans]
-            apart = len(spans) < 2 or float((spans[0][2][: ranks[0]] @ spans[1][2][: ranks[1]].T).abs().max()) < 1e-9
+            apart = (
+                len(spans) < 2
+                or float((spans[0][2][: ranks[0]] @ spans[1][2][: ranks[1]].T).abs().max()) < 1e-9
+            )
             good = max(ranks) <= d and (apart or not joint)
-            count, pure = count + good, pure + (good and set(chosen) in ({*range(N // 2)}, {*range(N // 2, N)}))
+            count, pure = (
+                count + good,
+                pure + (good and set(chosen) in ({*range(N // 2)}, {*range(N // 2, N)})),
+            )
     return count, pure
 
 
 @pytest.mark.parametrize("d", [2, 3, 4])
 def test_zero_loss_splits_at_the_edge(d):
-    for angle, joint, N, expected in [(90, False, d, math.comb(2 * d, d) // 2), (90, True, d, 1), (45, False, d, math.comb(2 * d, d) // 2), (45, True, d, 0), (90, False, d + 1, 1), (45, False, d + 1, 1)]:
+    for angle, joint, N, expected in [
+        (90, False, d, math.comb(2 * d, d) // 2),
+        (90, True, d, 1),
+        (45, False, d, math.comb(2 * d, d) // 2),
+        (45, True, d, 0),
+        (90, False, d + 1, 1),
+        (45, False, d + 1, 1),
+    ]:
         count, pure = zero_loss_splits(points(N, d, angle=angle, seed=d)[0], d, joint)
         assert (count, pure) == (expected, min(expected, 1))
 
@@ -200,8 +243,17 @@ def test_ragged_training_of_several_subspaces_is_training_alone(joint):
     """Whatever stands beside a model, and without padding exactly `fit`."""
     shapes = [(7, [2, 3]), (5, [2, 2]), (6, [1, 4]), (12, [2, 2])]
     data = [normal(N, 12, seed=N) for N, _ in shapes]
-    starts = [list(sub.random_basis(12, sum(dims), generator=rng(N)).split(dims, 1)) for N, dims in shapes]
-    train = lambda e: phase.train_cells([data[i] for i in e], [starts[i] for i in e], VP(), generators=[rng(i) for i in e], joint=joint, steps=20)  # noqa: E731
+    starts = [
+        list(sub.random_basis(12, sum(dims), generator=rng(N)).split(dims, 1)) for N, dims in shapes
+    ]
+    train = lambda e: training.train_cells(
+        [data[i] for i in e],
+        [starts[i] for i in e],
+        VP(),
+        generators=[rng(i) for i in e],
+        joint=joint,
+        steps=20,
+    )
     for e, together in enumerate(train(range(4))):
         assert [U.shape[1] for U in together] == shapes[e][1]
         assert worst(jointly(together), jointly(train([e])[0])) < 1e-7

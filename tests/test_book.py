@@ -17,10 +17,26 @@ import molrg
 ROOT = Path(__file__).resolve().parents[1]
 # What a browser fetches without being asked; anchors are followed by the reader.
 FETCHED = {
-    "img": "src", "script": "src", "iframe": "src", "source": "src", "video": "src", "audio": "src",
-    "embed": "src", "object": "data", "link": "href", "image": "href",
-}  # fmt: skip
-FETCHING_LINKS = {"stylesheet", "icon", "shortcut icon", "preload", "prefetch", "modulepreload", "manifest"}
+    "img": "src",
+    "script": "src",
+    "iframe": "src",
+    "source": "src",
+    "video": "src",
+    "audio": "src",
+    "embed": "src",
+    "object": "data",
+    "link": "href",
+    "image": "href",
+}
+FETCHING_LINKS = {
+    "stylesheet",
+    "icon",
+    "shortcut icon",
+    "preload",
+    "prefetch",
+    "modulepreload",
+    "manifest",
+}
 NOT_PROSE = {"script", "style", "code", "pre", "textarea"}
 
 
@@ -57,7 +73,9 @@ class Page(HTMLParser):
             self.anchors.append(here["href"])
         if here.get(FETCHED.get(tag, "")) and (tag != "link" or here.get("rel") in FETCHING_LINKS):
             self.fetched.append(here[FETCHED[tag]])
-        self.fetched += [part.split()[0] for part in here.get("srcset", "").split(",") if part.strip()]
+        self.fetched += [
+            part.split()[0] for part in here.get("srcset", "").split(",") if part.strip()
+        ]
 
     def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.handle_starttag(tag, attrs)
@@ -85,7 +103,9 @@ def external(address: str) -> bool:
 
 def urls_in_css(css: str) -> list[str]:
     css = re.sub(r"/\*.*?\*/", "", css, flags=re.DOTALL)
-    found = re.findall(r"url\(\s*['\"]?([^'\")]+)", css) + re.findall(r"@import\s+['\"]([^'\"]+)", css)
+    found = re.findall(r"url\(\s*['\"]?([^'\")]+)", css) + re.findall(
+        r"@import\s+['\"]([^'\"]+)", css
+    )
     return [address for address in found if not address.startswith(("data:", "#"))]
 
 
@@ -103,7 +123,11 @@ def missing_files(page: Page) -> list[str]:
 
 def bad_alts(page: Page) -> list[str]:
     """Images without alt text, or whose alt text is only the name of their file."""
-    return [i.get("src", "?") for i in page.images if not i.get("alt", "").strip() or "_images/" in i["alt"]]
+    return [
+        i.get("src", "?")
+        for i in page.images
+        if not i.get("alt", "").strip() or "_images/" in i["alt"]
+    ]
 
 
 @pytest.fixture(scope="session")
@@ -118,12 +142,18 @@ def site() -> Path:
 
 @pytest.fixture(scope="session")
 def pages(site: Path) -> dict[str, Page]:
-    return {str(path.relative_to(site)): Page(path) for path in sorted(site.rglob("*.html")) if "_static" not in path.parts}
+    return {
+        str(path.relative_to(site)): Page(path)
+        for path in sorted(site.rglob("*.html"))
+        if "_static" not in path.parts
+    }
 
 
 def own(pages: dict[str, Page]) -> Iterator[tuple[str, Page]]:
     """Pages of the book and its notebooks, without the generated index, search and source listings."""
-    return ((name, page) for name, page in pages.items() if name.startswith(("book/", "notebooks/")))
+    return (
+        (name, page) for name, page in pages.items() if name.startswith(("book/", "notebooks/"))
+    )
 
 
 @pytest.mark.book
@@ -145,7 +175,11 @@ def test_links_within_the_book_meet_their_target(pages, site):
             parts = urlsplit(address)
             if external(address) or parts.scheme or not parts.fragment:
                 continue
-            target = (page.path.parent / unquote(parts.path)).resolve() if parts.path else page.path.resolve()
+            target = (
+                (page.path.parent / unquote(parts.path)).resolve()
+                if parts.path
+                else page.path.resolve()
+            )
             there = pages.get(str(target.relative_to(site.resolve())))
             if there and unquote(parts.fragment) not in there.ids:
                 lost.setdefault(name, []).append(address)
@@ -199,18 +233,28 @@ def test_every_named_figure_is_on_its_page(pages):
 @pytest.mark.book
 def test_references_are_resolved(pages):
     assert not [name for name, page in own(pages) if "??" in page.prose]
-    assert not [name for name, page in pages.items() if "system-message" in page.classes or "problematic" in page.classes]
+    assert not [
+        name
+        for name, page in pages.items()
+        if "system-message" in page.classes or "problematic" in page.classes
+    ]
 
 
 @pytest.mark.book
 def test_titles_are_words(pages):
     """Search and sidebar show a title as it is: no mathematics in it."""
-    assert not {name: page.title for name, page in own(pages) if re.search(r"\$|\\[(a-zA-Z]", page.title)}
+    assert not {
+        name: page.title for name, page in own(pages) if re.search(r"\$|\\[(a-zA-Z]", page.title)
+    }
 
 
 @pytest.mark.book
 def test_every_page_says_its_version(pages):
-    lacking = [n for n, p in own(pages) if "molrg-version" not in p.classes or f"molrg {molrg.__version__}" not in p.prose]
+    lacking = [
+        n
+        for n, p in own(pages)
+        if "molrg-version" not in p.classes or f"molrg {molrg.__version__}" not in p.prose
+    ]
     assert not lacking
 
 
@@ -222,14 +266,26 @@ def test_no_cell_failed_and_nothing_was_written_to_stderr(pages):
 @pytest.mark.book
 def test_the_live_figure_is_whole_and_waits_to_be_touched(pages, site):
     """Its large files are in the site and not fetched with the page; without scripts a picture stands in its place."""
-    page, script = pages["book/live.html"], (site / "_static/molrg-live.js").read_text(encoding="utf-8")
-    lazy = [address.replace("${root.dataset.model}", "fashion-mnist") for address in re.findall(r"script\([\"`]([^\"`]+)[\"`]\)", script)]
-    assert len(lazy) == 3 and not [address for address in lazy if not (site / "_static" / address).is_file()]
+    page, script = (
+        pages["book/live.html"],
+        (site / "_static/molrg-live.js").read_text(encoding="utf-8"),
+    )
+    lazy = [
+        address.replace("${root.dataset.model}", "fashion-mnist")
+        for address in re.findall(r"script\([\"`]([^\"`]+)[\"`]\)", script)
+    ]
+    assert len(lazy) == 3 and not [
+        address for address in lazy if not (site / "_static" / address).is_file()
+    ]
     assert not [a for a in page.fetched if any(a.endswith(Path(address).name) for address in lazy)]
-    assert {"../_static/molrg-live.js", "../_static/live/fashion-mnist-scene.js", "../_static/live/fashion-mnist-strip.png"} <= {
-        urlsplit(a).path for a in page.fetched
-    }
-    assert re.search(r"<noscript>\s*<p>Scripts are switched off", page.text) and not re.search(r"<figure[^>]*data-part=.static.[^>]*hidden", page.text)
+    assert {
+        "../_static/molrg-live.js",
+        "../_static/live/fashion-mnist-scene.js",
+        "../_static/live/fashion-mnist-strip.png",
+    } <= {urlsplit(a).path for a in page.fetched}
+    assert re.search(r"<noscript>\s*<p>Scripts are switched off", page.text) and not re.search(
+        r"<figure[^>]*data-part=.static.[^>]*hidden", page.text
+    )
     assert not re.findall(r"https?://|\bfetch\(|XMLHttpRequest", script)
 
 
@@ -238,16 +294,29 @@ def test_every_control_of_the_live_figure_has_a_label(pages):
     text = pages["book/live.html"].text
     inputs = re.findall(r'<input id="(molrg-live-[\w-]+)"', text)
     assert len(inputs) == 2 and all(f'<label for="{name}">' in text for name in inputs)
-    assert text.count('<canvas data-part=') == len(re.findall(r'<canvas data-part="[\w-]+"[^>]*role="img" aria-label="[^"]+"', text)) == 6
+    assert (
+        text.count("<canvas data-part=")
+        == len(re.findall(r'<canvas data-part="[\w-]+"[^>]*role="img" aria-label="[^"]+"', text))
+        == 6
+    )
     assert len(re.findall(r'role="status" aria-live="polite"', text)) == 2
 
 
 @pytest.mark.book
 def test_site_names_no_machine_and_no_index(pages, site):
     hosts = "|".join(["py" r"pi\.org", "python" r"hosted\.org", "download\\.py" r"torch\.org"])
-    places = re.compile("|".join(map(re.escape, {str(ROOT), str(Path.home())} - {"/"})) + rf"|/home/\w+/|/Users/\w+/|{hosts}")
-    files = [page.path for page in pages.values()] + [p for p in (site / "_sources").rglob("*") if p.is_file()]
-    found = {str(p.relative_to(site)): match[0] for p in files if (match := places.search(p.read_text(encoding="utf-8")))}
+    places = re.compile(
+        "|".join(map(re.escape, {str(ROOT), str(Path.home())} - {"/"}))
+        + rf"|/home/\w+/|/Users/\w+/|{hosts}"
+    )
+    files = [page.path for page in pages.values()] + [
+        p for p in (site / "_sources").rglob("*") if p.is_file()
+    ]
+    found = {
+        str(p.relative_to(site)): match[0]
+        for p in files
+        if (match := places.search(p.read_text(encoding="utf-8")))
+    }
     assert not found
 
 
@@ -275,12 +344,18 @@ def test_external_addresses_are_seen(tmp_path, body):
 
 
 def test_anchors_and_data_are_no_fetches(tmp_path):
-    page = page_of(tmp_path, '<a href="https://example.org">x</a><img src="data:image/png;base64,AA" alt="dot">')
+    page = page_of(
+        tmp_path,
+        '<a href="https://example.org">x</a><img src="data:image/png;base64,AA" alt="dot">',
+    )
     assert not [a for a in page.fetched if external(a)] and not missing_files(page)
 
 
 def test_lost_files_and_missing_alts_are_seen(tmp_path):
-    page = page_of(tmp_path, '<img src="no.png" alt="../_images/no.png"><a href="lost.html#x">x</a><code>??</code>')
+    page = page_of(
+        tmp_path,
+        '<img src="no.png" alt="../_images/no.png"><a href="lost.html#x">x</a><code>??</code>',
+    )
     assert missing_files(page) == ["no.png", "lost.html#x"]
     assert bad_alts(page) == ["no.png"]
     assert "??" not in page.prose

@@ -11,32 +11,59 @@ import torch
 from factories import complains, normal, worst
 from safetensors.torch import load_file, save_file
 
-from molrg import checkpoints, denoisers, schedules
-from molrg.networks import UNet
+from molrg import denoisers, schedules
+from molrg.denoisers import checkpoints
+from molrg.denoisers.networks import UNet
 
 SAME = 1e-5  # float32, and diffusers' table of alphas in float32
 
 # what stands in the configurations of google/ddpm-cifar10-32 and google/ddpm-celebahq-256, with fewer channels and pixels
 OLD_UNET = {
-    "_class_name": "UNet2DModel", "_diffusers_version": "0.0.4", "act_fn": "silu", "attention_head_dim": None, "center_input_sample": False,
-    "downsample_padding": 0, "flip_sin_to_cos": False, "freq_shift": 1, "in_channels": 3, "layers_per_block": 2,
-    "mid_block_scale_factor": 1, "norm_eps": 1e-6, "norm_num_groups": 4, "out_channels": 3, "time_embedding_type": "positional",
-}  # fmt: skip
+    "_class_name": "UNet2DModel",
+    "_diffusers_version": "0.0.4",
+    "act_fn": "silu",
+    "attention_head_dim": None,
+    "center_input_sample": False,
+    "downsample_padding": 0,
+    "flip_sin_to_cos": False,
+    "freq_shift": 1,
+    "in_channels": 3,
+    "layers_per_block": 2,
+    "mid_block_scale_factor": 1,
+    "norm_eps": 1e-6,
+    "norm_num_groups": 4,
+    "out_channels": 3,
+    "time_embedding_type": "positional",
+}
 CIFAR = OLD_UNET | {
-    "block_out_channels": [8, 16, 16, 16], "sample_size": 32,
+    "block_out_channels": [8, 16, 16, 16],
+    "sample_size": 32,
     "down_block_types": ["DownBlock2D", "AttnDownBlock2D", "DownBlock2D", "DownBlock2D"],
     "up_block_types": ["UpBlock2D", "UpBlock2D", "AttnUpBlock2D", "UpBlock2D"],
-}  # fmt: skip
+}
 CELEBA = OLD_UNET | {
-    "block_out_channels": [4, 4, 8, 8, 16, 16], "sample_size": 64,
+    "block_out_channels": [4, 4, 8, 8, 16, 16],
+    "sample_size": 64,
     "down_block_types": ["DownBlock2D"] * 4 + ["AttnDownBlock2D", "DownBlock2D"],
     "up_block_types": ["UpBlock2D", "AttnUpBlock2D"] + ["UpBlock2D"] * 4,
-}  # fmt: skip
+}
 OLD_SCHEDULER = {
-    "_class_name": "DDPMScheduler", "_diffusers_version": "0.1.1", "beta_end": 0.02, "beta_schedule": "linear", "beta_start": 0.0001,
-    "clip_sample": True, "num_train_timesteps": 1000, "trained_betas": None, "variance_type": "fixed_large",
-}  # fmt: skip
-INDEX = {"_class_name": "DDPMPipeline", "_diffusers_version": "0.1.1", "scheduler": ["diffusers", "DDPMScheduler"], "unet": ["diffusers", "UNet2DModel"]}
+    "_class_name": "DDPMScheduler",
+    "_diffusers_version": "0.1.1",
+    "beta_end": 0.02,
+    "beta_schedule": "linear",
+    "beta_start": 0.0001,
+    "clip_sample": True,
+    "num_train_timesteps": 1000,
+    "trained_betas": None,
+    "variance_type": "fixed_large",
+}
+INDEX = {
+    "_class_name": "DDPMPipeline",
+    "_diffusers_version": "0.1.1",
+    "scheduler": ["diffusers", "DDPMScheduler"],
+    "unet": ["diffusers", "UNet2DModel"],
+}
 FIRST_NAMES = {"to_q": "query", "to_k": "key", "to_v": "value", "to_out.0": "proj_attn"}
 
 
@@ -45,7 +72,9 @@ def network(config, seed=0):
 
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        return UNet2DModel(**{key: value for key, value in config.items() if not key.startswith("_")})
+        return UNet2DModel(
+            **{key: value for key, value in config.items() if not key.startswith("_")}
+        )
 
 
 def old_folder(path, config):
@@ -57,15 +86,26 @@ def old_folder(path, config):
             name = name.replace(f".{now}.", f".{then}.") if ".attentions." in name else name
         tensors[name] = value.contiguous()
     save_file(tensors, path / "diffusion_pytorch_model.safetensors", {"format": "pt"})
-    for name, content in (("config", config), ("scheduler_config", OLD_SCHEDULER), ("model_index", INDEX)):
+    for name, content in (
+        ("config", config),
+        ("scheduler_config", OLD_SCHEDULER),
+        ("model_index", INDEX),
+    ):
         (path / f"{name}.json").write_text(json.dumps(content))
     return path
 
 
 SMALL = {
-    "sample_size": 8, "in_channels": 1, "out_channels": 1, "layers_per_block": 1, "block_out_channels": (8, 8), "norm_num_groups": 4,
-    "down_block_types": ("DownBlock2D",) * 2, "up_block_types": ("UpBlock2D",) * 2, "attention_head_dim": 4,
-}  # fmt: skip
+    "sample_size": 8,
+    "in_channels": 1,
+    "out_channels": 1,
+    "layers_per_block": 1,
+    "block_out_channels": (8, 8),
+    "norm_num_groups": 4,
+    "down_block_types": ("DownBlock2D",) * 2,
+    "up_block_types": ("UpBlock2D",) * 2,
+    "attention_head_dim": 4,
+}
 
 
 def new_folder(path, scheduler, **changes):
@@ -78,15 +118,21 @@ def new_folder(path, scheduler, **changes):
 def v_scheduler(**changes):
     from diffusers import DDIMScheduler
 
-    return DDIMScheduler(**{"prediction_type": "v_prediction", "beta_schedule": "squaredcos_cap_v2"} | changes)
+    return DDIMScheduler(
+        **{"prediction_type": "v_prediction", "beta_schedule": "squaredcos_cap_v2"} | changes
+    )
 
 
 def as_diffusers_has_it(folder, x, step, *, flat):
     """The clean image that a plain diffusers scheduler makes of what the plain network says."""
     from diffusers import DDIMScheduler, UNet2DModel
 
-    plain = UNet2DModel.from_pretrained(folder, subfolder=None if flat else "unet", low_cpu_mem_usage=False)
-    settings = DDIMScheduler.load_config(folder, subfolder=None if flat else "scheduler") | {"clip_sample": False}
+    plain = UNet2DModel.from_pretrained(
+        folder, subfolder=None if flat else "unet", low_cpu_mem_usage=False
+    )
+    settings = DDIMScheduler.load_config(folder, subfolder=None if flat else "scheduler") | {
+        "clip_sample": False
+    }
     scheduler = DDIMScheduler.from_config(settings)
     scheduler.set_timesteps(scheduler.config.num_train_timesteps)
     with torch.no_grad():
@@ -94,7 +140,9 @@ def as_diffusers_has_it(folder, x, step, *, flat):
 
 
 def images(config, B=2):
-    return normal(B, config["in_channels"], config["sample_size"], config["sample_size"], dtype=torch.float32)
+    return normal(
+        B, config["in_channels"], config["sample_size"], config["sample_size"], dtype=torch.float32
+    )
 
 
 # loading
@@ -104,9 +152,16 @@ def images(config, B=2):
 def test_old_flat_folders_load_as_diffusers_reads_them(config, tmp_path):
     folder = old_folder(tmp_path / "old", config)
     denoiser, x = denoisers.from_pretrained(folder), images(config)
-    assert denoiser.prediction == "eps" and denoiser.schedule == schedules.DDPM() and denoiser.event == (3, *x.shape[2:])
+    assert (
+        denoiser.prediction == "eps"
+        and denoiser.schedule == schedules.DDPM()
+        and denoiser.event == (3, *x.shape[2:])
+    )
     for step in (20, 500):
-        assert worst(denoiser(x, step / 999), as_diffusers_has_it(folder, x, step, flat=True)) < SAME * 999 / step
+        assert (
+            worst(denoiser(x, step / 999), as_diffusers_has_it(folder, x, step, flat=True))
+            < SAME * 999 / step
+        )
     assert not any(p.requires_grad for p in denoiser.parameters()) and not denoiser.training
 
 
@@ -114,23 +169,39 @@ def test_old_flat_folders_load_as_diffusers_reads_them(config, tmp_path):
 def test_an_unconditional_pipeline_loads_whatever_it_predicts(prediction, tmp_path):
     folder = new_folder(tmp_path / "new", v_scheduler(prediction_type=prediction))
     denoiser, x = denoisers.from_pretrained(str(folder)), images(SMALL)
-    assert denoiser.prediction == {"epsilon": "eps", "sample": "x0", "v_prediction": "v"}[prediction]
+    assert (
+        denoiser.prediction == {"epsilon": "eps", "sample": "x0", "v_prediction": "v"}[prediction]
+    )
     for step in (20, 500, 900):
         expected = as_diffusers_has_it(folder, x, step, flat=False)
-        assert worst(denoiser(x, step / 999), expected) < SAME * max(1.0, expected.abs().max().item())
+        assert worst(denoiser(x, step / 999), expected) < SAME * max(
+            1.0, expected.abs().max().item()
+        )
 
 
 def test_the_times_of_a_batch_are_its_own(tmp_path):
-    denoiser, x = denoisers.from_pretrained(new_folder(tmp_path / "new", v_scheduler())), images(SMALL)
+    denoiser, x = (
+        denoisers.from_pretrained(new_folder(tmp_path / "new", v_scheduler())),
+        images(SMALL),
+    )
     both = denoiser(x, torch.tensor([0.2, 0.8]))
-    assert worst(both[:1], denoiser(x[:1], 0.2)) < SAME and worst(both[1:], denoiser(x[1:], 0.8)) < SAME
+    assert (
+        worst(both[:1], denoiser(x[:1], 0.2)) < SAME
+        and worst(both[1:], denoiser(x[1:], 0.8)) < SAME
+    )
 
 
-@pytest.mark.parametrize("name", ["DDPMScheduler", "PNDMScheduler", "EulerDiscreteScheduler", "DPMSolverMultistepScheduler"])
+@pytest.mark.parametrize(
+    "name",
+    ["DDPMScheduler", "PNDMScheduler", "EulerDiscreteScheduler", "DPMSolverMultistepScheduler"],
+)
 def test_any_scheduler_with_a_table_will_do(name, tmp_path):
     import diffusers
 
-    folder = new_folder(tmp_path / "new", getattr(diffusers, name)(beta_schedule="scaled_linear", beta_start=1e-3, beta_end=0.015))
+    folder = new_folder(
+        tmp_path / "new",
+        getattr(diffusers, name)(beta_schedule="scaled_linear", beta_start=1e-3, beta_end=0.015),
+    )
     betas = torch.linspace(1e-3**0.5, 0.015**0.5, 1000, dtype=torch.float64) ** 2
     schedule = denoisers.from_pretrained(folder).schedule
     t = torch.tensor([0.0, 0.3, 1.0])
@@ -140,7 +211,9 @@ def test_any_scheduler_with_a_table_will_do(name, tmp_path):
 def test_what_was_said_of_the_prediction_before_it_had_a_type(tmp_path):
     folder = old_folder(tmp_path / "old", CIFAR)
     for said, prediction in ((True, "eps"), (False, "x0")):
-        (folder / "scheduler_config.json").write_text(json.dumps(OLD_SCHEDULER | {"predict_epsilon": said}))
+        (folder / "scheduler_config.json").write_text(
+            json.dumps(OLD_SCHEDULER | {"predict_epsilon": said})
+        )
         assert denoisers.from_pretrained(folder).prediction == prediction
 
 
@@ -153,20 +226,32 @@ def test_a_schedule_that_ends_nearly_without_a_signal_is_kept_as_it_is(tmp_path)
 
 
 def test_a_schedule_that_ends_without_a_signal_keeps_a_finite_noise_level(tmp_path):
-    schedule = denoisers.from_pretrained(new_folder(tmp_path / "new", v_scheduler(rescale_betas_zero_snr=True))).schedule
+    schedule = denoisers.from_pretrained(
+        new_folder(tmp_path / "new", v_scheduler(rescale_betas_zero_snr=True))
+    ).schedule
     assert schedule.sigma(1.0).isfinite() and schedule.sigma(1.0) > 1e3
 
 
 def test_learned_variances_are_left_out(tmp_path):
     folder = new_folder(tmp_path / "new", v_scheduler(), out_channels=2)
     x = images(SMALL)
-    assert worst(denoisers.from_pretrained(folder)(x, 500 / 999), as_diffusers_has_it(folder, x, 500, flat=False)) < SAME
+    assert (
+        worst(
+            denoisers.from_pretrained(folder)(x, 500 / 999),
+            as_diffusers_has_it(folder, x, 500, flat=False),
+        )
+        < SAME
+    )
 
 
 def test_other_sizes_and_channels(tmp_path):
-    folder = new_folder(tmp_path / "new", v_scheduler(), sample_size=(8, 12), in_channels=2, out_channels=2)
+    folder = new_folder(
+        tmp_path / "new", v_scheduler(), sample_size=(8, 12), in_channels=2, out_channels=2
+    )
     denoiser = denoisers.from_pretrained(folder)
-    assert denoiser.event == (2, 8, 12) and denoiser(normal(3, 2, 8, 12), 0.5).dtype == torch.float64
+    assert (
+        denoiser.event == (2, 8, 12) and denoiser(normal(3, 2, 8, 12), 0.5).dtype == torch.float64
+    )
     with complains("x_t.shape"):
         denoiser(normal(3, 2, 12, 8), 0.5)
     folder = new_folder(tmp_path / "open", v_scheduler(), sample_size=None)
@@ -180,7 +265,9 @@ def test_other_sizes_and_channels(tmp_path):
 def test_what_is_saved_is_plain_diffusers_and_comes_back(prediction, tmp_path):
     from diffusers import DDPMPipeline
 
-    denoiser = UNet(network(SMALL), schedules.DDPM(steps=500, beta_end=0.03), prediction=prediction).eval()
+    denoiser = UNet(
+        network(SMALL), schedules.DDPM(steps=500, beta_end=0.03), prediction=prediction
+    ).eval()
     (tmp_path / "README.md").write_text("stays")
     folder = checkpoints.save(denoiser, tmp_path)
     back, x = denoisers.from_pretrained(folder), images(SMALL)
@@ -188,15 +275,25 @@ def test_what_is_saved_is_plain_diffusers_and_comes_back(prediction, tmp_path):
     step = int(denoiser.schedule.step(0.4))
     assert worst(back(x, 0.4), as_diffusers_has_it(folder, x, step, flat=False)) < SAME
     pipeline = DDPMPipeline.from_pretrained(folder, low_cpu_mem_usage=False)
-    assert all(torch.equal(a, b) for a, b in zip(pipeline.unet.state_dict().values(), denoiser.network.state_dict().values(), strict=True))
-    assert (folder / "README.md").read_text() == "stays" and not list(tmp_path.parent.glob("*.part"))
+    assert all(
+        torch.equal(a, b)
+        for a, b in zip(
+            pipeline.unet.state_dict().values(), denoiser.network.state_dict().values(), strict=True
+        )
+    )
+    assert (folder / "README.md").read_text() == "stays" and not list(
+        tmp_path.parent.glob("*.part")
+    )
 
 
 def test_half_precision_halves_the_file_and_loads_as_single(tmp_path):
     from diffusers import DDPMPipeline
 
     denoiser = UNet(network(SMALL), schedules.DDPM()).eval()
-    whole, half = checkpoints.save(denoiser, tmp_path / "whole"), checkpoints.save(denoiser, tmp_path / "half", half=True)
+    whole, half = (
+        checkpoints.save(denoiser, tmp_path / "whole"),
+        checkpoints.save(denoiser, tmp_path / "half", half=True),
+    )
     assert weights(half).stat().st_size < 0.6 * weights(whole).stat().st_size
     assert {p.dtype for p in denoiser.parameters()} == {torch.float32}
     back, x = denoisers.from_pretrained(half), images(SMALL)
@@ -208,9 +305,13 @@ def test_half_precision_halves_the_file_and_loads_as_single(tmp_path):
 
 
 def test_no_place_of_this_machine_is_saved(tmp_path):
-    denoiser = denoisers.from_pretrained(new_folder(tmp_path / "a", v_scheduler(beta_schedule="linear")))
+    denoiser = denoisers.from_pretrained(
+        new_folder(tmp_path / "a", v_scheduler(beta_schedule="linear"))
+    )
     checkpoints.save(denoiser, tmp_path / "b")
-    assert not [path for path in (tmp_path / "b").rglob("*.json") if str(tmp_path) in path.read_text()]
+    assert not [
+        path for path in (tmp_path / "b").rglob("*.json") if str(tmp_path) in path.read_text()
+    ]
 
 
 def test_only_what_diffusers_has_a_name_for_is_saved(tmp_path):
@@ -316,7 +417,9 @@ def test_shards_of_the_hub_are_looked_at_first(monkeypatch):
         return {"weight_map": {"a": "one.safetensors", "b": "two.bin"}}
 
     monkeypatch.setattr(ConfigMixin, "load_config", classmethod(load_config))
-    assert checkpoints._shards(place) == ["one.safetensors", "two.bin"] and asked == [(checkpoints.WEIGHTS[1], "owner/name", "unet")]
+    assert checkpoints._shards(place) == ["one.safetensors", "two.bin"] and asked == [
+        (checkpoints.WEIGHTS[1], "owner/name", "unet")
+    ]
 
     def absent(cls, **more):
         raise OSError("no index")
@@ -347,23 +450,66 @@ def rewrite(path, **changes):
         (lambda f: shutil.rmtree(f / "unet"), "path_or_repo_id"),
         (lambda f: shutil.rmtree(f / "scheduler"), "path_or_repo_id"),
         (lambda f: (f / "unet" / "config.json").write_text("{"), "path_or_repo_id"),
-        (lambda f: rewrite(f / "unet" / "config.json", _class_name="UNet2DConditionModel"), "network"),
+        (
+            lambda f: rewrite(f / "unet" / "config.json", _class_name="UNet2DConditionModel"),
+            "network",
+        ),
         (lambda f: rewrite(f / "unet" / "config.json", num_class_embeds=10), "network"),
         (lambda f: rewrite(f / "unet" / "config.json", out_channels=3), "out_channels"),
         (lambda f: rewrite(f / "unet" / "config.json", block_out_channels=[8, 12]), "weights"),
-        (lambda f: rewrite(f / "scheduler" / "scheduler_config.json", _class_name="ScoreSdeVeScheduler"), "scheduler"),
-        (lambda f: rewrite(f / "scheduler" / "scheduler_config.json", _class_name="Nonsense"), "scheduler"),
-        (lambda f: rewrite(f / "scheduler" / "scheduler_config.json", prediction_type="flow_prediction"), "prediction_type"),
-        (lambda f: rewrite(f / "scheduler" / "scheduler_config.json", beta_schedule="nonsense"), "scheduler"),
-        (lambda f: rewrite(f / "scheduler" / "scheduler_config.json", _class_name="LCMScheduler"), "scheduler"),
-        (lambda f: rewrite(f / "scheduler" / "scheduler_config.json", _class_name="EulerDiscreteScheduler", timestep_type="continuous"), "scheduler"),
+        (
+            lambda f: rewrite(
+                f / "scheduler" / "scheduler_config.json", _class_name="ScoreSdeVeScheduler"
+            ),
+            "scheduler",
+        ),
+        (
+            lambda f: rewrite(f / "scheduler" / "scheduler_config.json", _class_name="Nonsense"),
+            "scheduler",
+        ),
+        (
+            lambda f: rewrite(
+                f / "scheduler" / "scheduler_config.json", prediction_type="flow_prediction"
+            ),
+            "prediction_type",
+        ),
+        (
+            lambda f: rewrite(f / "scheduler" / "scheduler_config.json", beta_schedule="nonsense"),
+            "scheduler",
+        ),
+        (
+            lambda f: rewrite(
+                f / "scheduler" / "scheduler_config.json", _class_name="LCMScheduler"
+            ),
+            "scheduler",
+        ),
+        (
+            lambda f: rewrite(
+                f / "scheduler" / "scheduler_config.json",
+                _class_name="EulerDiscreteScheduler",
+                timestep_type="continuous",
+            ),
+            "scheduler",
+        ),
         (lambda f: (f / "scheduler" / "scheduler_config.json").write_text("[]"), "path_or_repo_id"),
     ],
     ids=[
-        "no network", "no scheduler", "no JSON", "conditional", "classes", "channels", "other blocks", "no table", "unknown", "flow",
-        "unknown noise", "consistency", "continuous time", "a list",
+        "no network",
+        "no scheduler",
+        "no JSON",
+        "conditional",
+        "classes",
+        "channels",
+        "other blocks",
+        "no table",
+        "unknown",
+        "flow",
+        "unknown noise",
+        "consistency",
+        "continuous time",
+        "a list",
     ],
-)  # fmt: skip
+)
 def test_folders_of_another_kind(folder, spoil, name):
     spoil(folder)
     with complains(name):
@@ -392,5 +538,7 @@ def test_without_a_network_the_error_says_what_to_do(name, monkeypatch):
 
     monkeypatch.setattr(UNet2DModel, "load_config", unreachable)
     monkeypatch.setattr(SchedulerMixin, "load_config", unreachable, raising=False)
-    with pytest.raises(FileNotFoundError, match=r"no such folder.*local folder.*molrg\.zoo.*molrg fetch"):
+    with pytest.raises(
+        FileNotFoundError, match=r"no such folder.*local folder.*molrg\.zoo.*molrg fetch"
+    ):
         denoisers.from_pretrained(name)

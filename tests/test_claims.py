@@ -13,15 +13,28 @@ from factories import complains
 from scipy import stats
 
 from molrg import claims
-from molrg.claims import Condition, ControlPassed, Summary
+from molrg.claims import Condition, ControlPassed
+from molrg.stats import Summary
 
 REGISTRY = claims.registry()
 IDS = [f"C{k:02d}" for k in range(1, 19)]
 LANDED = [id for id, entry in REGISTRY.items() if entry["status"] == "landed"]
 FIELDS = {
-    "title", "status", "paper", "locus", "kind", "certainty", "statement", "assumptions", "notebook",
-    "quantities", "criterion", "reason", "control", "expected",
-}  # fmt: skip
+    "title",
+    "status",
+    "paper",
+    "locus",
+    "kind",
+    "certainty",
+    "statement",
+    "assumptions",
+    "notebook",
+    "quantities",
+    "criterion",
+    "reason",
+    "control",
+    "expected",
+}
 
 every_claim = pytest.mark.parametrize("id", REGISTRY)
 landed_claim = pytest.mark.parametrize("id", LANDED)
@@ -42,13 +55,19 @@ def inside(conditions):
     """A number that meets all conditions on one quantity."""
     low, high = max(c.low for c in conditions), min(c.high for c in conditions)
     assert low <= high, f"no value meets {[str(c) for c in conditions]}"
-    if math.isinf(low) or math.isinf(high):  # not at the bound itself, which rounding of a mean can cross
+    if math.isinf(low) or math.isinf(
+        high
+    ):  # not at the bound itself, which rounding of a mean can cross
         return high - 0.1 * abs(high) if math.isinf(low) else low + 0.1 * abs(low)
     return (low + high) / 2
 
 
 def outside(condition):
-    return condition.low - 1 - abs(condition.low) if math.isfinite(condition.low) else condition.high + 1 + abs(condition.high)
+    return (
+        condition.low - 1 - abs(condition.low)
+        if math.isfinite(condition.low)
+        else condition.high + 1 + abs(condition.high)
+    )
 
 
 def constants(id, *, controlled=(), profile="quick"):
@@ -58,14 +77,17 @@ def constants(id, *, controlled=(), profile="quick"):
     for condition in primary + secondary:
         by_quantity.setdefault(condition.quantity, []).append(condition)
     return {
-        name: [outside(conditions[0]) if name in controlled else inside(conditions)] * len(seeds_of(id))
+        name: [outside(conditions[0]) if name in controlled else inside(conditions)]
+        * len(seeds_of(id))
         for name, conditions in by_quantity.items()
     }
 
 
 def arguments(id, **changed):
     fails = set(REGISTRY[id]["control"]["fails"])
-    control = {name: value for name, value in constants(id, controlled=fails).items() if name in fails}
+    control = {
+        name: value for name, value in constants(id, controlled=fails).items() if name in fails
+    }
     return {"id": id, "values": constants(id), "control": control, "seeds": seeds_of(id)} | changed
 
 
@@ -85,10 +107,23 @@ def test_an_entry_is_complete(id):
     entry = REGISTRY[id]
     assert FIELDS <= set(entry) <= FIELDS | {"min_seeds", "deviations", "note"}, set(entry) ^ FIELDS
     assert entry["status"] in ("planned", "landed") and entry["expected"] in claims.VERDICTS
-    assert entry["certainty"] in ("certain", "second-hand", "ours") and entry["kind"] in ("lemma", "theorem", "bound", "experiment", "observation")
-    assert entry["notebook"][:2] == id[1:] and entry["assumptions"] and entry["reason"] and entry["control"]["description"]
+    assert entry["certainty"] in ("certain", "second-hand", "ours") and entry["kind"] in (
+        "lemma",
+        "theorem",
+        "bound",
+        "experiment",
+        "observation",
+    )
+    assert (
+        entry["notebook"][:2] == id[1:]
+        and entry["assumptions"]
+        and entry["reason"]
+        and entry["control"]["description"]
+    )
     assert not entry["title"].endswith(".") and "$" not in entry["title"]
-    assert entry.get("min_seeds", 5) >= 5 or id in ("C09", "C13", "C14", "C18", "C11", "C12"), "three seeds are for trained networks"
+    assert entry.get("min_seeds", 5) >= 5 or id in ("C09", "C13", "C14", "C18", "C11", "C12"), (
+        "three seeds are for trained networks"
+    )
 
 
 @every_claim
@@ -102,15 +137,22 @@ def test_criteria_are_about_the_quantities_described(id, profile):
 def test_the_control_fails_a_primary_condition(id):
     """Only primary conditions can make a claim fail; what the control is registered to fail is compared, whatever its rank."""
     fails, (primary, secondary) = set(REGISTRY[id]["control"]["fails"]), claims.criterion(id)
-    assert fails & {c.quantity for c in primary} and fails <= {c.quantity for c in primary + secondary}
+    assert fails & {c.quantity for c in primary} and fails <= {
+        c.quantity for c in primary + secondary
+    }
 
 
 @every_claim
 def test_no_profile_is_weaker_than_quick(id):
     """Smaller, never weaker, is said of quick; so the paper sizes must not loosen the criterion."""
-    quick, paper = ({str(c.quantity) + c.estimator: c for c in claims.criterion(id, p)[0]} for p in claims.PROFILES)
+    quick, paper = (
+        {str(c.quantity) + c.estimator: c for c in claims.criterion(id, p)[0]}
+        for p in claims.PROFILES
+    )
     assert set(quick) <= set(paper)
-    assert all(paper[key].low >= quick[key].low and paper[key].high <= quick[key].high for key in quick)
+    assert all(
+        paper[key].low >= quick[key].low and paper[key].high <= quick[key].high for key in quick
+    )
 
 
 def test_ids_landed_are_those_of_this_stage():
@@ -125,7 +167,12 @@ def test_summary_is_students_interval():
     low, high = stats.ttest_1samp(values, 0).confidence_interval(0.95)
     summary = Summary.of(values)
     assert abs(summary.lower - low) < 1e-12 and abs(summary.upper - high) < 1e-12
-    assert (summary.mean, summary.min, summary.max, summary.sum) == (values.mean(), -0.7, 2.2, values.sum())
+    assert (summary.mean, summary.min, summary.max, summary.sum) == (
+        values.mean(),
+        -0.7,
+        2.2,
+        values.sum(),
+    )
 
 
 def test_the_interval_of_the_mean_covers_it():
@@ -138,7 +185,9 @@ def test_the_interval_of_the_mean_covers_it():
 def test_one_seed_has_no_interval():
     summary = Summary.of(np.array([2.0]))
     assert summary.mean == 2 and summary.lower == -math.inf and summary.upper == math.inf
-    assert not Condition("x", "upper", high=100.0).met(summary) and not Condition("x", "interval", high=100.0).clearly_failed(summary)
+    assert not Condition("x", "upper", high=100.0).met(summary) and not Condition(
+        "x", "interval", high=100.0
+    ).clearly_failed(summary)
 
 
 SPREAD = Summary(mean=1.0, lower=0.5, upper=1.5, min=-1.0, max=3.0, sum=5.0)
@@ -147,16 +196,31 @@ SPREAD = Summary(mean=1.0, lower=0.5, upper=1.5, min=-1.0, max=3.0, sum=5.0)
 @pytest.mark.parametrize(
     ("estimator", "low", "high", "met", "failed"),
     [
-        ("mean", 0.9, 1.1, True, False), ("mean", 1.1, math.inf, False, True), ("mean", 1.0, 1.0, True, False),
-        ("lower", 0.5, math.inf, True, False), ("lower", 0.6, math.inf, False, False), ("lower", 1.6, math.inf, False, True),
-        ("upper", -math.inf, 1.5, True, False), ("upper", -math.inf, 1.4, False, False), ("upper", -math.inf, 0.4, False, True),
-        ("min", -1.0, math.inf, True, False), ("min", 0.0, math.inf, False, False), ("min", 3.1, math.inf, False, True),
-        ("max", -math.inf, 3.0, True, False), ("max", -math.inf, 2.9, False, False), ("max", -math.inf, -1.1, False, True),
-        ("sum", -math.inf, 5.0, True, False), ("sum", -math.inf, 4.0, False, True),
-        ("interval", 0.5, 1.5, True, False), ("interval", 0.6, 1.5, False, False), ("interval", 0.5, 1.4, False, False),
-        ("interval", 1.51, 9.0, False, True), ("interval", -9.0, 0.49, False, True), ("interval", 1.5, 9.0, False, False),
+        ("mean", 0.9, 1.1, True, False),
+        ("mean", 1.1, math.inf, False, True),
+        ("mean", 1.0, 1.0, True, False),
+        ("lower", 0.5, math.inf, True, False),
+        ("lower", 0.6, math.inf, False, False),
+        ("lower", 1.6, math.inf, False, True),
+        ("upper", -math.inf, 1.5, True, False),
+        ("upper", -math.inf, 1.4, False, False),
+        ("upper", -math.inf, 0.4, False, True),
+        ("min", -1.0, math.inf, True, False),
+        ("min", 0.0, math.inf, False, False),
+        ("min", 3.1, math.inf, False, True),
+        ("max", -math.inf, 3.0, True, False),
+        ("max", -math.inf, 2.9, False, False),
+        ("max", -math.inf, -1.1, False, True),
+        ("sum", -math.inf, 5.0, True, False),
+        ("sum", -math.inf, 4.0, False, True),
+        ("interval", 0.5, 1.5, True, False),
+        ("interval", 0.6, 1.5, False, False),
+        ("interval", 0.5, 1.4, False, False),
+        ("interval", 1.51, 9.0, False, True),
+        ("interval", -9.0, 0.49, False, True),
+        ("interval", 1.5, 9.0, False, False),
     ],
-)  # fmt: skip
+)
 def test_conditions(estimator, low, high, met, failed):
     """met: the estimate is in the closed range; clearly failed: so is even the other end of the uncertainty not."""
     condition = Condition("x", estimator, low, high)
@@ -166,10 +230,12 @@ def test_conditions(estimator, low, high, met, failed):
 @pytest.mark.parametrize(
     ("bound", "low", "high", "text"),
     [
-        ({"at_least": 2}, 2, math.inf, "≥ 2"), ({"at_most": 1.0e-10}, -math.inf, 1e-10, "≤ 1e-10"),
-        ({"within": [0.9, 1.1]}, 0.9, 1.1, "in [0.9, 1.1]"), ({"at_least": 1, "at_most": 2}, 1, 2, "in [1, 2]"),
+        ({"at_least": 2}, 2, math.inf, "≥ 2"),
+        ({"at_most": 1.0e-10}, -math.inf, 1e-10, "≤ 1e-10"),
+        ({"within": [0.9, 1.1]}, 0.9, 1.1, "in [0.9, 1.1]"),
+        ({"at_least": 1, "at_most": 2}, 1, 2, "in [1, 2]"),
     ],
-)  # fmt: skip
+)
 def test_conditions_are_read(bound, low, high, text):
     condition = Condition.parse({"quantity": "x", "estimator": "mean", **bound})
     assert (condition.low, condition.high) == (low, high) and str(condition) == f"mean of x {text}"
@@ -192,7 +258,12 @@ def test_conditions_that_make_no_sense(entry, name):
 
 def test_primary_conditions_decide_and_secondary_ones_deviate():
     primary, secondary = [Condition("a", "mean", high=1.0)], [Condition("b", "mean", high=1.0)]
-    for a, b, verdict in ((0, 0, "reproduced"), (0, 2, "with deviation"), (2, 0, "not reproduced"), (2, 2, "not reproduced")):
+    for a, b, verdict in (
+        (0, 0, "reproduced"),
+        (0, 2, "with deviation"),
+        (2, 0, "not reproduced"),
+        (2, 2, "not reproduced"),
+    ):
         summaries = {"a": Summary.of(np.full(5, float(a))), "b": Summary.of(np.full(5, float(b)))}
         assert claims.verdict_of(primary, secondary, summaries) == verdict
 
@@ -203,7 +274,9 @@ def test_primary_conditions_decide_and_secondary_ones_deviate():
 @landed_claim
 def test_values_that_meet_the_criterion_reproduce(id, folder):
     verdict = check(id)
-    assert verdict.verdict == "reproduced" and verdict.record["as_expected"] == (REGISTRY[id]["expected"] == "reproduced")
+    assert verdict.verdict == "reproduced" and verdict.record["as_expected"] == (
+        REGISTRY[id]["expected"] == "reproduced"
+    )
     jsonschema.validate(json.loads((folder / f"{id}.json").read_text()), claims.record_schema())
 
 
@@ -212,7 +285,10 @@ def recorded(id):
     there = claims.records(claims.root() / "_build" / "claims")
     if id not in there:
         return {k: v for k, v in arguments(id).items() if k != "id"}
-    per_seed = {side: {name: q["per_seed"] for name, q in there[id][side].items()} for side in ("values", "control")}
+    per_seed = {
+        side: {name: q["per_seed"] for name, q in there[id][side].items()}
+        for side in ("values", "control")
+    }
     return {**per_seed, "seeds": there[id]["seeds"]}
 
 
@@ -223,18 +299,29 @@ def test_the_controls_values_as_data_are_not_reproduced(id, folder):
     A secondary quantity alone leaves a deviation where the primary conditions are met.
     """
     run, primary = recorded(id), {c.quantity for c in claims.criterion(id)[0]}
-    for names in (REGISTRY[id]["control"]["fails"], *([name] for name in REGISTRY[id]["control"]["fails"])):
+    for names in (
+        REGISTRY[id]["control"]["fails"],
+        *([name] for name in REGISTRY[id]["control"]["fails"]),
+    ):
         swapped = run["values"] | {name: run["control"][name] for name in names}
         verdict = claims.check(id, **(run | {"values": swapped}))
-        assert verdict.verdict == "not reproduced" or (not primary & set(names) and verdict.verdict == "with deviation"), names
+        assert verdict.verdict == "not reproduced" or (
+            not primary & set(names) and verdict.verdict == "with deviation"
+        ), names
         assert claims.records(folder)[id]["verdict"] == verdict.verdict
 
 
 @landed_claim
 def test_a_control_that_passes_stops_and_leaves_nothing(id, folder):
     run = recorded(id)
-    met = {c.quantity for c in sum(claims.criterion(id), []) if c.met(Summary.of(np.asarray(run["values"][c.quantity], dtype=float)))}
-    swapped = [name for name in REGISTRY[id]["control"]["fails"] if name in met]  # what the data miss, they miss as a control, too
+    met = {
+        c.quantity
+        for c in sum(claims.criterion(id), [])
+        if c.met(Summary.of(np.asarray(run["values"][c.quantity], dtype=float)))
+    }
+    swapped = [
+        name for name in REGISTRY[id]["control"]["fails"] if name in met
+    ]  # what the data miss, they miss as a control, too
     assert swapped
     for name in swapped:
         with pytest.raises(ControlPassed, match=rf"{id}.*{name}"):
@@ -261,15 +348,24 @@ def test_an_expected_failure_is_as_expected(monkeypatch):
     other = REGISTRY | {"C02": REGISTRY["C02"] | {"expected": "not reproduced"}}
     monkeypatch.setattr(claims, "registry", lambda: other)
     verdict = check("C02", values=constants("C02", controlled={"sin_to_pca"}))
-    assert verdict.record["as_expected"] and str(verdict) == "C02: not reproduced; the control fails"
+    assert (
+        verdict.record["as_expected"] and str(verdict) == "C02: not reproduced; the control fails"
+    )
     assert not check("C02").record["as_expected"], "an unexpected success is unexpected, too"
 
 
 def test_a_missed_secondary_condition_is_a_deviation(monkeypatch):
     primary = REGISTRY["C02"]["criterion"]["quick"]["primary"]
     secondary = [line for line in primary if line["quantity"] == "sin_to_pca"]
-    criterion = {"quick": {"primary": [line for line in primary if line not in secondary], "secondary": secondary}}
-    monkeypatch.setattr(claims, "registry", lambda: REGISTRY | {"C02": REGISTRY["C02"] | {"criterion": criterion}})
+    criterion = {
+        "quick": {
+            "primary": [line for line in primary if line not in secondary],
+            "secondary": secondary,
+        }
+    }
+    monkeypatch.setattr(
+        claims, "registry", lambda: REGISTRY | {"C02": REGISTRY["C02"] | {"criterion": criterion}}
+    )
     assert check("C02").verdict == "reproduced"
     verdict = check("C02", values=constants("C02", controlled={"sin_to_pca"}))
     assert verdict.verdict == "with deviation" and not verdict.record["conditions"][-1]["primary"]
@@ -280,15 +376,31 @@ def test_the_record_says_what_was_measured(folder):
     record = check("C02", values=values, seeds=[3, 1, 4, 15, 9], parameters={"n": 48}).record
     assert record == json.loads((folder / "C02.json").read_text())
     assert record["values"]["sin_to_pca"]["per_seed"] == [0.01, 0.02, 0.03, 0.04, 0.05]
-    assert abs(record["values"]["sin_to_pca"]["mean"] - 0.03) < 1e-12 and record["seeds"] == [3, 1, 4, 15, 9]
-    assert record["more"] == {"parameters": {"n": 48}} and record["versions"]["torch"] and record["cpu_seconds"] > 0
-    with_control = [line["condition"] for line in record["conditions"] if line["control"] is not None]
-    assert len(with_control) == 2 and all("relative_deviation" in c or "halves_sin" in c for c in with_control)
+    assert abs(record["values"]["sin_to_pca"]["mean"] - 0.03) < 1e-12 and record["seeds"] == [
+        3,
+        1,
+        4,
+        15,
+        9,
+    ]
+    assert (
+        record["more"] == {"parameters": {"n": 48}}
+        and record["versions"]["torch"]
+        and record["cpu_seconds"] > 0
+    )
+    with_control = [
+        line["condition"] for line in record["conditions"] if line["control"] is not None
+    ]
+    assert len(with_control) == 2 and all(
+        "relative_deviation" in c or "halves_sin" in c for c in with_control
+    )
 
 
 def test_the_verdict_shows_itself_and_escapes(monkeypatch):
     page = check("C02")._repr_html_()
-    assert 'class="molrg-verdict"' in page and page.count("<tr>") == 1 + len(claims.criterion("C02")[0])
+    assert 'class="molrg-verdict"' in page and page.count("<tr>") == 1 + len(
+        claims.criterion("C02")[0]
+    )
     assert "color:" not in page.replace("var(--pst-color", "")
     monkeypatch.setattr(Condition, "__str__", lambda self: "<script>")
     assert "<script>" not in check("C02")._repr_html_()
@@ -319,7 +431,11 @@ class Whole:
 
 @pytest.mark.parametrize(
     "bad",
-    [{"figure": Torn()}, {"figure": Whole(), "more": {1, 2}}, {"figure": Whole(), "more": math.nan}],
+    [
+        {"figure": Torn()},
+        {"figure": Whole(), "more": {1, 2}},
+        {"figure": Whole(), "more": math.nan},
+    ],
     ids=["figure", "set", "nan"],
 )
 def test_what_cannot_be_written_leaves_the_old_record_whole(folder, bad):
@@ -360,13 +476,22 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path, monkeypatch):
         ({"values": constants("C02") | {"sin_to_pca": [0.0] * 4}}, "values['sin_to_pca']"),
         ({"values": constants("C02") | {"sin_to_pca": 0.0}}, "values['sin_to_pca']"),
         ({"values": constants("C02") | {"sin_to_pca": [[0.0]] * 5}}, "values['sin_to_pca']"),
-        ({"values": constants("C02") | {"sin_to_pca": [math.nan] + [0.0] * 4}}, "values['sin_to_pca']"),
-        ({"values": constants("C02") | {"sin_to_pca": [-math.inf] + [0.0] * 4}}, "values['sin_to_pca']"),
+        (
+            {"values": constants("C02") | {"sin_to_pca": [math.nan] + [0.0] * 4}},
+            "values['sin_to_pca']",
+        ),
+        (
+            {"values": constants("C02") | {"sin_to_pca": [-math.inf] + [0.0] * 4}},
+            "values['sin_to_pca']",
+        ),
         ({"control": {}}, "control quantities"),
         ({"control": {"relative_deviation": [1.0] * 5}}, "control quantities"),
-        ({"control": {"relative_deviation": [1.0] * 5, "halves_sin": [math.nan] * 5}}, "control['halves_sin']"),
+        (
+            {"control": {"relative_deviation": [1.0] * 5, "halves_sin": [math.nan] * 5}},
+            "control['halves_sin']",
+        ),
     ],
-)  # fmt: skip
+)
 def test_bad_input(changed, name, folder):
     with complains(name):
         claims.check(**(arguments("C02") | changed))
@@ -381,7 +506,10 @@ def test_a_claim_that_has_not_landed_is_not_checked(monkeypatch):
 
 def test_ten_seeds_where_the_claim_asks_for_them():
     assert REGISTRY["C05"]["min_seeds"] == 10
-    five = {side: {k: v[:5] for k, v in arguments("C05")[side].items()} for side in ("values", "control")}
+    five = {
+        side: {k: v[:5] for k, v in arguments("C05")[side].items()}
+        for side in ("values", "control")
+    }
     with complains("seeds"):
         claims.check("C05", **five, seeds=range(5))
 
@@ -389,12 +517,20 @@ def test_ten_seeds_where_the_claim_asks_for_them():
 @pytest.mark.parametrize(
     "broken",
     [
-        {"verdict": "perfect"}, {"seeds": [1, 1]}, {"seeds": []}, {"commit": None}, {"extra": 1}, {"conditions": []},
-        {"figure": {"file": "a.svg", "sha256": "0"}}, {"id": "X1"}, {"as_expected": "yes"}, {"cpu_seconds": -1},
+        {"verdict": "perfect"},
+        {"seeds": [1, 1]},
+        {"seeds": []},
+        {"commit": None},
+        {"extra": 1},
+        {"conditions": []},
+        {"figure": {"file": "a.svg", "sha256": "0"}},
+        {"id": "X1"},
+        {"as_expected": "yes"},
+        {"cpu_seconds": -1},
         {"values": {"a": {"mean": 1}}},
     ],
     ids=lambda broken: next(iter(broken)),
-)  # fmt: skip
+)
 def test_the_schema_refuses(broken):
     record = check("C02").record
     jsonschema.validate(record, claims.record_schema())
@@ -414,11 +550,21 @@ def test_root_is_found_from_anywhere(tmp_path, monkeypatch):
 
 def test_seeds_count_from_their_offset():
     assert claims.seeds(5) == [0, 1, 2, 3, 4] and claims.seeds(3, 10) == [10, 11, 12]
-    assert claims.seeds(5, 2, "paper") == list(range(2, 22)) and len(claims.seeds(30, 0, "paper")) == 30
+    assert (
+        claims.seeds(5, 2, "paper") == list(range(2, 22))
+        and len(claims.seeds(30, 0, "paper")) == 30
+    )
 
 
 @pytest.mark.parametrize(
-    ("given", "name"), [((0,), "count"), ((5, -1), "offset"), ((5, 0, "fast"), "profile"), ((2.5,), "count"), ((5, 0.5), "offset")]
+    ("given", "name"),
+    [
+        ((0,), "count"),
+        ((5, -1), "offset"),
+        ((5, 0, "fast"), "profile"),
+        ((2.5,), "count"),
+        ((5, 0.5), "offset"),
+    ],
 )
 def test_improper_seeds(given, name):
     with complains(name):

@@ -45,7 +45,9 @@ record = json.loads(pathlib.Path("../_build/claims/C01.json").read_text()) | dic
 record["seeds"] = [seed_offset + k for k in range(5)]
 record["values"]["error"]["max"] = 0.1 * level + wait
 pathlib.Path(os.environ["MOLRG_RECORDS"], "C01.json").write_text(json.dumps(record))"""
-SLOW = "import time\nprint(profile, seed_offset, level, wait)\ntime.sleep(600 if wait == 0 else wait)"
+SLOW = (
+    "import time\nprint(profile, seed_offset, level, wait)\ntime.sleep(600 if wait == 0 else wait)"
+)
 
 
 def check(id: str, *, error: float = 0.1, control: float = 2.0, draw: bool = False) -> list[str]:
@@ -61,11 +63,21 @@ def forge(changes: str = "") -> list[str]:
 def entry(notebook: str, expected: str = "reproduced", status: str = "landed") -> dict:
     criterion = {"primary": [{"quantity": "error", "estimator": "max", "at_most": 1.0}]}
     return {
-        "title": f"The statement of {notebook}", "status": status, "paper": "0000.00000", "locus": "Theorem 1", "kind": "theorem",
-        "certainty": "ours", "statement": "Errors are small.", "assumptions": ["none"], "notebook": notebook,
-        "quantities": {"error": "an error"}, "criterion": {"quick": criterion, "paper": criterion}, "reason": "a test",
-        "control": {"description": "a large error", "fails": ["error"]}, "expected": expected,
-    }  # fmt: skip
+        "title": f"The statement of {notebook}",
+        "status": status,
+        "paper": "0000.00000",
+        "locus": "Theorem 1",
+        "kind": "theorem",
+        "certainty": "ours",
+        "statement": "Errors are small.",
+        "assumptions": ["none"],
+        "notebook": notebook,
+        "quantities": {"error": "an error"},
+        "criterion": {"quick": criterion, "paper": criterion},
+        "reason": "a test",
+        "control": {"description": "a large error", "fails": ["error"]},
+        "expected": expected,
+    }
 
 
 def write(project: Path, name: str, cells: list[str], parameters: str = PARAMETERS) -> Path:
@@ -85,7 +97,14 @@ def register(project: Path, **entries: dict) -> None:
     path.write_text(yaml.safe_dump({"claims": known | entries}, sort_keys=False))
 
 
-def plant(project: Path, id: str, word: str, cells: list[str], expected: str = "reproduced", parameters: str = PARAMETERS) -> str:
+def plant(
+    project: Path,
+    id: str,
+    word: str,
+    cells: list[str],
+    expected: str = "reproduced",
+    parameters: str = PARAMETERS,
+) -> str:
     """Add a claim with its notebook; returns the notebook's name."""
     name = f"{id[1:]}_{word}"
     register(project, **{id: entry(name, expected)})
@@ -104,7 +123,9 @@ def finished(tmp_path_factory) -> tuple[Path, str]:
     (project / "_config.yml").write_text("title: a test\n")
     (project / "_toc.yml").write_text("format: jb-book\nroot: book/intro\n")
     plant(project, "C01", "holds", check("C01", draw=True))
-    plant(project, "C02", "fails_as_expected", check("C02", error=3.0, control=9.0), "not reproduced")
+    plant(
+        project, "C02", "fails_as_expected", check("C02", error=3.0, control=9.0), "not reproduced"
+    )
     register(project, C03=entry("03_later", status="planned"))
     done = command(project, "run", "--jobs", "2")
     assert done.returncode == 0, done.stdout + done.stderr
@@ -122,12 +143,16 @@ def project(finished, tmp_path, monkeypatch) -> Path:
 
 
 def environment() -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if name != "MOLRG_RECORDS"} | {"COLUMNS": "80"}
+    return {name: value for name, value in os.environ.items() if name != "MOLRG_RECORDS"} | {
+        "COLUMNS": "80"
+    }
 
 
 def command(project: Path, *words: str) -> subprocess.CompletedProcess:
     words = (sys.executable, "-m", "molrg", *words)
-    return subprocess.run(words, cwd=project, env=environment(), capture_output=True, text=True, timeout=120)
+    return subprocess.run(
+        words, cwd=project, env=environment(), capture_output=True, text=True, timeout=120
+    )
 
 
 def is_fresh(name: str) -> bool:
@@ -135,7 +160,11 @@ def is_fresh(name: str) -> bool:
 
 
 def snapshot(folder: Path) -> dict[str, bytes]:
-    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file() and p.name != ".lock"}
+    return {
+        str(p.relative_to(folder)): p.read_bytes()
+        for p in sorted(folder.rglob("*"))
+        if p.is_file() and p.name != ".lock"
+    }
 
 
 def stopped(capsys, *words: str, code: int = 1) -> str:
@@ -151,10 +180,16 @@ def test_a_good_run_leaves_notebook_record_figure_and_stamp(project, finished):
     build = project / "_build"
     assert {p.name for p in (build / "claims").iterdir()} == {"C01.json", "C01.svg", "C02.json"}
     record = json.loads((build / "claims" / "C01.json").read_text())
-    assert record["verdict"] == "reproduced" and record["as_expected"] and record["figure"]["file"] == "C01.svg"
+    assert (
+        record["verdict"] == "reproduced"
+        and record["as_expected"]
+        and record["figure"]["file"] == "C01.svg"
+    )
     executed = nbformat.read(build / "src" / "notebooks" / "01_holds.ipynb", as_version=4)
     assert all(cell.execution_count for cell in executed.cells if cell.cell_type == "code")
-    assert str(finished[0]) not in (build / "src" / "notebooks" / "01_holds.ipynb").read_text(), "names a folder of this machine"
+    assert str(finished[0]) not in (build / "src" / "notebooks" / "01_holds.ipynb").read_text(), (
+        "names a folder of this machine"
+    )
     assert is_fresh("01") and is_fresh("02")
     assert not (build / "src" / ".partial").exists() and not (build / "failed").exists()
 
@@ -172,7 +207,12 @@ def test_the_table_fits_eighty_columns(project):
         console = Console(width=width, record=True, force_terminal=True, file=io.StringIO())
         plant(project, "C05", "x" * 31, check("C05"))  # as long as the longest real name
         board = runner._Board(sources(), console)
-        board.done("05_" + "x" * 31, "unchanged", "9999 s", {"cpu_seconds": 9999.0, "verdict": "not reproduced"})
+        board.done(
+            "05_" + "x" * 31,
+            "unchanged",
+            "9999 s",
+            {"cpu_seconds": 9999.0, "verdict": "not reproduced"},
+        )
         console.print(board.table())
         return console.export_text()
 
@@ -217,7 +257,9 @@ def change_executed(project: Path) -> None:
 
 def change_record(project: Path) -> None:
     path = project / "_build" / "claims" / "C01.json"
-    path.write_text(path.read_text().replace('"verdict": "reproduced"', '"verdict": "not reproduced"'))
+    path.write_text(
+        path.read_text().replace('"verdict": "reproduced"', '"verdict": "not reproduced"')
+    )
 
 
 def change_figure(project: Path) -> None:
@@ -234,8 +276,16 @@ def tear_stamp(project: Path) -> None:
 
 
 CHANGES = (
-    change_notebook, change_default, change_claim, change_lock, change_executed, change_record, change_figure, lose_figure, tear_stamp,
-)  # fmt: skip
+    change_notebook,
+    change_default,
+    change_claim,
+    change_lock,
+    change_executed,
+    change_record,
+    change_figure,
+    lose_figure,
+    tear_stamp,
+)
 
 
 @pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.__name__)
@@ -260,7 +310,11 @@ def test_a_change_of_the_package_is_not_reused(project, monkeypatch):
 def test_a_change_of_metadata_only_is_reused(project):
     path = project / "notebooks" / "01_holds.ipynb"
     notebook = nbformat.read(path, as_version=4)
-    notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "mine", "language": "python"}
+    notebook.metadata["kernelspec"] = {
+        "name": "python3",
+        "display_name": "mine",
+        "language": "python",
+    }
     nbformat.write(notebook, path)
     assert is_fresh("01")
 
@@ -270,7 +324,9 @@ def test_a_changed_notebook_runs_again_and_the_other_does_not(project, capsys):
     (project / "_build" / "failed" / "01_holds").mkdir(parents=True)
     assert main(["run"]) == 0
     shown = capsys.readouterr().out
-    assert re.search(r"01_holds +done", shown) and re.search(r"02_fails_as_expected +unchanged", shown)
+    assert re.search(r"01_holds +done", shown) and re.search(
+        r"02_fails_as_expected +unchanged", shown
+    )
     assert claims.records()["C01"]["figure"] is None
     assert not (project / "_build" / "claims" / "C01.svg").exists(), "the figure of the earlier run"
     assert not (project / "_build" / "failed" / "01_holds").exists(), "put aside by an earlier run"
@@ -307,9 +363,22 @@ def test_parameters_reach_the_notebook(project):
 
 
 def test_layouts_of_different_parameters_differ(project):
-    folders = [Layout.of(o).notebooks for o in ({}, {"a": 1}, {"a": "1/2"}, {"a": "1 2"}, {"a": "x" * 300}, {"a": "x" * 301}, {"b": 1})]
+    folders = [
+        Layout.of(o).notebooks
+        for o in (
+            {},
+            {"a": 1},
+            {"a": "1/2"},
+            {"a": "1 2"},
+            {"a": "x" * 300},
+            {"a": "x" * 301},
+            {"b": 1},
+        )
+    ]
     assert len(set(folders)) == len(folders)
-    assert all(len(folder.parent.name) <= 80 and folder.is_relative_to(project) for folder in folders)
+    assert all(
+        len(folder.parent.name) <= 80 and folder.is_relative_to(project) for folder in folders
+    )
 
 
 def test_options_given_as_parameters_are_the_same_run(project):
@@ -323,21 +392,45 @@ def test_options_given_as_parameters_are_the_same_run(project):
 BAD = {
     "unknown notebook": (["run", "07"], "notebook 07: allowed are 01_holds, 02_fails_as_expected"),
     "planned notebook": (["run", "C03"], "notebook C03"),
-    "unknown profile": (["run", "--profile", "huge"], "profile = 'huge': allowed is 'quick' or 'paper'"),
-    "unknown profile as parameter": (["run", "-p", "profile=huge"], "profile = 'huge': allowed is 'quick' or 'paper'"),
+    "unknown profile": (
+        ["run", "--profile", "huge"],
+        "profile = 'huge': allowed is 'quick' or 'paper'",
+    ),
+    "unknown profile as parameter": (
+        ["run", "-p", "profile=huge"],
+        "profile = 'huge': allowed is 'quick' or 'paper'",
+    ),
     "no jobs": (["run", "--jobs", "0"], "jobs = 0: allowed is a whole number >= 1"),
     "negative seed": (["run", "--seed", "-1"], "seed = -1: allowed is a whole number >= 0"),
-    "unknown parameter": (["run", "-p", "levle=2.0"], "parameter levle: unknown to 01_holds: allowed are profile, seed_offset, level"),
-    "another type": (["run", "-p", "level=high"], "parameter level = 'high': allowed in 01_holds is float, such as 1.0"),
+    "unknown parameter": (
+        ["run", "-p", "levle=2.0"],
+        "parameter levle: unknown to 01_holds: allowed are profile, seed_offset, level",
+    ),
+    "another type": (
+        ["run", "-p", "level=high"],
+        "parameter level = 'high': allowed in 01_holds is float, such as 1.0",
+    ),
     "bool for float": (["run", "-p", "level=True"], "parameter level = True"),
-    "float for int": (["run", "-p", "wait=1.5"], "parameter wait = 1.5: allowed in 01_holds is int"),
+    "float for int": (
+        ["run", "-p", "wait=1.5"],
+        "parameter wait = 1.5: allowed in 01_holds is int",
+    ),
     "no value": (["run", "-p", "level"], "-p level: allowed is NAME=VALUE"),
     "no name": (["run", "-p", "=2"], "-p =2: allowed is NAME=VALUE"),
     "no identifier": (["run", "-p", "le vel=2"], "-p le vel=2: allowed is NAME=VALUE"),
-    "twice": (["run", "-p", "level=2.0", "-p", "level=3.0"], "-p level=3.0: allowed is NAME=VALUE, each name once"),
+    "twice": (
+        ["run", "-p", "level=2.0", "-p", "level=3.0"],
+        "-p level=3.0: allowed is NAME=VALUE, each name once",
+    ),
     "torn value": (["run", "-p", "level=[1,"], "parameter level = '[1,'"),
-    "kept with a parameter": (["run", "--keep", "-p", "level=2.0"], "keep = True: allowed is no -p and no --seed"),
-    "kept with a seed": (["run", "--keep", "--seed", "1"], "keep = True: allowed is no -p and no --seed"),
+    "kept with a parameter": (
+        ["run", "--keep", "-p", "level=2.0"],
+        "keep = True: allowed is no -p and no --seed",
+    ),
+    "kept with a seed": (
+        ["run", "--keep", "--seed", "1"],
+        "keep = True: allowed is no -p and no --seed",
+    ),
 }
 
 
@@ -352,20 +445,46 @@ def test_bad_input_is_one_line_before_anything_runs(project, capsys, monkeypatch
 
 
 BAD_NOTEBOOKS = {
-    "unread parameter": (lambda p: write(p, "01_holds", check("C01"), PARAMETERS + "\nunused = 3"), "01_holds: parameters unused: read by no cell"),
-    "computed parameter": (lambda p: write(p, "01_holds", check("C01"), PARAMETERS + "\nn = 2 * 3"), "01_holds: parameters cell, line 5: allowed is `name = literal`"),
-    "call as parameter": (lambda p: write(p, "01_holds", check("C01"), "print(1)"), "01_holds: parameters cell, line 1: allowed is `name = literal`"),
+    "unread parameter": (
+        lambda p: write(p, "01_holds", check("C01"), PARAMETERS + "\nunused = 3"),
+        "01_holds: parameters unused: read by no cell",
+    ),
+    "computed parameter": (
+        lambda p: write(p, "01_holds", check("C01"), PARAMETERS + "\nn = 2 * 3"),
+        "01_holds: parameters cell, line 5: allowed is `name = literal`",
+    ),
+    "call as parameter": (
+        lambda p: write(p, "01_holds", check("C01"), "print(1)"),
+        "01_holds: parameters cell, line 1: allowed is `name = literal`",
+    ),
     "broken cell": (lambda p: write(p, "01_holds", ["for"]), "01_holds: cell 3, line 1: "),
-    "no claim": (lambda p: write(p, "09_stray", check("C01")), "09_stray: registered by no claim in book/claims.yml"),
-    "planned claim": (lambda p: write(p, "03_later", check("C03")), "03_later: registered by ['C03'] in book/claims.yml: allowed is one landed claim"),
-    "two claims": (lambda p: register(p, C09=entry("01_holds")), "01_holds: registered by ['C01', 'C09']"),
-    "no notebook": (lambda p: (p / "notebooks" / "01_holds.ipynb").write_text("{}x"), "01_holds.ipynb: not a notebook: "),
-    "another file": (lambda p: (p / "notebooks" / "01_holds.ipynb").write_text("{}"), "01_holds.ipynb: not a notebook: "),
-}  # fmt: skip
+    "no claim": (
+        lambda p: write(p, "09_stray", check("C01")),
+        "09_stray: registered by no claim in book/claims.yml",
+    ),
+    "planned claim": (
+        lambda p: write(p, "03_later", check("C03")),
+        "03_later: registered by ['C03'] in book/claims.yml: allowed is one landed claim",
+    ),
+    "two claims": (
+        lambda p: register(p, C09=entry("01_holds")),
+        "01_holds: registered by ['C01', 'C09']",
+    ),
+    "no notebook": (
+        lambda p: (p / "notebooks" / "01_holds.ipynb").write_text("{}x"),
+        "01_holds.ipynb: not a notebook: ",
+    ),
+    "another file": (
+        lambda p: (p / "notebooks" / "01_holds.ipynb").write_text("{}"),
+        "01_holds.ipynb: not a notebook: ",
+    ),
+}
 
 
 @pytest.mark.parametrize("case", BAD_NOTEBOOKS)
-def test_a_notebook_that_cannot_be_judged_is_refused_before_anything_runs(project, capsys, monkeypatch, case):
+def test_a_notebook_that_cannot_be_judged_is_refused_before_anything_runs(
+    project, capsys, monkeypatch, case
+):
     damage, told = BAD_NOTEBOOKS[case]
     damage(project)
     monkeypatch.setattr(runner, "Job", lambda *_: pytest.fail("a notebook was started"))
@@ -381,17 +500,38 @@ def test_a_notebook_without_parameters_cell_is_refused(project):
 
 
 def test_lines_of_ipython_are_no_obstacle(project):
-    path = write(project, "01_holds", ["%matplotlib inline\nif level:\n    x = profile\n    !ls", "%%bash\necho $x", "wait, seed_offset"])
+    path = write(
+        project,
+        "01_holds",
+        [
+            "%matplotlib inline\nif level:\n    x = profile\n    !ls",
+            "%%bash\necho $x",
+            "wait, seed_offset",
+        ],
+    )
     assert Notebook(path).unread() == set()
 
 
 def test_values_of_parameters_are_read_as_python_writes_them():
-    told = parse_parameters(["a=1", "b=1e-3", "c=[1, 2]", "d=paper", "e=True", "f=-2.5", "g='1'", "h=a=b"])
-    assert told == {"a": 1, "b": 1e-3, "c": [1, 2], "d": "paper", "e": True, "f": -2.5, "g": "1", "h": "a=b"}
+    told = parse_parameters(
+        ["a=1", "b=1e-3", "c=[1, 2]", "d=paper", "e=True", "f=-2.5", "g='1'", "h=a=b"]
+    )
+    assert told == {
+        "a": 1,
+        "b": 1e-3,
+        "c": [1, 2],
+        "d": "paper",
+        "e": True,
+        "f": -2.5,
+        "g": "1",
+        "h": "a=b",
+    }
     assert [type(v) for v in told.values()] == [int, float, list, str, bool, float, str, str]
 
 
-@pytest.mark.parametrize("word", ["01", "1", "C01", "c01", "01_holds", "01_holds.ipynb", "notebooks/01_holds.ipynb"])
+@pytest.mark.parametrize(
+    "word", ["01", "1", "C01", "c01", "01_holds", "01_holds.ipynb", "notebooks/01_holds.ipynb"]
+)
 def test_notebooks_have_short_names(project, word):
     assert [n.name for n in select([word])] == ["01_holds"]
 
@@ -402,7 +542,10 @@ def test_folders_that_cannot_be_written_are_told_in_one_line(project, capsys, pl
     (project / place).parent.mkdir(parents=True, exist_ok=True)
     (project / place).write_text("a file in the way")
     error = stopped(capsys, "run", code=2)
-    assert error.startswith("error: folder _build/src/notebooks: cannot be written: ") and error.count("\n") == 1
+    assert (
+        error.startswith("error: folder _build/src/notebooks: cannot be written: ")
+        and error.count("\n") == 1
+    )
 
 
 # ---- what stops a run
@@ -419,29 +562,46 @@ def nothing_half_written(project: Path, before: dict[str, bytes]) -> None:
     assert snapshot(project / "_build" / "claims") | snapshot(project / "_build" / "src") == before
     assert not (project / "_build" / "src" / ".partial").exists()
     assert not is_fresh("01") and is_fresh("02")
-    with pytest.raises(book.BuildFailed, match="not run as they are now: 01_holds. First: python -m molrg run"):
+    with pytest.raises(
+        book.BuildFailed, match="not run as they are now: 01_holds. First: python -m molrg run"
+    ):
         book.stage(project)
 
 
 def test_a_raising_cell_stops_the_run(project, capsys):
-    cells = ["print(profile, seed_offset, level, wait)", "def ratio(a):\n    return a / 0", "x = 1\nratio(x)", "print('not reached')"]
+    cells = [
+        "print(profile, seed_offset, level, wait)",
+        "def ratio(a):\n    return a / 0",
+        "x = 1\nratio(x)",
+        "print('not reached')",
+    ]
     before = bad_project(project, cells)
     error = stopped(capsys, "run")
-    assert error.startswith("stopped: 01_holds: cell 5 of 6 (`x = 1`) raised ZeroDivisionError: division by zero\n")
+    assert error.startswith(
+        "stopped: 01_holds: cell 5 of 6 (`x = 1`) raised ZeroDivisionError: division by zero\n"
+    )
     assert "return a / 0" in error, "the end of the traceback"
-    assert "as far as it got: _build/failed/01_holds/01_holds.ipynb" in error and "\x1b" not in error
+    assert (
+        "as far as it got: _build/failed/01_holds/01_holds.ipynb" in error and "\x1b" not in error
+    )
     assert len(error.splitlines()) <= 12
     aside = (project / "_build" / "failed" / "01_holds" / "01_holds.ipynb").read_text()
     assert "ZeroDivisionError" in aside
     nothing_half_written(project, before)
 
 
-def test_cells_are_counted_as_in_the_source_and_a_raise_that_is_wanted_is_not_blamed(project, capsys):
-    path = write(project, "01_holds", ["wait, profile, seed_offset", "1 / 0", "raise KeyError(level)"])
+def test_cells_are_counted_as_in_the_source_and_a_raise_that_is_wanted_is_not_blamed(
+    project, capsys
+):
+    path = write(
+        project, "01_holds", ["wait, profile, seed_offset", "1 / 0", "raise KeyError(level)"]
+    )
     notebook = nbformat.read(path, as_version=4)
     notebook.cells[3].metadata["tags"] = ["raises-exception"]
     nbformat.write(notebook, path)
-    error = stopped(capsys, "run", "01", "-p", "level=0.5")  # papermill adds a cell with the new value
+    error = stopped(
+        capsys, "run", "01", "-p", "level=0.5"
+    )  # papermill adds a cell with the new value
     assert "01_holds: cell 5 of 5 (`raise KeyError(level)`) raised KeyError: 0.5\n" in error
 
 
@@ -449,19 +609,26 @@ def test_a_passing_control_stops_the_run(project, capsys):
     before = bad_project(project, check("C01", control=0.5))
     error = stopped(capsys, "run")
     assert "01_holds: cell 4 of 4" in error
-    assert "ControlPassed: C01: the control gives 0.5, which does not clearly fail: largest of error ≤ 1" in error
+    assert (
+        "ControlPassed: C01: the control gives 0.5, which does not clearly fail: largest of error ≤ 1"
+        in error
+    )
     nothing_half_written(project, before)
 
 
 def test_a_verdict_that_is_not_the_expected_one_stops_the_run(project, capsys):
     before = bad_project(project, check("C01", error=1.5))
     error = stopped(capsys, "run")
-    assert error.startswith("stopped: 01_holds: C01 is not reproduced, expected: reproduced\n    missed: largest of error ≤ 1; measured 1.5\n")
+    assert error.startswith(
+        "stopped: 01_holds: C01 is not reproduced, expected: reproduced\n    missed: largest of error ≤ 1; measured 1.5\n"
+    )
     nothing_half_written(project, before)
 
 
 def test_a_success_that_was_not_expected_stops_the_run_too(project, capsys):
-    before = bad_project(project, forge('expected="not reproduced", as_expected=False'), expected="not reproduced")
+    before = bad_project(
+        project, forge('expected="not reproduced", as_expected=False'), expected="not reproduced"
+    )
     assert "C01 is reproduced, expected: not reproduced" in stopped(capsys, "run")
     nothing_half_written(project, before)
 
@@ -479,7 +646,9 @@ def test_a_check_of_another_profile_stops_the_run(project, capsys):
 
 
 def test_a_kernel_that_dies_stops_the_run(project, capsys):
-    before = bad_project(project, ["print(profile, seed_offset, level, wait)", "import os\nos._exit(3)"])
+    before = bad_project(
+        project, ["print(profile, seed_offset, level, wait)", "import os\nos._exit(3)"]
+    )
     error = stopped(capsys, "run")
     assert "01_holds: papermill ended with exit code" in error and "died" in error.lower()
     nothing_half_written(project, before)
@@ -507,7 +676,15 @@ def at_work(project) -> Iterator[subprocess.Popen]:
     plant(project, "C04", "slow", [SLOW])
     words = (sys.executable, "-m", "molrg", "run", "--jobs", "2")
     pipe = subprocess.PIPE
-    process = subprocess.Popen(words, cwd=project, env=environment(), stdout=pipe, stderr=pipe, text=True, start_new_session=True)
+    process = subprocess.Popen(
+        words,
+        cwd=project,
+        env=environment(),
+        stdout=pipe,
+        stderr=pipe,
+        text=True,
+        start_new_session=True,
+    )
     deadline = time.monotonic() + 60
     while not (is_fresh("01") and "time.sleep" in executing(project)):
         assert process.poll() is None and time.monotonic() < deadline, process.communicate()
@@ -525,7 +702,11 @@ def executing(project: Path) -> str:
             cells = json.loads(path.read_text())["cells"]
         except ValueError:
             continue
-        return "".join("".join(c["source"]) for c in cells if c["metadata"].get("papermill", {}).get("status") == "running")
+        return "".join(
+            "".join(c["source"])
+            for c in cells
+            if c["metadata"].get("papermill", {}).get("status") == "running"
+        )
     return ""
 
 
@@ -538,9 +719,13 @@ def test_an_interrupted_run_cleans_up_and_goes_on_from_there(project, at_work, c
     kernels = family(at_work)
     assert len(kernels) >= 2, "papermill and its kernel"
     if number == signal.SIGINT:
-        assert "another run or build is at work in _build/src/notebooks" in stopped(capsys, "run", "01")
+        assert "another run or build is at work in _build/src/notebooks" in stopped(
+            capsys, "run", "01"
+        )
         assert "another run or build is at work" in stopped(capsys, "book")
-        assert main(["run", "01", "-p", "wait=0", "--jobs", "0"]) == 2  # told before the folders are touched
+        assert (
+            main(["run", "01", "-p", "wait=0", "--jobs", "0"]) == 2
+        )  # told before the folders are touched
     at_work.send_signal(number)
     _, error = at_work.communicate(timeout=20)
     assert at_work.returncode == 130
@@ -570,8 +755,15 @@ def test_a_killed_run_is_no_obstacle(project, capsys):
 
 def test_tables_are_made_from_the_records_and_from_nothing_else(project):
     records = claims.records()
-    assert scorecard.sentence(records) == "3 claims registered: 1 reproduced, 1 not reproduced, 1 planned."
-    tables = (scorecard.summary_markdown, scorecard.readme_table, lambda r: scorecard.full_markdown(r, {}))
+    assert (
+        scorecard.sentence(records)
+        == "3 claims registered: 1 reproduced, 1 not reproduced, 1 planned."
+    )
+    tables = (
+        scorecard.summary_markdown,
+        scorecard.readme_table,
+        lambda r: scorecard.full_markdown(r, {}),
+    )
     before = [table(records) for table in tables]
     records["C01"]["verdict"] = "with deviation"
     for table, earlier in zip(tables, before, strict=True):
@@ -583,13 +775,18 @@ def test_tables_are_made_from_the_records_and_from_nothing_else(project):
     assert "Recorded run: paper profile, 5 seeds" in scorecard.full_markdown(claims.records(), kept)
     for figure, shown in ((None, False), ({"file": "C01.svg"}, True)):
         kept["C01"]["figure"] = figure
-        assert ("```{image} results/paper/C01.svg" in scorecard.full_markdown(claims.records(), kept)) is shown
+        assert (
+            "```{image} results/paper/C01.svg" in scorecard.full_markdown(claims.records(), kept)
+        ) is shown
 
 
 def test_the_command_shows_what_the_records_say(project, capsys):
     assert main(["claims"]) == 0
     shown = capsys.readouterr().out
-    assert "1 reproduced, 1 not reproduced, 1 planned" in shown and "Not run as they are now" not in shown
+    assert (
+        "1 reproduced, 1 not reproduced, 1 planned" in shown
+        and "Not run as they are now" not in shown
+    )
     change_record(project)
     assert main(["claims"]) == 0
     shown = capsys.readouterr().out
@@ -609,18 +806,27 @@ def test_the_readme_holds_the_table_between_its_markers(project, capsys):
     assert text.startswith("before\n\n<!--") and text.endswith("-->\n\nafter\n")
     spent = sum(record["cpu_seconds"] for record in claims.records().values())
     assert f"```\n1 reproduced, 1 not reproduced; {spent:.0f} CPU-s\n" in text
-    assert "| C01 | The statement of 01_holds | reproduced |" in text and "| C03 | The statement of 03_later | planned |" in text
+    assert (
+        "| C01 | The statement of 01_holds | reproduced |" in text
+        and "| C03 | The statement of 03_later | planned |" in text
+    )
     assert main(["claims", "--write-readme"]) == 0 and readme.read_text() == text
     change_record(project)
     assert "not run as they are now: 01_holds" in stopped(capsys, "claims", "--write-readme")
     assert readme.read_text() == text
 
 
-@pytest.mark.parametrize("text", ["no markers", ALL_MARKERS[0], "\n".join(reversed(ALL_MARKERS)), "\n".join(ALL_MARKERS[:2])])
+@pytest.mark.parametrize(
+    "text",
+    ["no markers", ALL_MARKERS[0], "\n".join(reversed(ALL_MARKERS)), "\n".join(ALL_MARKERS[:2])],
+)
 def test_a_readme_without_its_markers_is_refused(project, capsys, text):
     (project / "README.md").write_text(text)
     error = stopped(capsys, "claims", "--write-readme", code=2)
-    assert error.startswith("error: README.md: the lines") and (project / "README.md").read_text() == text
+    assert (
+        error.startswith("error: README.md: the lines")
+        and (project / "README.md").read_text() == text
+    )
 
 
 def test_staging_mirrors_the_prose_and_drops_what_is_gone(project):
@@ -630,19 +836,36 @@ def test_staging_mirrors_the_prose_and_drops_what_is_gone(project):
     (project / "_build" / "src" / "book").mkdir()
     (project / "_build" / "src" / "book" / "old.md").touch()
     src = book.stage(project)
-    assert (src / "book" / "intro.md").is_file() and not (src / "book" / "old.md").exists() and not stray.exists()
-    assert {path.name for path in (src / "book" / "_generated").iterdir()} == {"scorecard.md", "scorecard_summary.md", "models.md", "models"}
-    assert sorted(p.stem for p in (src / "notebooks").glob("*.ipynb")) == [n.name for n in sources()]
+    assert (
+        (src / "book" / "intro.md").is_file()
+        and not (src / "book" / "old.md").exists()
+        and not stray.exists()
+    )
+    assert {path.name for path in (src / "book" / "_generated").iterdir()} == {
+        "scorecard.md",
+        "scorecard_summary.md",
+        "models.md",
+        "models",
+    }
+    assert sorted(p.stem for p in (src / "notebooks").glob("*.ipynb")) == [
+        n.name for n in sources()
+    ]
     told = (src / "book" / "_generated" / "models.md").read_text()
     for name in zoo.names():
         pictured = (src / "book" / "_generated" / "models" / f"{name}.png").is_file()
-        assert f"| `{name}` |" in told and pictured == (f"Samples of `{name}`" in told) == (not name.endswith("-classifier"))
+        assert f"| `{name}` |" in told and pictured == (f"Samples of `{name}`" in told) == (
+            not name.endswith("-classifier")
+        )
 
 
-@pytest.mark.parametrize("change", [change_notebook, change_executed, change_record], ids=lambda change: change.__name__)
+@pytest.mark.parametrize(
+    "change", [change_notebook, change_executed, change_record], ids=lambda change: change.__name__
+)
 def test_staging_refuses_what_has_not_been_run(project, capsys, change):
     change(project)
-    assert "not run as they are now: 01_holds. First: python -m molrg run" in stopped(capsys, "book")
+    assert "not run as they are now: 01_holds. First: python -m molrg run" in stopped(
+        capsys, "book"
+    )
     assert not (project / "_build" / "src" / "book").exists()
 
 
@@ -655,7 +878,9 @@ def test_the_doctor_reports_what_differs_from_the_lock(project, capsys):
 
     lock = project / "requirements.lock"
     have = doctor.version("numpy")
-    lock.write_text(f"# a comment\nnumpy=={have}\nno-such-package==1.0\nnumpy==0.1 ; python_version < '3'\n")
+    lock.write_text(
+        f"# a comment\nnumpy=={have}\nno-such-package==1.0\nnumpy==0.1 ; python_version < '3'\n"
+    )
     assert "no-such-package: not installed, locked 1.0" in shown()
     lock.write_text("numpy==0.1\n")
     assert f"numpy: {have}, locked 0.1" in shown()

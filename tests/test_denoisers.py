@@ -17,7 +17,9 @@ WEIGHTS = [0.2, 0.3, 0.5]
 
 
 def linear(mixture, schedule):
-    return LinearMixture(mixture.weights, torch.stack(mixture.means), covariances(mixture), schedule)
+    return LinearMixture(
+        mixture.weights, torch.stack(mixture.means), covariances(mixture), schedule
+    )
 
 
 def producers(n=6, schedule=None, dtype=torch.float64):
@@ -34,7 +36,9 @@ def producers(n=6, schedule=None, dtype=torch.float64):
     }
 
 
-kinds = pytest.mark.parametrize("kind", ["exact", "empirical", "gaussian", "linear", "soft", "hard"])
+kinds = pytest.mark.parametrize(
+    "kind", ["exact", "empirical", "gaussian", "linear", "soft", "hard"]
+)
 
 # the protocol
 
@@ -55,21 +59,38 @@ def test_dtype_in_is_dtype_out(kind, dtype, t):
 
 def test_float32_is_near_float64():
     data, U, x_t = normal(20, 6), bases(6, [1, 2]), normal(5, 6, seed=1)
-    for make in (lambda f: Empirical(f(data), VP()), lambda f: Gaussian(f(data), VP()), lambda f: LowRank([f(u) for u in U], VP())):
-        assert worst(make(torch.Tensor.float)(x_t.float(), 0.4).double(), make(torch.Tensor.double)(x_t, 0.4)) < 1e-4
+    for make in (
+        lambda f: Empirical(f(data), VP()),
+        lambda f: Gaussian(f(data), VP()),
+        lambda f: LowRank([f(u) for u in U], VP()),
+    ):
+        assert (
+            worst(
+                make(torch.Tensor.float)(x_t.float(), 0.4).double(),
+                make(torch.Tensor.double)(x_t, 0.4),
+            )
+            < 1e-4
+        )
 
 
 @kinds
 def test_events_of_any_shape(kind):
     denoiser, x_t, t = producers(48)[kind], normal(5, 3, 4, 4), torch.linspace(0.1, 0.9, 5)
     for time in (0.4, t):
-        assert worst(denoiser(x_t, time), denoiser(x_t.flatten(1), time).reshape(5, 3, 4, 4)) < EXACT
+        assert (
+            worst(denoiser(x_t, time), denoiser(x_t.flatten(1), time).reshape(5, 3, 4, 4)) < EXACT
+        )
 
 
 @kinds
 def test_each_point_at_its_own_time(kind):
     denoiser, x_t, t = producers()[kind], normal(5, 6), torch.tensor([0.0, 0.1, 0.4, 0.8, 1.0])
-    assert worst(denoiser(x_t, t), torch.cat([denoiser(x_t[b : b + 1], t[b].item()) for b in range(5)])) < EXACT
+    assert (
+        worst(
+            denoiser(x_t, t), torch.cat([denoiser(x_t[b : b + 1], t[b].item()) for b in range(5)])
+        )
+        < EXACT
+    )
 
 
 @kinds
@@ -132,8 +153,12 @@ def test_linear_mixture_is_tweedie_on_torch_distributions(t):
     s, gamma = VP().s(t), VP().gamma(t)
     parts = MultivariateNormal(s * means, s**2 * S + gamma**2 * torch.eye(5, dtype=torch.float64))
     x_t = normal(8, 5, seed=2).requires_grad_()
-    (score,) = torch.autograd.grad(MixtureSameFamily(Categorical(weights), parts).log_prob(x_t).sum(), x_t)
-    assert worst(LinearMixture(weights, means, S, VP())(x_t, t), (x_t + gamma**2 * score) / s) < EXACT
+    (score,) = torch.autograd.grad(
+        MixtureSameFamily(Categorical(weights), parts).log_prob(x_t).sum(), x_t
+    )
+    assert (
+        worst(LinearMixture(weights, means, S, VP())(x_t, t), (x_t + gamma**2 * score) / s) < EXACT
+    )
 
 
 # empirical and Gaussian
@@ -143,15 +168,19 @@ def test_linear_mixture_is_tweedie_on_torch_distributions(t):
 @pytest.mark.parametrize("t", [0.3, 0.8])
 def test_empirical_is_the_mixture_of_its_points(schedule, t):
     data, x_t = normal(12, 5), normal(8, 5, seed=1)
-    points = LinearMixture(torch.full((12,), 1 / 12), data, torch.zeros(12, 5, 5, dtype=torch.float64), schedule)
+    points = LinearMixture(
+        torch.full((12,), 1 / 12), data, torch.zeros(12, 5, 5, dtype=torch.float64), schedule
+    )
     assert worst(Empirical(data, schedule)(x_t, t), points(x_t, t)) < EXACT
 
 
 def test_empirical_weights_are_gaussian_kernels():
     data, x_t, t = normal(12, 5), normal(8, 5, seed=1), 0.4
     s, gamma = VP().s(t), VP().gamma(t)
-    kernel = torch.exp(-torch.cdist(x_t, s * data) ** 2 / (2 * gamma**2))
-    assert worst(Empirical(data, VP()).weights(x_t, t), kernel / kernel.sum(-1, keepdim=True)) < EXACT
+    kernel = torch.exp(-(torch.cdist(x_t, s * data) ** 2) / (2 * gamma**2))
+    assert (
+        worst(Empirical(data, VP()).weights(x_t, t), kernel / kernel.sum(-1, keepdim=True)) < EXACT
+    )
 
 
 def test_empirical_keeps_far_points_apart():
@@ -176,7 +205,9 @@ def test_gaussian_is_the_wiener_filter(schedule, N, t):
     S = (data - mean).T @ (data - mean) / N
     s, gamma = schedule.s(t), schedule.gamma(t)
     gain = s * torch.linalg.solve(s**2 * S + gamma**2 * torch.eye(5, dtype=torch.float64), S)
-    assert worst(Gaussian(data, schedule)(x_t, t), mean + (x_t - s * mean) @ gain) < 1e-9  # the solve loses a digit
+    assert (
+        worst(Gaussian(data, schedule)(x_t, t), mean + (x_t - s * mean) @ gain) < 1e-9
+    )  # the solve loses a digit
 
 
 def test_the_exact_denoiser_has_the_least_error():
@@ -185,7 +216,9 @@ def test_the_exact_denoiser_has_the_least_error():
     x0, _ = mixture.sample(20_000, generator=rng())
     s, gamma = VP().at(0.4, x0)
     x_t = s * x0 + gamma * normal(*x0.shape, seed=1)
-    errors = {kind: (denoiser(x_t, 0.4) - x0).square().sum(-1) for kind, denoiser in producers().items()}
+    errors = {
+        kind: (denoiser(x_t, 0.4) - x0).square().sum(-1) for kind, denoiser in producers().items()
+    }
     least = (mixture.denoiser(VP())(x_t, 0.4) - x0).square().sum(-1)
     for kind, error in errors.items():
         excess = error - least
@@ -199,8 +232,15 @@ def test_low_rank_forward_is_the_formula():
     U, x_t, t = bases(7, [1, 2, 3]), normal(5, 7), 0.4
     s, gamma = VP().s(t), VP().gamma(t)
     energy = torch.stack([(x_t @ u).square().sum(-1) for u in U], -1)
-    dims, pi = torch.tensor([1.0, 2, 3], dtype=torch.float64), torch.tensor(WEIGHTS, dtype=torch.float64)
-    kernel = pi * (1 + s**2 / gamma**2) ** (-dims / 2) * torch.exp(s**2 * energy / (2 * gamma**2 * (s**2 + gamma**2)))
+    dims, pi = (
+        torch.tensor([1.0, 2, 3], dtype=torch.float64),
+        torch.tensor(WEIGHTS, dtype=torch.float64),
+    )
+    kernel = (
+        pi
+        * (1 + s**2 / gamma**2) ** (-dims / 2)
+        * torch.exp(s**2 * energy / (2 * gamma**2 * (s**2 + gamma**2)))
+    )
     w = kernel / kernel.sum(-1, keepdim=True)
     expected = s / (s**2 + gamma**2) * sum(w[:, [k]] * (x_t @ u @ u.T) for k, u in enumerate(U))
     assert worst(LowRank(U, VP(), weights=WEIGHTS)(x_t, t), expected) < EXACT
@@ -212,7 +252,9 @@ def test_hard_assignment_takes_the_largest_projection(t):
     s, gamma = VP().s(t), VP().gamma(t)
     winner = torch.stack([(x_t @ u).norm(dim=-1) for u in U], -1).argmax(-1)
     assert len(winner.unique()) == 3
-    expected = torch.stack([s / (s**2 + gamma**2) * x @ U[k] @ U[k].T for x, k in zip(x_t, winner, strict=True)])
+    expected = torch.stack(
+        [s / (s**2 + gamma**2) * x @ U[k] @ U[k].T for x, k in zip(x_t, winner, strict=True)]
+    )
     network = LowRank(U, VP(), assignment="hard")
     assert worst(network(x_t, t), expected) < EXACT
     assert torch.equal(network.hard_weights(x_t), torch.nn.functional.one_hot(winner, 3).double())
@@ -239,14 +281,25 @@ def test_given_weights_replace_the_models_own():
 def test_an_ensemble_is_its_models_one_by_one(assignment):
     E, dims = 4, [1, 3, 2]
     models = [bases(8, dims, seed) for seed in range(E)]
-    together = LowRank([torch.stack(U) for U in zip(*models, strict=True)], VP(), weights=WEIGHTS, assignment=assignment)
+    together = LowRank(
+        [torch.stack(U) for U in zip(*models, strict=True)],
+        VP(),
+        weights=WEIGHTS,
+        assignment=assignment,
+    )
     x_t, t = normal(E, 6, 8), torch.rand(E, 6, generator=rng(), dtype=torch.float64)
     alone = [LowRank(U, VP(), weights=WEIGHTS, assignment=assignment) for U in models]
     for time in (0.3, t):
         times = time if isinstance(time, torch.Tensor) else [time] * E
         expected = torch.stack([model(x, u) for model, x, u in zip(alone, x_t, times, strict=True)])
         assert worst(together(x_t, time), expected) < EXACT
-    assert worst(together.hard_weights(x_t), torch.stack([m.hard_weights(x) for m, x in zip(alone, x_t, strict=True)])) == 0
+    assert (
+        worst(
+            together.hard_weights(x_t),
+            torch.stack([m.hard_weights(x) for m, x in zip(alone, x_t, strict=True)]),
+        )
+        == 0
+    )
     assert [tuple(U.shape) for U in together.bases] == [(E, 8, d) for d in dims]
 
 
@@ -258,7 +311,9 @@ def test_order_and_orientation_of_the_bases():
 
 
 def test_retract_restores_orthonormal_columns_and_padding():
-    network = LowRank([torch.stack(U) for U in zip(*(bases(8, [1, 3], s) for s in range(2)), strict=True)], VP())
+    network = LowRank(
+        [torch.stack(U) for U in zip(*(bases(8, [1, 3], s) for s in range(2)), strict=True)], VP()
+    )
     before = network.columns.detach().clone()
     network.retract_()
     assert worst(network.columns.detach(), before) < EXACT
@@ -266,14 +321,18 @@ def test_retract_restores_orthonormal_columns_and_padding():
         network.columns.add_(0.1 * normal(2, 8, 6) * (before != 0))
     network.retract_()
     for U in network.bases:
-        assert worst(U.mT @ U, torch.eye(U.shape[-1], dtype=torch.float64).expand(2, -1, -1)) < EXACT
+        assert (
+            worst(U.mT @ U, torch.eye(U.shape[-1], dtype=torch.float64).expand(2, -1, -1)) < EXACT
+        )
     assert (network.columns[before == 0] == 0).all()
 
 
 def test_gradient_of_the_bases_and_silence_of_the_padding():
     network, x_t = LowRank(bases(6, [1, 3]), VP()), normal(4, 6)
     columns = network.columns.detach().clone().requires_grad_()
-    assert torch.autograd.gradcheck(lambda c: torch.func.functional_call(network, {"columns": c}, (x_t, 0.4)), columns)
+    assert torch.autograd.gradcheck(
+        lambda c: torch.func.functional_call(network, {"columns": c}, (x_t, 0.4)), columns
+    )
     network(x_t, 0.4).square().sum().backward()
     assert (network.columns.grad[:, 1:3] == 0).all() and (network.columns.grad[:, 3:] != 0).all()
 
@@ -284,7 +343,9 @@ def test_bases_are_copies():
     network.bases[0].zero_()
     with torch.no_grad():
         network.columns.mul_(2)
-    assert worst(network.bases[0], 2 * bases(6, [2])[0]) < EXACT and worst(U[0], bases(6, [2])[0]) == 0
+    assert (
+        worst(network.bases[0], 2 * bases(6, [2])[0]) < EXACT and worst(U[0], bases(6, [2])[0]) == 0
+    )
 
 
 def test_weights_on_images_need_no_flattening():
@@ -301,7 +362,9 @@ def test_wrong_low_rank_denoisers_are_told_apart():
     exact = MoLRG(U, WEIGHTS).denoiser(VP())(x_t, t)
     equal = LowRank(U, VP())
     assert worst(equal(x_t, t), exact) > 1e-3, "weights"
-    assert worst(LowRank(U, VP(), weights=WEIGHTS, assignment="hard")(x_t, t), exact) > 1e-3, "hard for soft"
+    assert worst(LowRank(U, VP(), weights=WEIGHTS, assignment="hard")(x_t, t), exact) > 1e-3, (
+        "hard for soft"
+    )
     network = LowRank(U, VP(), weights=WEIGHTS)
     network.sizes.fill_(2.0)  # as if the determinant were the same for all
     assert worst(network(x_t, t), exact) > 1e-3, "determinant"
@@ -312,7 +375,10 @@ def test_wrong_low_rank_denoisers_are_told_apart():
 
 U1, U2 = bases(6, [2, 3])
 NAN = torch.full((4, 6), math.nan, dtype=torch.float64)
-ZERO, EYE = torch.zeros(2, 6, dtype=torch.float64), torch.eye(6, dtype=torch.float64).expand(2, 6, 6)
+ZERO, EYE = (
+    torch.zeros(2, 6, dtype=torch.float64),
+    torch.eye(6, dtype=torch.float64).expand(2, 6, 6),
+)
 
 
 @pytest.mark.parametrize(
@@ -348,7 +414,7 @@ ZERO, EYE = torch.zeros(2, 6, dtype=torch.float64), torch.eye(6, dtype=torch.flo
         (lambda: Empirical(normal(4, 6), VP())(normal(4, 5), 0.5), "x_t.shape"),
         (lambda: Gaussian(normal(4, 6), VP())(normal(4, 5), 0.5), "x_t.shape"),
     ],
-)  # fmt: skip
+)
 def test_bad_input(call, name):
     with complains(name):
         call()

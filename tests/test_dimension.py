@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from molrg import MoLRG, dimension, subspaces, tangents
+from molrg import MoLRG, dimension, subspaces
+from molrg.dimension import tangents
 
 
 def seeded(seed):
@@ -25,14 +26,20 @@ def gaussian(N, d, seed=0):
 @pytest.mark.parametrize(("method", "k"), [("mle", 5), ("mle", 20), ("twonn", 2)])
 def test_the_vectorised_formula_is_that_of_scikit_dimension(method, k):
     distances, _ = dimension.nearest(gaussian(400, 6).numpy(), 30)
-    assert dimension._formula(distances, method, k) == pytest.approx(dimension._skdim(distances, method, k), rel=1e-10)
+    assert dimension._formula(distances, method, k) == pytest.approx(
+        dimension._skdim(distances, method, k), rel=1e-10
+    )
 
 
 def test_readings_are_the_estimates_without_intervals():
     x = gaussian(300, 5)
     found = dimension.readings(x, ks=(5, 20))
     assert list(found) == ["MLE k=5", "MLE k=20", "TwoNN"]
-    wanted = [dimension.estimate(x, k=5), dimension.estimate(x, k=20), dimension.estimate(x, "twonn")]
+    wanted = [
+        dimension.estimate(x, k=5),
+        dimension.estimate(x, k=20),
+        dimension.estimate(x, "twonn"),
+    ]
     assert list(found.values()) == pytest.approx([e.value for e in wanted], rel=1e-12)
 
 
@@ -45,7 +52,9 @@ def test_estimate_equals_scikit_dimension_called_directly(method):
         expected = skdim.id.TwoNN().fit(x.numpy()).dimension_
     else:
         expected = skdim.id.MLE().fit(x.numpy(), n_neighbors=20).dimension_
-    assert dimension.estimate(x, method, generator=seeded(0)).value == pytest.approx(expected, rel=1e-6)
+    assert dimension.estimate(x, method, generator=seeded(0)).value == pytest.approx(
+        expected, rel=1e-6
+    )
 
 
 def test_neighbours_in_a_half_are_those_found_by_searching_the_half():
@@ -77,7 +86,11 @@ def test_affinity_is_the_mean_squared_cosine_of_principal_angles():
 
 
 def test_the_twin_has_the_mean_and_covariance_of_the_data():
-    x = gaussian(300, 3) @ torch.tensor([[1.0, 2, 0, 1], [0, 1, 1, 0], [0, 0, 3, 1]], dtype=torch.float64) + 5
+    x = (
+        gaussian(300, 3)
+        @ torch.tensor([[1.0, 2, 0, 1], [0, 1, 1, 0], [0, 0, 3, 1]], dtype=torch.float64)
+        + 5
+    )
     twin = dimension.gaussian_twin(x, N=200_000, generator=seeded(1))
     # entries of the covariance have standard errors up to sqrt(2) * 16 / sqrt(200,000) = 0.05
     assert torch.allclose(twin.mean(0), x.mean(0), atol=0.05)
@@ -100,7 +113,9 @@ def test_isometry_scale_and_order_do_not_matter(method):
 
 def test_images_are_flattened_and_arrays_are_taken():
     x = gaussian(200, 12)
-    values = {float(dimension.estimate(view, k=5)) for view in (x, x.reshape(200, 3, 2, 2), x.numpy())}
+    values = {
+        float(dimension.estimate(view, k=5)) for view in (x, x.reshape(200, 3, 2, 2), x.numpy())
+    }
     assert len(values) == 1
 
 
@@ -110,11 +125,17 @@ def test_images_are_flattened_and_arrays_are_taken():
 @pytest.mark.parametrize(("method", "k"), [("mle", 20), ("twonn", 2)])
 def test_the_interval_covers_the_mean_of_the_estimator(method, k):
     """With true coverage 0.9 or more, fewer than 0.72 of 100 sets has probability below 1e-7 (binomial)."""
-    runs = [dimension.estimate(gaussian(300, 4, s), method, k=max(k, 3), generator=seeded(s)) for s in range(100)]
+    runs = [
+        dimension.estimate(gaussian(300, 4, s), method, k=max(k, 3), generator=seeded(s))
+        for s in range(100)
+    ]
     mean = np.mean([e.value for e in runs])
     covered = np.mean([e.low <= mean <= e.high for e in runs])
     assert covered >= 0.72
-    width, spread = np.mean([e.high - e.low for e in runs]) / (2 * 1.96), np.std([e.value for e in runs])
+    width, spread = (
+        np.mean([e.high - e.low for e in runs]) / (2 * 1.96),
+        np.std([e.value for e in runs]),
+    )
     assert 0.7 < width / spread < 1.4  # not wide either; 100 sets give the ratio to about 0.08
 
 
@@ -132,7 +153,9 @@ def test_a_bootstrap_would_have_collapsed():
 
 
 def test_components_of_a_mixture_are_told_apart_and_shuffled_labels_are_not():
-    x, y = MoLRG.random(60, [5, 5, 5], generator=seeded(0)).sample([200, 200, 200], generator=seeded(1))
+    x, y = MoLRG.random(60, [5, 5, 5], generator=seeded(0)).sample(
+        [200, 200, 200], generator=seeded(1)
+    )
     pairs = tangents.tangent_pairs(x, anchors=150, neighbours=12, d=5, generator=seeded(2))
     gap = pairs.gap(y)
     assert min(gap.naive, gap.disjoint, gap.matched) > 0.5 and gap.kept > 0.5
@@ -158,7 +181,12 @@ def test_a_report_says_what_the_number_of_samples_allows():
     assert len(report.table()) == 5 and set(report.classes) == {0, 1}
     assert report.low < 6 * 1.2 and report.high > 6 * 0.8
     text = repr(report)
-    for words in ("400 points in 6 coordinates", "Samples per dimension", "N_k >= d_k", "Not shown"):
+    for words in (
+        "400 points in 6 coordinates",
+        "Samples per dimension",
+        "N_k >= d_k",
+        "Not shown",
+    ):
         assert words in text
     assert "<table" in report._repr_html_()
     assert repr(dimension.describe(x, y, ks=(5, 10), generator=seeded(0))) == text
@@ -168,11 +196,16 @@ def test_a_report_holds_the_data_against_their_gaussian_twin():
     """A Gaussian is its own twin; a circle in a plane reads one where its twin fills the plane."""
     angle = 2 * math.pi * torch.rand(400, generator=seeded(3), dtype=torch.float64)
     circle = torch.stack([angle.cos(), angle.sin()], dim=1)
-    same, curve = (dimension.describe(x, ks=(5, 10), generator=seeded(0)) for x in (gaussian(400, 6), circle))
+    same, curve = (
+        dimension.describe(x, ks=(5, 10), generator=seeded(0)) for x in (gaussian(400, 6), circle)
+    )
     assert same.reference.value / same.twin == pytest.approx(1, abs=0.1)
     assert curve.reference.value / curve.twin == pytest.approx(0.5, abs=0.1)
     told = repr(curve)
-    assert f"log2(N/d) = {math.log2(400 / curve.high):.1f}" in told and f"the data read {curve.reference.value / curve.twin:.2f}" in told
+    assert (
+        f"log2(N/d) = {math.log2(400 / curve.high):.1f}" in told
+        and f"the data read {curve.reference.value / curve.twin:.2f}" in told
+    )
 
 
 def test_calibration_saturates_in_high_dimension():
@@ -200,9 +233,20 @@ def test_calibration_saturates_in_high_dimension():
         (lambda x: dimension.describe(x, torch.zeros(3), ks=(5,)), r"labels.shape = \(3,\)"),
         (lambda x: dimension.calibration(10, [2], k=5, generator=seeded(0)), "N = 10"),
         (lambda x: tangents.tangent_pairs(x, anchors=61, generator=seeded(0)), "anchors = 61"),
-        (lambda x: tangents.tangent_pairs(x, anchors=9, neighbours=3, d=3, generator=seeded(0)), "neighbours = 3"),
-        (lambda x: tangents.tangent_pairs(x, anchors=9, neighbours=8, d=6, generator=seeded(0)), "d = 6.*9 neighbourhoods"),
-        (lambda x: tangents.tangent_affinity(x, torch.zeros(60), anchors=9, neighbours=9, d=2, generator=seeded(0)), "labels"),
+        (
+            lambda x: tangents.tangent_pairs(x, anchors=9, neighbours=3, d=3, generator=seeded(0)),
+            "neighbours = 3",
+        ),
+        (
+            lambda x: tangents.tangent_pairs(x, anchors=9, neighbours=8, d=6, generator=seeded(0)),
+            "d = 6.*9 neighbourhoods",
+        ),
+        (
+            lambda x: tangents.tangent_affinity(
+                x, torch.zeros(60), anchors=9, neighbours=9, d=2, generator=seeded(0)
+            ),
+            "labels",
+        ),
     ],
 )
 def test_bad_arguments_are_named(call, message):
@@ -238,7 +282,9 @@ def test_the_command_line_describes_a_folder_of_pictures_by_class(tmp_path, caps
     for k, image in enumerate(x):
         folder = tmp_path / ("even", "odd")[k % 2]
         folder.mkdir(exist_ok=True)
-        Image.fromarray(((image[0] + 1) * 127.5).round().numpy().astype(np.uint8)).save(folder / f"{k}.png")
+        Image.fromarray(((image[0] + 1) * 127.5).round().numpy().astype(np.uint8)).save(
+            folder / f"{k}.png"
+        )
     code, out, _ = described(capsys, tmp_path, "--grey", "--size", 8)
     assert code == 0 and "200 points in 64 coordinates" in out and "class 1" in out
 
@@ -248,6 +294,11 @@ def test_the_command_line_says_what_is_wrong(tmp_path, capsys):
     np.save(pickled, np.array([{}], dtype=object))
     few = tmp_path / "few.npy"
     np.save(few, gaussian(20, 3).numpy())
-    for words, message in [((tmp_path / "nowhere",), "no such folder"), ((few,), "x = 20 different points"), ((pickled,), "allow_pickle"), ((few, "--grey"), "path")]:
+    for words, message in [
+        ((tmp_path / "nowhere",), "no such folder"),
+        ((few,), "x = 20 different points"),
+        ((pickled,), "allow_pickle"),
+        ((few, "--grey"), "path"),
+    ]:
         code, _, err = described(capsys, *words)
         assert code == 2 and message in err, err

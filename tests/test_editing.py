@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import torch
 from factories import EXACT, complains, normal, rng, worst
-from scipy import stats
+from scipy import stats as scipy_stats
 
-from molrg import MoLRG, attributes, denoisers, editing, jacobian, schedules
+from molrg import MoLRG, denoisers, editing, jacobian, schedules, stats
+from molrg.editing import attributes
 
 VP = schedules.VP()
 N, D, K, EVENT = 24, 2, 2, (4, 6)
@@ -23,7 +24,9 @@ CORNER[:2, :3] = 1
 def outside(x, basis=BOTH):
     """Norm of the part of every event that is not in the span of the basis, over the whole."""
     flat = x.reshape(-1, N)
-    return torch.linalg.vector_norm(flat - flat @ basis @ basis.T, dim=1) / torch.linalg.vector_norm(flat, dim=1)
+    return torch.linalg.vector_norm(
+        flat - flat @ basis @ basis.T, dim=1
+    ) / torch.linalg.vector_norm(flat, dim=1)
 
 
 def face_folder(path):
@@ -33,10 +36,19 @@ def face_folder(path):
     with torch.random.fork_rng():
         torch.manual_seed(0)
         network = UNet2DModel(
-            sample_size=32, in_channels=3, out_channels=3, layers_per_block=1, block_out_channels=(4, 8), norm_num_groups=4, attention_head_dim=4,
-            down_block_types=("DownBlock2D", "AttnDownBlock2D"), up_block_types=("AttnUpBlock2D", "UpBlock2D"),
-        )  # fmt: skip
-    DDPMPipeline(network, DDPMScheduler(1000, 0.0001, 0.02, prediction_type="epsilon")).save_pretrained(path)
+            sample_size=32,
+            in_channels=3,
+            out_channels=3,
+            layers_per_block=1,
+            block_out_channels=(4, 8),
+            norm_num_groups=4,
+            attention_head_dim=4,
+            down_block_types=("DownBlock2D", "AttnDownBlock2D"),
+            up_block_types=("AttnUpBlock2D", "UpBlock2D"),
+        )
+    DDPMPipeline(
+        network, DDPMScheduler(1000, 0.0001, 0.02, prediction_type="epsilon")
+    ).save_pretrained(path)
     return path
 
 
@@ -51,7 +63,9 @@ def test_at_high_noise_the_directions_span_the_union_and_nothing_else():
     V = found.vectors.flatten(2)
     assert worst(V @ V.mT, torch.eye(K * D, dtype=V.dtype).expand(3, -1, -1)) < 1e-10
     assert bool((found.kept == 1).all())
-    assert outside(editing.white(EVENT, 4, generator=rng(3), dtype=torch.float64)).min() > 0.5  # others do not
+    assert (
+        outside(editing.white(EVENT, 4, generator=rng(3), dtype=torch.float64)).min() > 0.5
+    )  # others do not
 
 
 def test_at_low_noise_they_span_the_subspace_of_the_point():
@@ -94,7 +108,9 @@ def test_inversion_comes_back_and_corrections_bring_it_nearer():
 
     assert error(15, 8) < 1e-6 < error(15, 0)
     assert error(15, 2) < error(15, 0) / 5
-    assert error(60, 0) < error(15, 0) / 4  # first order: a quarter of the step is a sixteenth of the square, at best
+    assert (
+        error(60, 0) < error(15, 0) / 4
+    )  # first order: a quarter of the step is a sixteenth of the square, at best
     noise = normal(3, *EVENT, seed=7)
     start_anywhere = (editing.finish(EXACT_ONE, noise, 0.5, steps=15) - X0).square().mean().item()
     assert start_anywhere > 100 * error(15, 2)
@@ -117,7 +133,9 @@ def test_directions_of_a_region_are_those_of_its_rows_of_the_jacobian():
 
 
 def test_the_projection_removes_what_leaks():
-    steep = denoisers.Gaussian(normal(60, N, seed=22) * torch.logspace(0, -3, N, 10, dtype=torch.float64), VP)
+    steep = denoisers.Gaussian(
+        normal(60, N, seed=22) * torch.logspace(0, -3, N, 10, dtype=torch.float64), VP
+    )
     steep.axes = torch.linalg.qr(normal(1, N, N, seed=23)).Q
     x_t, t, r = normal(2, *EVENT, seed=9), 0.6, 4
     J = jacobian.dense(steep, x_t, t)
@@ -127,9 +145,14 @@ def test_the_projection_removes_what_leaks():
     top = torch.linalg.svd(J[:, rest]).Vh[:, :r]
     v = clean.vectors.flatten(2)
     assert worst(v @ top.mT, torch.zeros(2, 1, r, dtype=v.dtype)) < 1e-8
-    leaks = [torch.linalg.vector_norm(J[:, rest] @ found.vectors.flatten(2).mT, dim=(1, 2)) for found in (plain, clean)]
+    leaks = [
+        torch.linalg.vector_norm(J[:, rest] @ found.vectors.flatten(2).mT, dim=(1, 2))
+        for found in (plain, clean)
+    ]
     assert bool((leaks[1] < 0.5 * leaks[0]).all())
-    assert worst(torch.linalg.vector_norm(v, dim=-1), torch.ones(2, 1, dtype=v.dtype)) < 1e-10 and bool((clean.kept < 1).all())
+    assert worst(
+        torch.linalg.vector_norm(v, dim=-1), torch.ones(2, 1, dtype=v.dtype)
+    ) < 1e-10 and bool((clean.kept < 1).all())
 
 
 def test_a_direction_brightens_its_region():
@@ -146,12 +169,22 @@ def test_a_direction_brightens_its_region():
 def test_a_strip_is_inversion_directions_and_edits():
     strip = editing.strip(EXACT_ONE, X0[0], 0.6, k=2, alphas=(-1, 0, 1, 2), steps=20)
     x_t = editing.invert(EXACT_ONE, X0[:1], 0.6, steps=20)
-    assert worst(strip.directions.vectors, editing.directions(EXACT_ONE, x_t, 0.6, 2).vectors) < EXACT
+    assert (
+        worst(strip.directions.vectors, editing.directions(EXACT_ONE, x_t, 0.6, 2).vectors) < EXACT
+    )
     by_hand = editing.edit(EXACT_ONE, x_t, 0.6, 2 * strip.directions.vectors[0, 1:], steps=20)[0, 0]
     assert worst(strip.images[1, 3], by_hand) < EXACT
     back = editing.finish(EXACT_ONE, x_t, 0.6, steps=20)
-    assert worst(strip.images[0, 1], back[0]) < EXACT and strip.error == pytest.approx((back[0] - X0[0]).square().mean().item())
-    other = editing.edit(EXACT_ONE, editing.invert(EXACT_ONE, X0[1:], 0.6, steps=20), 0.6, strip.directions.vectors[0], steps=20)
+    assert worst(strip.images[0, 1], back[0]) < EXACT and strip.error == pytest.approx(
+        (back[0] - X0[0]).square().mean().item()
+    )
+    other = editing.edit(
+        EXACT_ONE,
+        editing.invert(EXACT_ONE, X0[1:], 0.6, steps=20),
+        0.6,
+        strip.directions.vectors[0],
+        steps=20,
+    )
     assert other.shape == (2, 2, *EVENT)  # a direction goes to other images
 
 
@@ -162,18 +195,26 @@ def test_a_face_model_of_diffusers_is_edited_in_one_call(tmp_path):
     eyes = torch.zeros(32, 32)
     eyes[10:14, 6:26] = 1
     strip = editing.strip(denoiser, image, 0.5, k=2, alphas=(-2, 0, 2), mask=eyes, null=2, steps=6)
-    assert strip.images.shape == (2, 3, 3, 32, 32) and bool(strip.images.isfinite().all()) and strip.error < 0.5
+    assert (
+        strip.images.shape == (2, 3, 3, 32, 32)
+        and bool(strip.images.isfinite().all())
+        and strip.error < 0.5
+    )
     assert (strip.images[:, 0] - strip.images[:, 2]).abs().amax((1, 2, 3)).min() > 1e-3
     assert strip.directions.vectors.shape == (1, 2, 3, 32, 32)
     shown = attributes.measure(strip.images.flatten(0, 1).clamp(-1, 1))
-    assert list(shown) == list(attributes.NAMES) and all(v.shape == (6,) and bool(v.isfinite().all()) for v in shown.values())
+    assert list(shown) == list(attributes.NAMES) and all(
+        v.shape == (6,) and bool(v.isfinite().all()) for v in shown.values()
+    )
 
 
 # directions to compare with
 
 
 def test_smooth_directions_have_the_spectrum_of_the_images_and_random_phases():
-    images = torch.nn.functional.avg_pool2d(normal(200, 1, 20, 20, seed=12), 5, 1)  # (200, 1, 16, 16)
+    images = torch.nn.functional.avg_pool2d(
+        normal(200, 1, 20, 20, seed=12), 5, 1
+    )  # (200, 1, 16, 16)
     found = editing.smooth(images, 400, generator=rng(13))
     assert worst(found.flatten(1).norm(dim=1), torch.ones(400, dtype=torch.float64)) < 1e-10
 
@@ -181,9 +222,14 @@ def test_smooth_directions_have_the_spectrum_of_the_images_and_random_phases():
         power = torch.fft.fft2(x - x.mean(0)).abs().square().mean(0)
         return power / power.sum()
 
-    wanted, white = spectrum(images), spectrum(editing.white((1, 16, 16), 400, generator=rng(14), dtype=torch.float64))
+    wanted, white = (
+        spectrum(images),
+        spectrum(editing.white((1, 16, 16), 400, generator=rng(14), dtype=torch.float64)),
+    )
     assert (spectrum(found) - wanted).abs().sum() < 0.15 < (white - wanted).abs().sum()
-    mixed = editing.smooth(images[:, :, torch.randperm(16, generator=rng(15))], 400, generator=rng(13))
+    mixed = editing.smooth(
+        images[:, :, torch.randperm(16, generator=rng(15))], 400, generator=rng(13)
+    )
     assert (spectrum(mixed) - wanted).abs().sum() > 0.3
 
 
@@ -193,10 +239,16 @@ def test_drawn_directions_have_the_covariance_and_principal_ones_lead_it():
     found = editing.drawn(images, 4000, generator=rng(17))
     shape = found.T @ found / len(found)
     diagonal = covariance.diagonal() / covariance.trace()
-    assert (shape.diagonal() - diagonal).abs().max() < 0.05 < (torch.full((12,), 1 / 12, dtype=torch.float64) - diagonal).abs().max()
+    assert (
+        (shape.diagonal() - diagonal).abs().max()
+        < 0.05
+        < (torch.full((12,), 1 / 12, dtype=torch.float64) - diagonal).abs().max()
+    )
     assert torch.corrcoef(torch.stack([shape.diagonal(), diagonal]))[0, 1] > 0.95
     axes = torch.linalg.eigh(covariance).eigenvectors.flip(1)[:, :3]
-    assert worst((editing.principal(images, 3) @ axes).abs(), torch.eye(3, dtype=torch.float64)) < 1e-8
+    assert (
+        worst((editing.principal(images, 3) @ axes).abs(), torch.eye(3, dtype=torch.float64)) < 1e-8
+    )
 
 
 # what an edit does
@@ -206,17 +258,32 @@ def test_linearity_is_one_for_a_line_and_falls_where_it_bends():
     alphas, b = torch.tensor([-2.0, -1, 1, 2], dtype=torch.float64), normal(3, 7, seed=18)
     line = alphas[:, None] * b[:, None]
     assert worst(editing.linearity(line, alphas), torch.ones(3, dtype=torch.float64)) < EXACT
-    assert worst(editing.linearity(alphas.abs()[:, None] * b[:, None], alphas), torch.zeros(3, dtype=torch.float64)) < EXACT
-    bent = editing.linearity(alphas.sign()[:, None] * b[:, None], alphas)  # b is (1+2+2+1) / 10 of the step, R^2 = 0.9
+    assert (
+        worst(
+            editing.linearity(alphas.abs()[:, None] * b[:, None], alphas),
+            torch.zeros(3, dtype=torch.float64),
+        )
+        < EXACT
+    )
+    bent = editing.linearity(
+        alphas.sign()[:, None] * b[:, None], alphas
+    )  # b is (1+2+2+1) / 10 of the step, R^2 = 0.9
     assert worst(bent, torch.full((3,), 0.9, dtype=torch.float64)) < EXACT
 
 
 def test_interaction_and_leak():
     a, b = normal(5, 7, seed=19), normal(5, 7, seed=20)
     assert editing.interaction(a + b, a, b).max() < EXACT
-    assert worst(editing.interaction(1.5 * (a + b), a, b), torch.full((5,), 0.5, dtype=torch.float64)) < EXACT
+    assert (
+        worst(editing.interaction(1.5 * (a + b), a, b), torch.full((5,), 0.5, dtype=torch.float64))
+        < EXACT
+    )
     inside = CORNER * normal(2, *EVENT, seed=21)
-    assert editing.leak(inside, CORNER).max() == 0 and worst(editing.leak(normal(2, *EVENT) * (1 - CORNER), CORNER), torch.ones(2).double()) < EXACT
+    assert (
+        editing.leak(inside, CORNER).max() == 0
+        and worst(editing.leak(normal(2, *EVENT) * (1 - CORNER), CORNER), torch.ones(2).double())
+        < EXACT
+    )
     assert editing.leak(torch.ones(EVENT), CORNER).item() == pytest.approx(18 / 24)
 
 
@@ -240,7 +307,9 @@ def test_attributes_of_drawings_are_as_computed_by_hand():
     assert value("width", box) == pytest.approx(2 * ((16 - 1) / 12) ** 0.5 / 20)
     assert value("height", box) == pytest.approx(2 * ((100 - 1) / 12) ** 0.5 / 20)
     assert value("slant", box) == pytest.approx(0) and value("contrast", box) == pytest.approx(0)
-    assert value("symmetry", box) == pytest.approx(1) and value("symmetry", (5, 15, 0, 4)) == pytest.approx(0)
+    assert value("symmetry", box) == pytest.approx(1) and value(
+        "symmetry", (5, 15, 0, 4)
+    ) == pytest.approx(0)
     assert value("balance", (0, 10, 8, 12)) == pytest.approx(5 / 20)
     assert value("sides", (0, 20, 0, 5)) == pytest.approx(0.5) and value("sides", box) == 0
     assert value("legs", (0, 20, 5, 15)) == pytest.approx(0)
@@ -250,11 +319,18 @@ def test_attributes_of_drawings_are_as_computed_by_hand():
 def test_attributes_follow_what_they_are_named_for():
     steps = [drawing((18 - 3 * i, 20 - 3 * i, 2 + 3 * i, 6 + 3 * i)) for i in range(5)]
     italic = torch.stack(steps).amax(0)  # goes to the right as it rises
-    assert attributes.measure(italic)["slant"] > 0.5 and attributes.measure(italic.flip(3))["slant"] < -0.5
+    assert (
+        attributes.measure(italic)["slant"] > 0.5
+        and attributes.measure(italic.flip(3))["slant"] < -0.5
+    )
     wide = -torch.ones(1, 1, 16, 32)
     for i in range(16):  # one pixel to the left for each downwards, and the same on a square
         wide[..., i, 24 - i] = 1
-    assert float(attributes.measure(wide)["slant"]) == pytest.approx(float(attributes.measure(wide[..., 8:25])["slant"])) == pytest.approx(1)
+    assert (
+        float(attributes.measure(wide)["slant"])
+        == pytest.approx(float(attributes.measure(wide[..., 8:25])["slant"]))
+        == pytest.approx(1)
+    )
     thin, thick = value("stroke", (2, 18, 9, 10)), value("stroke", (2, 18, 7, 13))
     assert thick > 2 * thin
     grey = drawing((5, 15, 5, 15))
@@ -265,12 +341,17 @@ def test_attributes_follow_what_they_are_named_for():
 
 
 def test_spread_is_within_classes():
-    x = torch.cat([drawing((0, 2 + k, 0, 4)) for k in range(3)] + [drawing((0, 16 + k, 0, 20)) for k in range(3)])
+    x = torch.cat(
+        [drawing((0, 2 + k, 0, 4)) for k in range(3)]
+        + [drawing((0, 16 + k, 0, 20)) for k in range(3)]
+    )
     y = torch.tensor([0, 0, 0, 1, 1, 1])
     mass = attributes.measure(x)["mass"]
     pooled = ((mass[:3].var() * 2 + mass[3:].var() * 2) / 4).sqrt()
     assert attributes.spread(x, y)["mass"] == pytest.approx(float(pooled))
-    assert attributes.spread(x)["mass"] == pytest.approx(float(mass.std())) and mass.std() > 3 * pooled
+    assert (
+        attributes.spread(x)["mass"] == pytest.approx(float(mass.std())) and mass.std() > 3 * pooled
+    )
 
 
 def test_log_odds():
@@ -284,10 +365,24 @@ ALPHAS = torch.tensor([-2.0, -1, -0.5, 0, 0.5, 1, 2])
 
 
 def test_movement_is_a_regression_of_scipy_with_holm():
-    values = {name: normal(3, 2, 7, seed=30 + k) + 0.8 * k * ALPHAS.double() for k, name in enumerate("abc")}
+    values = {
+        name: normal(3, 2, 7, seed=30 + k) + 0.8 * k * ALPHAS.double()
+        for k, name in enumerate("abc")
+    }
     found = attributes.movement(ALPHAS, values, dict.fromkeys("abc", 2.0))
-    raw = np.array([[[stats.linregress(ALPHAS.numpy(), values[n][i, j].numpy() / 2).pvalue for n in "abc"] for j in range(2)] for i in range(3)])
-    effect = stats.linregress(ALPHAS.numpy(), values["c"][1, 1].numpy() / 2).slope * 2
+    raw = np.array(
+        [
+            [
+                [
+                    scipy_stats.linregress(ALPHAS.numpy(), values[n][i, j].numpy() / 2).pvalue
+                    for n in "abc"
+                ]
+                for j in range(2)
+            ]
+            for i in range(3)
+        ]
+    )
+    effect = scipy_stats.linregress(ALPHAS.numpy(), values["c"][1, 1].numpy() / 2).slope * 2
     assert found.effect[1, 1, 2] == pytest.approx(effect) and found.p.shape == (3, 2, 3)
     for image in range(3):
         order = raw[image].ravel().argsort()
@@ -301,19 +396,33 @@ def test_movement_is_a_regression_of_scipy_with_holm():
 
 def test_jumps_and_turns_are_no_movement_and_small_steps_are_not_either():
     a = ALPHAS.double()
-    cases = {"line": a, "turn": a.abs() * 3, "jump": 5 * (a > 1.5), "small": 0.2 * a, "still": torch.ones(7).double()}
+    cases = {
+        "line": a,
+        "turn": a.abs() * 3,
+        "jump": 5 * (a > 1.5),
+        "small": 0.2 * a,
+        "still": torch.ones(7).double(),
+    }
     for name, curve in cases.items():
-        found = attributes.movement(ALPHAS, {"one": (curve + 1e-3 * normal(7, seed=40))[None, None]}, {"one": 1.0})
+        found = attributes.movement(
+            ALPHAS, {"one": (curve + 1e-3 * normal(7, seed=40))[None, None]}, {"one": 1.0}
+        )
         assert bool(found.any.item()) == (name == "line"), name
     still = attributes.movement(ALPHAS, {"one": torch.ones(1, 1, 7)}, {"one": 1.0})
     assert still.p.item() == 1 and not still.any.item()
 
 
 def test_noise_passes_no_more_often_than_the_level_says():
-    noise = {str(k): 5 * normal(400, 4, 7, seed=50 + k) for k in range(10)}  # 40 tests an image, steps large enough
+    noise = {
+        str(k): 5 * normal(400, 4, 7, seed=50 + k) for k in range(10)
+    }  # 40 tests an image, steps large enough
     images = attributes.movement(ALPHAS, noise, dict.fromkeys(noise, 1.0)).any.any(-1)
-    assert images.sum() <= stats.binom.ppf(1 - 1e-4, 400, 0.05)
-    uncorrected = attributes.movement(ALPHAS, noise, dict.fromkeys(noise, 1.0), level=0.9999).any.any(-1).mean()
+    assert images.sum() <= scipy_stats.binom.ppf(1 - 1e-4, 400, 0.05)
+    uncorrected = (
+        attributes.movement(ALPHAS, noise, dict.fromkeys(noise, 1.0), level=0.9999)
+        .any.any(-1)
+        .mean()
+    )
     assert uncorrected > 0.5  # without the correction the size alone would let most through
 
 
@@ -330,7 +439,10 @@ X = normal(2, *EVENT)
         (lambda: editing.directions(EXACT_ONE, X, 0.5, 1, null=2), "null"),
         (lambda: editing.directions(EXACT_ONE, X, 0.5, 1, CORNER, null=19), "null"),
         (lambda: editing.directions(EXACT_ONE, X, 0.5, 1, CORNER, null=-1), "null"),
-        (lambda: editing.directions(EXACT_ONE, X, 0.5, 1, CORNER, null=K * D), "null"),  # all that the denoiser reacts to
+        (
+            lambda: editing.directions(EXACT_ONE, X, 0.5, 1, CORNER, null=K * D),
+            "null",
+        ),  # all that the denoiser reacts to
         (lambda: editing.directions(EXACT_ONE, X, 0.5, 1, torch.ones(EVENT)), "mask"),
         (lambda: editing.directions(EXACT_ONE, X, 0.5, 1, CORNER / 2), "mask"),
         (lambda: editing.directions(EXACT_ONE, X, 0.5, 1, torch.ones(5, 5)), "mask.shape"),
@@ -354,14 +466,25 @@ X = normal(2, *EVENT)
         (lambda: attributes.spread(torch.ones(2, 1, 8, 8), torch.tensor([0])), "labels.shape"),
         (lambda: attributes.spread(torch.ones(2, 1, 8, 8), torch.tensor([0, 1])), "labels"),
         (lambda: attributes.log_odds(torch.ones(3, 1)), "logits.shape"),
-        (lambda: attributes.movement(ALPHAS, {"a": torch.full((1, 7), float("nan"))}, {"a": 1.0}), "values"),
-        (lambda: editing.leak(normal(2, *EVENT), torch.ones(EVENT[0] + 1, *EVENT[1:])), "mask.shape"),
+        (
+            lambda: attributes.movement(
+                ALPHAS, {"a": torch.full((1, 7), float("nan"))}, {"a": 1.0}
+            ),
+            "values",
+        ),
+        (
+            lambda: editing.leak(normal(2, *EVENT), torch.ones(EVENT[0] + 1, *EVENT[1:])),
+            "mask.shape",
+        ),
         (lambda: attributes.log_odds(torch.tensor([1.0, torch.inf])), "logits"),
         (lambda: attributes.movement(ALPHAS[:3], {"a": torch.ones(1, 1, 3)}, {"a": 1.0}), "alphas"),
         (lambda: attributes.movement(ALPHAS, {"a": torch.ones(1, 1, 6)}, {"a": 1.0}), "values"),
         (lambda: attributes.movement(ALPHAS, {"a": torch.ones(1, 1, 7)}, {"b": 1.0}), "spread"),
-        (lambda: attributes.movement(ALPHAS, {"a": torch.ones(1, 1, 7)}, {"a": 1.0}, level=1.0), "level"),
-        (lambda: attributes.holm(np.array([[2.0]])), "p"),
+        (
+            lambda: attributes.movement(ALPHAS, {"a": torch.ones(1, 1, 7)}, {"a": 1.0}, level=1.0),
+            "level",
+        ),
+        (lambda: stats.holm(np.array([[2.0]])), "p"),
     ],
 )
 def test_bad_input_is_named(call, name):

@@ -9,9 +9,19 @@ import pytest
 import torch
 from factories import EXACT, SCHEDULES, complains, normal, rng
 
-from molrg import forward_backward, memorization, sampling
-from molrg.forward_backward import above, between, route, run, same_class, similarity, unrelated, width
+from molrg import sampling, stats
 from molrg.mixture import MoLRG
+from molrg.studies import forward_backward
+from molrg.studies.forward_backward import (
+    above,
+    between,
+    route,
+    run,
+    same_class,
+    similarity,
+    unrelated,
+    width,
+)
 
 LEVELS = (0.3, 1.0, 3.0)
 
@@ -61,11 +71,17 @@ def test_denoising_without_chance_is_told_apart():
 def test_the_yardstick_is_a_sigmoid_of_width_one_half():
     u = np.linspace(-4, 4, 33)
     for variance in (0.1, 1.0, 7.0):
-        found = memorization.fit_transition(u, variance / (variance + np.exp(2 * u)), falls=True, log2=False)
+        found = stats.fit_transition(
+            u, variance / (variance + np.exp(2 * u)), falls=True, log2=False
+        )
         assert abs(found.width + 0.5) < 1e-6 and abs(found.centre - 0.5 * math.log(variance)) < 1e-6
-    assert width(u, [v / (v + np.exp(2 * u)) for v in (0.2, 5.0)]) == pytest.approx([0.5, 0.5], abs=1e-6)
+    assert width(u, [v / (v + np.exp(2 * u)) for v in (0.2, 5.0)]) == pytest.approx(
+        [0.5, 0.5], abs=1e-6
+    )
     spectrum = np.array([0.1, 10.0])[:, None]
-    assert width(u, (spectrum / (spectrum + np.exp(2 * u))).mean(0))[0] > 0.8, "a mixture of scales is wider"
+    assert width(u, (spectrum / (spectrum + np.exp(2 * u))).mean(0))[0] > 0.8, (
+        "a mixture of scales is wider"
+    )
 
 
 def test_all_starts_share_their_way():
@@ -88,18 +104,26 @@ def test_both_noises_come_from_the_generator():
 def test_similarity_is_a_cosine_and_unrelated_is_over_all_other_pairs():
     features, centre = normal(7, 2, 3), normal(2, 3, seed=1)
     flat = (features - centre).flatten(1)
-    cosines = torch.corrcoef(torch.cat([flat, -flat], 1))  # rows without a mean: correlation is the cosine
-    assert torch.allclose(similarity(features[:3], features[3:6], centre=centre), cosines.diagonal(3)[:3], atol=EXACT)
+    cosines = torch.corrcoef(
+        torch.cat([flat, -flat], 1)
+    )  # rows without a mean: correlation is the cosine
+    assert torch.allclose(
+        similarity(features[:3], features[3:6], centre=centre), cosines.diagonal(3)[:3], atol=EXACT
+    )
     off = cosines[~torch.eye(7, dtype=torch.bool)].mean().item()
     assert abs(unrelated(features, centre=centre) - off) < EXACT
     assert similarity(features, features, centre=centre).tolist() == pytest.approx([1.0] * 7)
-    assert unrelated(features, centre=torch.zeros(2, 3)) != pytest.approx(off, abs=1e-3), "the centre matters"
+    assert unrelated(features, centre=torch.zeros(2, 3)) != pytest.approx(off, abs=1e-3), (
+        "the centre matters"
+    )
 
 
 def test_same_class_counts_pairs():
     classes = torch.tensor([0, 0, 1, 2, 2, 2])
     pairs = [(a, b) for a in range(6) for b in range(6) if a != b]
-    assert same_class(classes) == pytest.approx(np.mean([bool(classes[a] == classes[b]) for a, b in pairs]))
+    assert same_class(classes) == pytest.approx(
+        np.mean([bool(classes[a] == classes[b]) for a, b in pairs])
+    )
 
 
 def test_above_keeps_one_and_takes_chance_to_zero():
@@ -127,7 +151,9 @@ def test_between_tells_images_from_chance():
     assert between(torch.ones(3, 2)) == 0.0
     half = torch.where(torch.rand(4000, 1, generator=rng(1)) < 0.5, 0.8, 0.2)
     drawn = torch.rand(4000, 4, generator=rng(2)) < half
-    assert abs(between(drawn) - 0.36) < 0.06  # variance of the shares, 0.09, over 0.25; standard error 0.011
+    assert (
+        abs(between(drawn) - 0.36) < 0.06
+    )  # variance of the shares, 0.09, over 0.25; standard error 0.011
 
 
 @pytest.mark.parametrize(
@@ -135,7 +161,12 @@ def test_between_tells_images_from_chance():
     [
         (lambda: route(SCHEDULES["VP"], 0.0), "t"),
         (lambda: run(Recorder(SCHEDULES["VP"]), normal(2, 3), 1.5, generator=rng()), "t"),
-        (lambda: run(Recorder(SCHEDULES["VP"]), normal(2, 3) * float("nan"), 0.5, generator=rng()), "x0"),
+        (
+            lambda: run(
+                Recorder(SCHEDULES["VP"]), normal(2, 3) * float("nan"), 0.5, generator=rng()
+            ),
+            "x0",
+        ),
         (lambda: similarity(normal(2, 3), normal(3, 3), centre=normal(3)), "b.shape"),
         (lambda: similarity(normal(2, 3), normal(2, 3), centre=normal(4)), "a.shape"),
         (lambda: unrelated(normal(1, 3), centre=normal(3)), "len(features)"),
@@ -147,7 +178,7 @@ def test_between_tells_images_from_chance():
         (lambda: width([0.1, 0.2, 0.2], [1.0, 0.5, 0.0]), "x"),
         (lambda: between(torch.ones(3, 1)), "kept.shape"),
     ],
-)  # fmt: skip
+)
 def test_bad_input(call, name):
     with complains(name):
         call()

@@ -13,7 +13,14 @@ from scipy import stats
 from molrg import hierarchy as h
 from molrg import sampling, schedules
 
-TINY = [(1, 2, 3, 2), (2, 2, 3, 2), (3, 2, 2, 1), (2, 3, 2, 3), (2, 2, 2, 2), (3, 1, 3, 1)]  # L, s, v, m
+TINY = [
+    (1, 2, 3, 2),
+    (2, 2, 3, 2),
+    (3, 2, 2, 1),
+    (2, 3, 2, 3),
+    (2, 2, 2, 2),
+    (3, 1, 3, 1),
+]  # L, s, v, m
 
 
 def model(L=2, s=2, v=3, m=2, seed=0):
@@ -71,7 +78,10 @@ def test_posterior_samples_have_the_enumerated_law():
     weights, _ = enumerated(M, given)
     drawn = M.posterior_sample(given.expand(20000, -1, -1), generator=rng(2))
     position = {tuple(leaves): k for k, leaves in enumerate(trees[0].tolist())}
-    counts = torch.bincount(torch.tensor([position[tuple(leaves)] for leaves in drawn[0].tolist()]), minlength=len(position))
+    counts = torch.bincount(
+        torch.tensor([position[tuple(leaves)] for leaves in drawn[0].tolist()]),
+        minlength=len(position),
+    )
     assert stats.chisquare(counts.numpy(), (20000 * weights[0]).numpy()).pvalue > 1e-4
     for level, truth in zip(drawn, M.parse(drawn[0]), strict=True):
         assert (level == truth).all()
@@ -109,7 +119,9 @@ def test_rules_are_dealt_without_sharing(shape):
 
 def test_rules_are_uniform():
     """Each of the 9 pairs is equally often a rule of symbol 0. False fail 1e-4."""
-    draws = torch.stack([h.random_rules(2, 3, 1, generator=g) for g in [rng(5)] for _ in range(3000)])
+    draws = torch.stack(
+        [h.random_rules(2, 3, 1, generator=g) for g in [rng(5)] for _ in range(3000)]
+    )
     counts = torch.bincount(draws[:, 0, 0, 0] * 3 + draws[:, 0, 0, 1], minlength=9)
     assert stats.chisquare(counts.numpy()).pvalue > 1e-4
 
@@ -126,7 +138,9 @@ def test_what_no_rule_makes_is_marked():
     tree = M.sample(1, generator=rng(7))
     broken = tree[0].clone()
     used = {tuple(r) for r in M.rules[0].flatten(0, 1).tolist()}
-    broken[0, :2] = torch.tensor(next(p for p in itertools.product(range(8), repeat=2) if p not in used))
+    broken[0, :2] = torch.tensor(
+        next(p for p in itertools.product(range(8), repeat=2) if p not in used)
+    )
     parsed = M.parse(broken)
     assert parsed[1][0, 0] == -1 and parsed[1][0, 1] == tree[1][0, 1] and parsed[2][0, 0] == -1
 
@@ -147,7 +161,9 @@ def test_a_constant_on_a_leaf_changes_nothing():
     M = model(3, 2, 4, 2)
     given = evidence(M)
     shifted = given + 1e3 * torch.randn(5, 8, 1, generator=rng(8), dtype=torch.float64)
-    assert all(worst(a, b) < EXACT for a, b in zip(M.marginals(given), M.marginals(shifted), strict=True))
+    assert all(
+        worst(a, b) < EXACT for a, b in zip(M.marginals(given), M.marginals(shifted), strict=True)
+    )
 
 
 def test_float32_stays_float32_and_close():
@@ -155,7 +171,10 @@ def test_float32_stays_float32_and_close():
     tree = M.sample(4, generator=rng(9))
     double = M.marginals(h.epsilon_evidence(tree[0], 0.7, 16))
     single = M.marginals(h.epsilon_evidence(tree[0], 0.7, 16, dtype=torch.float32))
-    assert all(b.dtype == torch.float32 and worst(a, b.double()) < 1e-4 for a, b in zip(double, single, strict=True))
+    assert all(
+        b.dtype == torch.float32 and worst(a, b.double()) < 1e-4
+        for a, b in zip(double, single, strict=True)
+    )
 
 
 # extreme evidence
@@ -181,8 +200,15 @@ def test_deep_trees_at_extreme_noise(sigma, dtype):
     x = hot + sigma * torch.randn(hot.shape, generator=rng(11), dtype=dtype)
     found = M.marginals(h.gaussian_evidence(x, sigma))
     for level, truth in zip(found, tree, strict=True):
-        expected = torch.nn.functional.one_hot(truth, 8).to(dtype) if sigma < 1 else torch.full_like(level, 1 / 8)
-        assert bool(torch.isfinite(level).all()) and worst(level.sum(-1), torch.ones_like(level[..., 0])) < 1e-4
+        expected = (
+            torch.nn.functional.one_hot(truth, 8).to(dtype)
+            if sigma < 1
+            else torch.full_like(level, 1 / 8)
+        )
+        assert (
+            bool(torch.isfinite(level).all())
+            and worst(level.sum(-1), torch.ones_like(level[..., 0])) < 1e-4
+        )
         if sigma < 1 or level is found[-1]:
             assert worst(level, expected) < 1e-4
 
@@ -209,7 +235,10 @@ def test_beliefs_of_the_epsilon_process():
     leaves = torch.tensor([[0, 2], [1, 1]])
     beliefs = h.epsilon_evidence(leaves, torch.tensor([0.4, 1.0]), 4).exp()
     assert worst(beliefs.sum(-1), torch.ones(2, 2).double()) < EXACT
-    assert worst(beliefs[0, 1], torch.tensor([0.1, 0.1, 0.7, 0.1]).double()) < 1e-7 and worst(beliefs[1], torch.full((2, 4), 0.25).double()) < EXACT
+    assert (
+        worst(beliefs[0, 1], torch.tensor([0.1, 0.1, 0.7, 0.1]).double()) < 1e-7
+        and worst(beliefs[1], torch.full((2, 4), 0.25).double()) < EXACT
+    )
 
 
 def test_clean_evidence_is_parsed():
@@ -233,7 +262,10 @@ def test_threshold_for_pairs_is_the_formula(v, m):
 def test_fixed_point_is_one_and_unstable(s, v, m):
     p, step = h.fixed_point(s, v, m), 1e-6
     assert 1 / v < p < 1 and abs(h.mean_field_map(p, s, v, m) - p) < 1e-12
-    assert h.mean_field_map(p + step, s, v, m) > p + step and h.mean_field_map(p - step, s, v, m) < p - step
+    assert (
+        h.mean_field_map(p + step, s, v, m) > p + step
+        and h.mean_field_map(p - step, s, v, m) < p - step
+    )
     slope = (h.mean_field_map(1.0, s, v, m) - h.mean_field_map(1 - step, s, v, m)) / step
     assert abs(slope - s * m * (v - 1) / (v**s - 1)) < 1e-4
 
@@ -270,14 +302,22 @@ def test_density_evolution_at_depth_one_is_a_tree_of_depth_one():
         z[:, 0] += q
         return q * z
 
-    evolved = torch.stack([
-        h.density_evolution(leaves, 1, 2, v, m, population=2048, grammars=64, generator=rng(seed)) for seed in range(12)
-    ])
+    evolved = torch.stack(
+        [
+            h.density_evolution(
+                leaves, 1, 2, v, m, population=2048, grammars=64, generator=rng(seed)
+            )
+            for seed in range(12)
+        ]
+    )
     direct = []
     for seed in range(400):
         M = model(1, 2, v, m, seed=100 + seed)
         tree = M.sample(64, generator=rng(seed))
-        x = torch.nn.functional.one_hot(tree[0], v) + torch.randn(64, 2, v, generator=rng(1000 + seed), dtype=torch.float64) / q
+        x = (
+            torch.nn.functional.one_hot(tree[0], v)
+            + torch.randn(64, 2, v, generator=rng(1000 + seed), dtype=torch.float64) / q
+        )
         direct.append(M.class_posterior(h.gaussian_evidence(x, 1 / q)).gather(1, tree[1]).mean())
     direct = torch.stack(direct)
     error = math.hypot(float(evolved[:, 1].std()) / 12**0.5, float(direct.std()) / 20)
@@ -324,7 +364,10 @@ def test_sharing_between_levels_is_used():
         ("leaves.shape", lambda: model().parse(torch.zeros(3, 5, dtype=torch.int64))),
         ("log_evidence.shape", lambda: model().marginals(torch.zeros(3, 4, 2))),
         ("log_evidence.shape", lambda: model().class_posterior(torch.zeros(0, 4, 3))),
-        ("log_evidence.dtype", lambda: model().class_posterior(torch.zeros(1, 4, 3, dtype=torch.int64))),
+        (
+            "log_evidence.dtype",
+            lambda: model().class_posterior(torch.zeros(1, 4, 3, dtype=torch.int64)),
+        ),
         ("log_evidence", lambda: model().class_posterior(torch.zeros(1, 4, 3).log())),
         ("log_evidence", lambda: model().marginals(torch.full((1, 4, 3), math.nan))),
         ("log_evidence", lambda: model().marginals(torch.full((1, 4, 3), math.inf))),
@@ -345,9 +388,24 @@ def test_sharing_between_levels_is_used():
         ("p", lambda: h.mean_field_map(1.5, 2, 4, 2)),
         ("m", lambda: h.epsilon_threshold(2, 4, 1)),
         ("m", lambda: h.epsilon_threshold(2, 4, 4)),
-        ("depth", lambda: h.density_evolution(lambda n, g: torch.zeros(n, 4), 0, 2, 4, 2, generator=rng())),
-        ("population", lambda: h.density_evolution(lambda n, g: torch.zeros(n, 4), 1, 2, 4, 2, population=3, generator=rng())),
-        ("leaves(...)", lambda: h.density_evolution(lambda n, g: torch.zeros(n, 3), 1, 2, 4, 2, generator=rng())),
+        (
+            "depth",
+            lambda: h.density_evolution(
+                lambda n, g: torch.zeros(n, 4), 0, 2, 4, 2, generator=rng()
+            ),
+        ),
+        (
+            "population",
+            lambda: h.density_evolution(
+                lambda n, g: torch.zeros(n, 4), 1, 2, 4, 2, population=3, generator=rng()
+            ),
+        ),
+        (
+            "leaves(...)",
+            lambda: h.density_evolution(
+                lambda n, g: torch.zeros(n, 3), 1, 2, 4, 2, generator=rng()
+            ),
+        ),
         ("second", lambda: h.overlap([torch.zeros(1, 2)], [torch.zeros(1, 3)])),
     ],
 )

@@ -54,7 +54,9 @@ def fake(monkeypatch, tmp_path):
 # contract
 
 
-@pytest.mark.parametrize(("name", "size"), [("digits", (1500, 1, 8, 8)), *((s, (3000, 1, 28, 28)) for s in SLICES)])
+@pytest.mark.parametrize(
+    ("name", "size"), [("digits", (1500, 1, 8, 8)), *((s, (3000, 1, 28, 28)) for s in SLICES)]
+)
 def test_offline_sets_have_the_promised_shape_and_range(name, size):
     x, y = images.load(name)
     assert x.shape == size and x.dtype == torch.float32
@@ -102,7 +104,10 @@ def test_a_choice_is_the_first_n_or_a_seeded_draw():
     x, y = images.load("mnist-slice")
     first, _ = images.load("mnist-slice", n=7)
     assert torch.equal(first, x[:7])
-    drawn = [images.load("mnist-slice", n=50, generator=torch.Generator().manual_seed(s)) for s in (3, 3, 4)]
+    drawn = [
+        images.load("mnist-slice", n=50, generator=torch.Generator().manual_seed(s))
+        for s in (3, 3, 4)
+    ]
     assert torch.equal(drawn[0][0], drawn[1][0]) and not torch.equal(drawn[0][0], drawn[2][0])
     assert len(torch.unique(drawn[0][0].flatten(1), dim=0)) == 50
 
@@ -119,7 +124,9 @@ def test_idx_files_are_read_plain_and_compressed(fake):
 
 def test_a_slice_is_cut_from_the_official_order_array_for_array(fake, tmp_path):
     first = images.make_slice("mnist-slice", tmp_path / "a.npz", counts={"train": 3, "test": 1})
-    assert first == images.make_slice("mnist-slice", tmp_path / "b.npz", counts={"train": 3, "test": 1})
+    assert first == images.make_slice(
+        "mnist-slice", tmp_path / "b.npz", counts={"train": 3, "test": 1}
+    )
     with np.load(tmp_path / "a.npz", allow_pickle=False) as arrays:
         for split, count in (("train", 3), ("test", 1)):
             pixels, labels = fake[split]
@@ -143,7 +150,10 @@ def test_cifar10_is_read_from_binary_batches_and_from_pictures(monkeypatch, tmp_
     from PIL import Image
 
     generator = np.random.default_rng(0)
-    pixels, labels = generator.integers(0, 256, (6, 3, 32, 32), dtype=np.uint8), np.array([1, 0, 1, 0, 1, 0], np.uint8)
+    pixels, labels = (
+        generator.integers(0, 256, (6, 3, 32, 32), dtype=np.uint8),
+        np.array([1, 0, 1, 0, 1, 0], np.uint8),
+    )
     records = np.concatenate([labels[:, None], pixels.reshape(6, -1)], axis=1)
     folder = tmp_path / "cifar10"
     for k, name in enumerate(("cat", "ape")):  # alphabetical: ape is class 0, cat class 1
@@ -157,7 +167,10 @@ def test_cifar10_is_read_from_binary_batches_and_from_pictures(monkeypatch, tmp_
     assert torch.equal(((x + 1) * 127.5).round().byte(), torch.from_numpy(pixels[order]))
     records.tofile(folder / "test_batch.bin")
     x, y = images.load("cifar10", "test")
-    assert torch.equal(((x + 1) * 127.5).round().byte(), torch.from_numpy(pixels)) and y.tolist() == labels.tolist()
+    assert (
+        torch.equal(((x + 1) * 127.5).round().byte(), torch.from_numpy(pixels))
+        and y.tolist() == labels.tolist()
+    )
 
 
 # errors
@@ -199,14 +212,22 @@ def test_a_wrong_data_folder_is_named(monkeypatch, tmp_path):
 def test_what_is_available_is_told_without_a_network(offline, monkeypatch, tmp_path):
     rows = {row.name: row for row in images.available()}
     assert list(rows) == images.names()
-    assert all(rows[name].offline and rows[name].download_megabytes == 0 for name in ("digits", *SLICES))
-    assert [rows[name].download_megabytes for name in ("mnist", "fashion-mnist", "cifar10")] == [12, 31, 170]
+    assert all(
+        rows[name].offline and rows[name].download_megabytes == 0 for name in ("digits", *SLICES)
+    )
+    assert [rows[name].download_megabytes for name in ("mnist", "fashion-mnist", "cifar10")] == [
+        12,
+        31,
+        170,
+    ]
     (tmp_path / "mnist").mkdir()
     monkeypatch.setenv("MOLRG_DATA", str(tmp_path))
     assert {row.name: row for row in images.available()}["mnist"].offline
 
 
-def test_the_second_mirror_is_tried_and_a_wrong_checksum_is_not_forgiven(offline, monkeypatch, tmp_path):
+def test_the_second_mirror_is_tried_and_a_wrong_checksum_is_not_forgiven(
+    offline, monkeypatch, tmp_path
+):
     import pooch
 
     tried = []
@@ -242,7 +263,9 @@ def test_a_folder_of_pictures_comes_back_pixel_by_pixel(tmp_path):
     (tmp_path / "notes.txt").write_text("not a picture")
     x, y = images.folder(tmp_path)
     assert x.shape == (3, 3, 5, 4) and x.dtype == torch.float32 and y.tolist() == [0, 0, 0]
-    assert np.array_equal(((x.numpy() + 1) * 127.5).round().astype(np.uint8), arrays.transpose(0, 3, 1, 2))
+    assert np.array_equal(
+        ((x.numpy() + 1) * 127.5).round().astype(np.uint8), arrays.transpose(0, 3, 1, 2)
+    )
 
 
 def test_folders_in_a_folder_are_classes(tmp_path):
@@ -257,7 +280,9 @@ def test_a_folder_of_pictures_of_many_sizes_is_cut_to_squares(tmp_path):
     write_pictures(tmp_path, [(6, 9), (12, 5)])
     x, _ = images.folder(tmp_path, size=4, grey=True)
     assert x.shape == (2, 1, 4, 4) and x.abs().max() <= 1
-    with pytest.raises(ValueError, match=r"1.png = \(12, 5\): allowed is the size of the first, \(6, 9\)"):
+    with pytest.raises(
+        ValueError, match=r"1.png = \(12, 5\): allowed is the size of the first, \(6, 9\)"
+    ):
         images.folder(tmp_path)
     with pytest.raises(ValueError, match="size = 1: allowed"):
         images.folder(tmp_path, size=1)

@@ -7,7 +7,8 @@ import pytest
 import torch
 from factories import EXACT, complains, general, normal, rng, worst
 
-from molrg import MoLRG, denoisers, jacobian, networks, schedules
+from molrg import MoLRG, denoisers, jacobian, schedules
+from molrg.denoisers import networks
 
 VP = schedules.VP()
 
@@ -36,9 +37,22 @@ def unet(prediction="v"):
     from diffusers import UNet2DModel
 
     torch.manual_seed(0)
-    blocks = {"down_block_types": ("DownBlock2D", "AttnDownBlock2D"), "up_block_types": ("AttnUpBlock2D", "UpBlock2D")}
-    sizes = {"sample_size": 8, "in_channels": 1, "out_channels": 1, "layers_per_block": 1, "block_out_channels": (8, 16)}
-    return networks.UNet(UNet2DModel(**blocks, **sizes, norm_num_groups=4).eval(), schedules.DDPM(), prediction=prediction)
+    blocks = {
+        "down_block_types": ("DownBlock2D", "AttnDownBlock2D"),
+        "up_block_types": ("AttnUpBlock2D", "UpBlock2D"),
+    }
+    sizes = {
+        "sample_size": 8,
+        "in_channels": 1,
+        "out_channels": 1,
+        "layers_per_block": 1,
+        "block_out_channels": (8, 16),
+    }
+    return networks.UNet(
+        UNet2DModel(**blocks, **sizes, norm_num_groups=4).eval(),
+        schedules.DDPM(),
+        prediction=prediction,
+    )
 
 
 def producers():
@@ -95,7 +109,10 @@ def test_a_gaussian_has_the_shrinkage_of_the_wiener_filter(t):
     variances = torch.linalg.eigvalsh(torch.cov(data.T, correction=0)).flip(0)
     expected = (s * variances / (s**2 * variances + gamma**2)).expand(2, 8)
     x = normal(2, 8, seed=3)
-    assert worst(torch.linalg.svdvals(jacobian.dense(denoisers.Gaussian(data, VP), x, t)), expected) < EXACT
+    assert (
+        worst(torch.linalg.svdvals(jacobian.dense(denoisers.Gaussian(data, VP), x, t)), expected)
+        < EXACT
+    )
     found = jacobian.top_singular(denoisers.Gaussian(data, VP), x, t, 5)[1]
     assert worst(found, expected[:, :5]) < 1e-6 * expected.max()
 
@@ -129,20 +146,24 @@ def test_asymmetry_is_0_for_symmetric_and_1_for_antisymmetric_matrices():
     assert jacobian.asymmetry(A + A.mT).max() < EXACT
     assert (jacobian.asymmetry(A - A.mT) - 1).abs().max() < EXACT
     assert float(jacobian.asymmetry(torch.zeros(7, 7))) == 0
-    assert jacobian.asymmetry(normal(300, 300)).item() == pytest.approx(0.5**0.5, abs=0.02)  # standard error 0.002
+    assert jacobian.asymmetry(normal(300, 300)).item() == pytest.approx(
+        0.5**0.5, abs=0.02
+    )  # standard error 0.002
 
 
 def _convolutions():
     """Networks of two convolutions, with every way to say how."""
     w = [normal(4, 1, 3, 3, seed=1), normal(1, 4, 3, 3, seed=2), normal(4, 2, 3, 3, seed=3)]
     conv = torch.nn.functional.conv2d
-    last = lambda x: conv(x.tanh(), w[1], None, 1, 1)  # noqa: E731
+    last = lambda x: conv(x.tanh(), w[1], None, 1, 1)
     return {
         "with a bias": lambda x: last(conv(x, w[0], normal(4), 1, 1)),
         "by name": lambda x: conv(conv(x, w[0], stride=1, padding=1).tanh(), w[1], padding="same"),
         "padding by name": lambda x: last(conv(x, w[0], None, 1, "same")),
         "dilated": lambda x: last(conv(x, w[0], None, (1, 1), (2, 2), (2, 2), 1)),
-        "with strides": lambda x: torch.nn.functional.interpolate(last(conv(x, w[0], None, 2, 1)), scale_factor=2.0),
+        "with strides": lambda x: torch.nn.functional.interpolate(
+            last(conv(x, w[0], None, 2, 1)), scale_factor=2.0
+        ),
         "in groups": lambda x: last(conv(conv(x, w[0], None, 1, 1), w[2], None, 1, 1, 1, 2)),
     }
 
@@ -151,8 +172,16 @@ def _convolutions():
 def test_products_through_convolutions_of_every_kind(name):
     network, x = _convolutions()[name], normal(2, 1, 6, 6)
     linear, V = jacobian.Linearised(lambda x_t, t: network(x_t), x, 0.5), normal(2, 36, 5)
-    J = torch.stack([torch.autograd.functional.jacobian(network, x[p : p + 1]).reshape(36, 36) for p in range(2)])
-    assert worst(linear.times(V), J @ V) < EXACT and worst(linear.transposed_times(V), J.mT @ V) < EXACT
+    J = torch.stack(
+        [
+            torch.autograd.functional.jacobian(network, x[p : p + 1]).reshape(36, 36)
+            for p in range(2)
+        ]
+    )
+    assert (
+        worst(linear.times(V), J @ V) < EXACT
+        and worst(linear.transposed_times(V), J.mT @ V) < EXACT
+    )
 
 
 def test_what_is_no_plain_convolution_is_left_to_torch():
@@ -164,29 +193,44 @@ def test_what_is_no_plain_convolution_is_left_to_torch():
     }
     for denoiser in several.values():
         J = torch.autograd.functional.jacobian(lambda z: denoiser(z, 0.5), x).reshape(25, 25)
-        linear, axes = jacobian.Linearised(denoiser, x, 0.5), torch.eye(25, dtype=torch.float64)[None].split(1, dim=-1)
+        linear, axes = (
+            jacobian.Linearised(denoiser, x, 0.5),
+            torch.eye(25, dtype=torch.float64)[None].split(1, dim=-1),
+        )
         # one product at a time: a mean over a batch would mix the copies of a point
         assert worst(torch.cat([linear.times(axis) for axis in axes], -1), J[None]) < EXACT
-        assert worst(torch.cat([linear.transposed_times(axis) for axis in axes], -1), J.T[None]) < EXACT
+        assert (
+            worst(torch.cat([linear.transposed_times(axis) for axis in axes], -1), J.T[None])
+            < EXACT
+        )
 
     def half(x_t, t):
         with torch.autocast("cpu", dtype=torch.bfloat16):
             return conv(x_t, w.float(), None, 1, 1).float()
 
-    exact = torch.autograd.functional.jacobian(lambda z: conv(z, w.float(), None, 1, 1), x.float()).reshape(25, 25)
-    assert worst(jacobian.dense(half, x.float(), 0.5), exact[None]) < 0.05  # bfloat16 has three digits
+    exact = torch.autograd.functional.jacobian(
+        lambda z: conv(z, w.float(), None, 1, 1), x.float()
+    ).reshape(25, 25)
+    assert (
+        worst(jacobian.dense(half, x.float(), 0.5), exact[None]) < 0.05
+    )  # bfloat16 has three digits
 
 
 def test_a_step_function_has_no_jacobian_to_speak_of():
     linear = jacobian.Linearised(lambda x_t, t: x_t.round(), normal(2, 4), 0.5)
-    assert not linear.times(normal(2, 4, 3)).any() and not linear.transposed_times(normal(2, 4, 3)).any()
+    assert (
+        not linear.times(normal(2, 4, 3)).any()
+        and not linear.transposed_times(normal(2, 4, 3)).any()
+    )
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_one_time_may_have_an_axis(name):
     denoiser, x, _, tolerance = producers()[name]
     for t in (torch.tensor([0.4]), torch.tensor(0.4)):
-        assert worst(jacobian.dense(denoiser, x, t), jacobian.dense(denoiser, x, 0.4)) < max(tolerance, 1e-6)
+        assert worst(jacobian.dense(denoiser, x, t), jacobian.dense(denoiser, x, 0.4)) < max(
+            tolerance, 1e-6
+        )
     with complains("t.shape"):
         jacobian.dense(denoiser, x, torch.full((len(x) + 1,), 0.4))
 
@@ -216,7 +260,9 @@ def test_the_energy_rule_counts_squares_with_eta_squared():
 def test_dense_is_what_torch_computes(name):
     denoiser, x, t, tolerance = producers()[name]
     expected = by_torch(denoiser, x, t)
-    assert worst(jacobian.dense(denoiser, x, t), expected) < tolerance * max(1.0, float(expected.abs().max()))
+    assert worst(jacobian.dense(denoiser, x, t), expected) < tolerance * max(
+        1.0, float(expected.abs().max())
+    )
 
 
 @each
@@ -250,11 +296,19 @@ def test_points_do_not_depend_on_their_company(name):
     J, ranks = jacobian.dense(denoiser, x, t), jacobian.rank(denoiser, x, t).rank
     for b in range(len(x)):
         own = t[b : b + 1] if isinstance(t, torch.Tensor) else t
-        assert worst(jacobian.dense(denoiser, x[b : b + 1], own), J[b : b + 1]) < tolerance * max(1.0, float(J.abs().max()))
-        assert abs(int(jacobian.rank(denoiser, x[b : b + 1], own).rank) - int(ranks[b])) <= 1  # other probes
+        assert worst(jacobian.dense(denoiser, x[b : b + 1], own), J[b : b + 1]) < tolerance * max(
+            1.0, float(J.abs().max())
+        )
+        assert (
+            abs(int(jacobian.rank(denoiser, x[b : b + 1], own).rank) - int(ranks[b])) <= 1
+        )  # other probes
 
 
-DECAYS = {"power": 1.0 / torch.arange(1, 201), "exponential": torch.exp(-torch.arange(200) / 15.0), "step": torch.ones(200)}
+DECAYS = {
+    "power": 1.0 / torch.arange(1, 201),
+    "exponential": torch.exp(-torch.arange(200) / 15.0),
+    "step": torch.ones(200),
+}
 DECAYS["step"][30:] = 0.01
 
 
@@ -270,10 +324,16 @@ def test_the_rank_without_the_matrix_is_that_of_the_matrix(name):
 
 def test_top_values_are_accurate_where_the_matrix_is_large_and_decays_slowly():
     values = 1 / torch.arange(1, 401, dtype=torch.float64) ** 0.5
-    U, S, Vh = jacobian.top_singular(Linear(with_spectrum(values.tolist())), normal(1, 400), 0.5, 10)
+    U, S, Vh = jacobian.top_singular(
+        Linear(with_spectrum(values.tolist())), normal(1, 400), 0.5, 10
+    )
     assert ((S[0] - values[:10]) / values[:10]).abs().max() < 1e-3
-    loose = jacobian.top_singular(Linear(with_spectrum(values.tolist())), normal(1, 400), 0.5, 10, tolerance=0.5)[1]
-    assert (loose[0] - values[:10]).abs().max() > (S[0] - values[:10]).abs().max()  # the tolerance is used
+    loose = jacobian.top_singular(
+        Linear(with_spectrum(values.tolist())), normal(1, 400), 0.5, 10, tolerance=0.5
+    )[1]
+    assert (loose[0] - values[:10]).abs().max() > (
+        S[0] - values[:10]
+    ).abs().max()  # the tolerance is used
 
 
 # statistical
@@ -284,11 +344,16 @@ def test_the_interval_holds_the_exact_rank():
     values = 1 / torch.arange(1, 201, dtype=torch.float64) ** 0.8
     exact = int(jacobian.numerical_rank(values))
     denoiser = Linear(with_spectrum(values.tolist()))
-    runs = [jacobian.rank(denoiser, normal(1, 200), 0.5, accuracy=0.2, probes=6, generator=rng(s)) for s in range(60)]
+    runs = [
+        jacobian.rank(denoiser, normal(1, 200), 0.5, accuracy=0.2, probes=6, generator=rng(s))
+        for s in range(60)
+    ]
     covered = [int(r.low) <= exact <= int(r.high) for r in runs]
     assert sum(covered) >= 47
     widths = np.array([int(r.high) - int(r.low) for r in runs])
-    assert widths.min() > 0 and widths.mean() <= 0.2 * exact  # estimated, and as narrow as was asked
+    assert (
+        widths.min() > 0 and widths.mean() <= 0.2 * exact
+    )  # estimated, and as narrow as was asked
 
 
 def test_without_the_estimate_of_the_rest_the_rank_would_be_wrong(monkeypatch):

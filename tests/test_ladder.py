@@ -6,9 +6,10 @@ import pytest
 import torch
 from factories import complains
 
-from molrg import ladder, sweeps
-from molrg.fingerprints import fingerprint
+from molrg import stats, sweeps
 from molrg.memorization import gl
+from molrg.studies import ladder
+from molrg.sweeps.fingerprints import fingerprint
 
 D, N = 3, 24
 
@@ -43,7 +44,12 @@ def test_twice_the_exact_denoiser_is_wrong_by_all_of_it():
 @pytest.mark.parametrize("d", [2, 3, 6])
 def test_a_perfect_denoiser_copies_as_often_as_fresh_points_do(d):
     """prop-calibration: c^d in the limit; 1024 samples, 3 seeds, 4.5 standard errors and 0.02 for finite N."""
-    shares = torch.tensor([[float(v) for v in ladder.reference(s, "bayes", d, 32 * d, points=2048)["memorised"]] for s in range(3)])
+    shares = torch.tensor(
+        [
+            [float(v) for v in ladder.reference(s, "bayes", d, 32 * d, points=2048)["memorised"]]
+            for s in range(3)
+        ]
+    )
     law = torch.tensor([c**d for c in ladder.CS])
     assert ((shares.mean(0) - law).abs() < 4.5 * (law / 3072).sqrt() + 0.02).all()
 
@@ -55,7 +61,9 @@ def test_the_denoiser_of_the_training_set_copies_it():
 
 def test_judging_agrees_with_the_score_of_the_package():
     mixture, data = ladder.problem(1, D, N)
-    x = ladder.fresh(mixture, 1, 200) + 0.05 * torch.randn(200, ladder.n, generator=torch.Generator().manual_seed(0))
+    x = ladder.fresh(mixture, 1, 200) + 0.05 * torch.randn(
+        200, ladder.n, generator=torch.Generator().manual_seed(0)
+    )
     found = ladder.judge(x, mixture, data, ladder.fresh(mixture, 1, 100))
     for row, c in zip(found["gl"], ladder.CS, strict=True):
         for value, most in zip(row, ladder.RESIDUALS, strict=True):
@@ -74,15 +82,23 @@ def test_problems_have_equal_shares_and_one_mixture_for_all_sizes():
 
 @pytest.mark.parametrize("kind", ["tied", "free", "mlp"])
 def test_a_model_is_the_same_alone_and_in_company(kind):
-    cells = [{"kind": kind, "width": 8, "d": d, "N": size, "steps": 10} for d, size in ((2, 2), (2, 6), (3, 4))]
+    cells = [
+        {"kind": kind, "width": 8, "d": d, "N": size, "steps": 10}
+        for d, size in ((2, 2), (2, 6), (3, 4))
+    ]
     together = ladder.train.batched(cells, [0, 0, 1])
     for cell, seed, found in zip(cells, [0, 0, 1], together, strict=True):
         assert torch.allclose(ladder.train(seed=seed, **cell)["errors"], found["errors"], rtol=1e-3)
 
 
 def test_training_helps_and_too_few_points_do_not():
-    cells = [{"kind": "tied", "width": 0, "d": 2, "N": size, "steps": steps} for size, steps in ((8, 10), (8, 200), (1, 200))]
-    untrained, trained, starved = (float(row["errors"].mean()) for row in ladder.train.batched(cells, [0, 0, 0]))
+    cells = [
+        {"kind": "tied", "width": 0, "d": 2, "N": size, "steps": steps}
+        for size, steps in ((8, 10), (8, 200), (1, 200))
+    ]
+    untrained, trained, starved = (
+        float(row["errors"].mean()) for row in ladder.train.batched(cells, [0, 0, 0])
+    )
     assert trained < 0.01 < 0.1 < min(untrained, starved)
 
 
@@ -94,7 +110,9 @@ def test_a_unet_learns_something_in_twenty_steps():
 
 def test_rungs_can_be_kept_between_runs():
     assert fingerprint(ladder.train) and fingerprint(ladder.unet) and fingerprint(ladder.reference)
-    table = sweeps.run(ladder.reference, [{"kind": "bayes", "d": 2, "N": 4, "points": 16}], seeds=[0, 1])
+    table = sweeps.run(
+        ladder.reference, [{"kind": "bayes", "d": 2, "N": 4, "points": 16}], seeds=[0, 1]
+    )
     assert list(table.seed) == [0, 1] and len(table.errors[0]) == 8
 
 
@@ -113,7 +131,7 @@ def test_rungs_can_be_kept_between_runs():
     ],
 )
 def test_crossings_by_hand(values, falls, expected):
-    assert ladder.crossing([1, 2, 4], values, 0.5, falls=falls) == pytest.approx(expected)
+    assert stats.crossing([1, 2, 4], values, 0.5, falls=falls) == pytest.approx(expected)
 
 
 # bad input
@@ -127,8 +145,8 @@ def test_crossings_by_hand(values, falls, expected):
         (lambda: ladder.reference(0, "exact", 2, 4), "kind"),
         (lambda: ladder.unet(0, 2, 4, 100, 64, 1e-3), "images"),
         (lambda: ladder.problem(0, 2, 0), "N"),
-        (lambda: ladder.crossing([2, 1], [0, 1], 0.5), "N"),
-        (lambda: ladder.crossing([1, 2], [0.0, float("nan")], 0.5), "N"),
+        (lambda: stats.crossing([2, 1], [0, 1], 0.5), "N"),
+        (lambda: stats.crossing([1, 2], [0.0, float("nan")], 0.5), "N"),
     ],
 )
 def test_bad_input(call, told):

@@ -11,11 +11,22 @@ from scipy import integrate, stats
 
 from molrg import sampling
 from molrg.denoisers import Empirical, LinearMixture, LowRank
-from molrg.manifold_rates import (
-    SCHEMES, Curve, Tube, coefficients, endpoint, endpoint_variance, gaussian_kl, level_grid,
-    path_kl, reverse, score, score_error, steps_needed,
-)  # fmt: skip
 from molrg.schedules import DDPM, EDM, VP
+from molrg.studies.manifold_rates import (
+    SCHEMES,
+    Curve,
+    Tube,
+    coefficients,
+    endpoint,
+    endpoint_variance,
+    gaussian_kl,
+    level_grid,
+    path_kl,
+    reverse,
+    score,
+    score_error,
+    steps_needed,
+)
 
 GRID = level_grid(VP(), 60, stop=0.05)
 every = pytest.mark.parametrize("schedule", SCHEDULES.values(), ids=SCHEDULES)
@@ -30,7 +41,9 @@ def test_the_curve_has_its_length_and_lies_on_the_sphere(D):
     points = curve(torch.linspace(0, 1, 20_001, dtype=torch.float64))
     assert curve.D == D and points.shape == (20_001, D)
     assert worst(points.norm(dim=1), torch.ones(20_001, dtype=torch.float64)) < EXACT
-    assert points.diff(dim=0).norm(dim=1).sum().item() == pytest.approx(6.0, rel=1e-5) and curve.length == pytest.approx(6.0)
+    assert points.diff(dim=0).norm(dim=1).sum().item() == pytest.approx(
+        6.0, rel=1e-5
+    ) and curve.length == pytest.approx(6.0)
 
 
 def test_the_curve_uses_every_coordinate_and_direction():
@@ -70,7 +83,9 @@ def test_without_noise_it_is_the_empirical_denoiser(schedule):
 def test_with_noise_it_is_a_mixture_of_gaussians(schedule):
     points, x_t, tau = normal(7, 5), normal(4, 5, seed=1), 0.3
     identity = tau**2 * torch.eye(5, dtype=torch.float64).expand(7, 5, 5)
-    mixture = LinearMixture(torch.full((7,), 1 / 7, dtype=torch.float64), points, identity, schedule)
+    mixture = LinearMixture(
+        torch.full((7,), 1 / 7, dtype=torch.float64), points, identity, schedule
+    )
     for t in (0.2, 0.6):
         assert worst(Tube(points, schedule, noise=tau)(x_t, t), mixture(x_t, t)) < EXACT
 
@@ -91,7 +106,9 @@ def test_the_scaled_error_is_the_same_in_every_schedule():
     errors = []
     for schedule in (VP(), EDM()):
         t = schedule.t_of_sigma(0.7).item()
-        errors.append(score_error(Empirical(data, schedule), mixture.denoiser(schedule), schedule.s(t) * y, t))
+        errors.append(
+            score_error(Empirical(data, schedule), mixture.denoiser(schedule), schedule.s(t) * y, t)
+        )
     assert errors[0] == pytest.approx(errors[1], rel=1e-9) and errors[0] > 0.01
 
 
@@ -100,7 +117,9 @@ def test_pure_noise_counts_as_one_a_coordinate():
     origin, nothing = Empirical(torch.zeros(1, 40, dtype=torch.float64), EDM()), lambda x_t, t: x_t
     nothing.schedule = EDM()
     t = EDM().t_of_sigma(0.5).item()
-    assert score_error(nothing, origin, 0.5 * normal(2000, 40), t) == pytest.approx(40, rel=5 * math.sqrt(2 / 80_000))
+    assert score_error(nothing, origin, 0.5 * normal(2000, 40), t) == pytest.approx(
+        40, rel=5 * math.sqrt(2 / 80_000)
+    )
 
 
 @pytest.mark.parametrize("D", [8, 64, 1024])
@@ -108,12 +127,19 @@ def test_on_a_flat_subspace_the_error_does_not_know_the_dimension(D):
     """The identity of the book: the same latents give the same error, to rounding."""
     curve, t = Curve.random(8, generator=rng()), EDM().t_of_sigma(0.2).item()
     U = torch.linalg.qr(normal(D, 8))[0]
-    x, x0, noise = curve.sample(50, generator=rng(1)), curve.sample(30, generator=rng(2)), 0.2 * normal(30, D, seed=3)
+    x, x0, noise = (
+        curve.sample(50, generator=rng(1)),
+        curve.sample(30, generator=rng(2)),
+        0.2 * normal(30, D, seed=3),
+    )
 
     def error(x, nodes, x_t):
         return score_error(Empirical(x, EDM()), Tube(nodes, EDM()), x_t, t)
 
-    latent, ambient = error(x, curve.nodes(), x0 + noise @ U), error(x @ U.T, curve.nodes() @ U.T, x0 @ U.T + noise)
+    latent, ambient = (
+        error(x, curve.nodes(), x0 + noise @ U),
+        error(x @ U.T, curve.nodes() @ U.T, x0 @ U.T + noise),
+    )
     assert ambient == pytest.approx(latent, rel=1e-11)
 
 
@@ -134,13 +160,25 @@ def test_on_a_curve_the_error_falls_with_N_and_not_with_D_and_the_gaussian_bites
         g = rng(D + N)
         if full:
             x, x0 = (torch.randn(m, D, generator=g, dtype=torch.float64) for m in (N, 64))
-            reference = LinearMixture([1.0], torch.zeros(1, D, dtype=torch.float64), torch.eye(D, dtype=torch.float64)[None], EDM())
+            reference = LinearMixture(
+                [1.0],
+                torch.zeros(1, D, dtype=torch.float64),
+                torch.eye(D, dtype=torch.float64)[None],
+                EDM(),
+            )
         else:
             curve = Curve.random(D, generator=g)
-            x, x0, reference = curve.sample(N, generator=g), curve.sample(64, generator=g), Tube(curve.nodes(), EDM())
+            x, x0, reference = (
+                curve.sample(N, generator=g),
+                curve.sample(64, generator=g),
+                Tube(curve.nodes(), EDM()),
+            )
         return score_error(Empirical(x, EDM()), reference, x0 + sigma * normal(64, D, seed=D), t)
 
-    mean = {key: sum(error(key[0], key[1] + j) for j in range(8)) / 8 for key in ((8, 256), (256, 256), (64, 64), (64, 1024))}
+    mean = {
+        key: sum(error(key[0], key[1] + j) for j in range(8)) / 8
+        for key in ((8, 256), (256, 256), (64, 64), (64, 1024))
+    }
     assert 0.5 < mean[256, 256] / mean[8, 256] < 2
     assert 10 < mean[64, 64] / mean[64, 1024] < 50
     assert error(256, 256, full=True) > 30 * error(8, 256, full=True)
@@ -151,8 +189,14 @@ def test_on_a_curve_the_error_falls_with_N_and_not_with_D_and_the_gaussian_bites
 
 def test_freezing_the_posterior_mean_is_ancestral_sampling():
     for schedule in (VP(), EDM()):
-        denoiser, x, times = general().denoiser(schedule), normal(5, 6), torch.tensor([1.0, 0.6, 0.3, 0.0], dtype=torch.float64)
-        ours = sampling.finish(reverse(denoiser, x, times, scheme="posterior mean", generator=rng(1)))
+        denoiser, x, times = (
+            general().denoiser(schedule),
+            normal(5, 6),
+            torch.tensor([1.0, 0.6, 0.3, 0.0], dtype=torch.float64),
+        )
+        ours = sampling.finish(
+            reverse(denoiser, x, times, scheme="posterior mean", generator=rng(1))
+        )
         theirs = sampling.finish(sampling.ancestral(denoiser, x, times, generator=rng(1)))
         assert worst(ours, theirs) < EXACT * theirs.abs().max()
 
@@ -175,14 +219,19 @@ def test_a_step_solves_its_equation(scheme):
 
     mean, variance = integrate.solve_ivp(rates, (0, h), [x, 0.0], rtol=1e-10, atol=1e-12).y[:, -1]
     A, B, C = (c.item() for c in coefficients(scheme, schedule, t, to))
-    assert A * x + B * x0_hat == pytest.approx(mean, rel=1e-8) and C**2 == pytest.approx(variance, rel=1e-8)
+    assert (
+        A * x + B * x0_hat == pytest.approx(mean, rel=1e-8)
+        and pytest.approx(variance, rel=1e-8) == C**2
+    )
 
 
 @schemes
 def test_all_schemes_are_right_in_the_limit_and_of_first_order(scheme):
     steps, errors = torch.tensor([200, 400, 800]), []
     for count in steps:
-        errors.append(abs(endpoint_variance(scheme, VP(), level_grid(VP(), int(count), stop=0.05), 1.0) - 1))
+        errors.append(
+            abs(endpoint_variance(scheme, VP(), level_grid(VP(), int(count), stop=0.05), 1.0) - 1)
+        )
     assert errors[-1] < 0.02 and abs(slope(steps, torch.tensor(errors)) + 1) < 0.1
 
 
@@ -205,17 +254,34 @@ def test_the_posterior_mean_leaves_no_error_across_the_data():
     for steps in (1, 2, 7, 300):
         times = level_grid(VP(), steps, stop=0.02)
         gamma2 = VP().gamma(times[-1]).item() ** 2
-        assert endpoint_variance("posterior mean", VP(), times, 0.0) == pytest.approx(gamma2, rel=1e-11)
+        assert endpoint_variance("posterior mean", VP(), times, 0.0) == pytest.approx(
+            gamma2, rel=1e-11
+        )
         for other in SCHEMES[1:]:
             assert endpoint_variance(other, VP(), times, 0.0) > gamma2 * (1 + 1e-3)
 
 
-@pytest.mark.parametrize(("scheme", "t", "to"), [(scheme, t, to) for scheme in SCHEMES[1:] for t, to in [(0.9, 0.5), (0.3, 0.29), (0.05, 0.01)]])
+@pytest.mark.parametrize(
+    ("scheme", "t", "to"),
+    [
+        (scheme, t, to)
+        for scheme in SCHEMES[1:]
+        for t, to in [(0.9, 0.5), (0.3, 0.29), (0.05, 0.01)]
+    ],
+)
 def test_the_excess_across_the_data_is_that_of_the_proof(scheme, t, to):
     A, _, C = (c.item() for c in coefficients(scheme, VP(), t, to))
-    y, after, h = VP().gamma(t).item() ** 2, VP().gamma(to).item() ** 2, 2 * math.log(VP().s(to) / VP().s(t))
+    y, after, h = (
+        VP().gamma(t).item() ** 2,
+        VP().gamma(to).item() ** 2,
+        2 * math.log(VP().s(to) / VP().s(t)),
+    )
     q = math.expm1(h / 2)
-    proof = 2 * q**2 * (2 / y - 1) if scheme == "score" else (1 - y) * (math.expm1(h) - h) + y * h**2 / 4 + h**2 * (1 / y - 1)
+    proof = (
+        2 * q**2 * (2 / y - 1)
+        if scheme == "score"
+        else (1 - y) * (math.expm1(h) - h) + y * h**2 / 4 + h**2 * (1 / y - 1)
+    )
     assert A**2 * y + C**2 - after == pytest.approx(proof, rel=1e-8)
 
 
@@ -224,8 +290,13 @@ def test_the_excess_across_the_data_is_that_of_the_proof(scheme, t, to):
 
 def test_the_divergence_of_gaussians_is_that_of_torch():
     for true, sampled in ((1.0, 1.0), (0.3, 0.7), (5.0, 0.2)):
-        laws = (torch.distributions.Normal(0.0, torch.tensor(v, dtype=torch.float64).sqrt()) for v in (true, sampled))
-        assert gaussian_kl(true, sampled) == pytest.approx(torch.distributions.kl_divergence(*laws).item(), abs=1e-12)
+        laws = (
+            torch.distributions.Normal(0.0, torch.tensor(v, dtype=torch.float64).sqrt())
+            for v in (true, sampled)
+        )
+        assert gaussian_kl(true, sampled) == pytest.approx(
+            torch.distributions.kl_divergence(*laws).item(), abs=1e-12
+        )
     assert gaussian_kl(1.0, 1.0 + 1e-9) == pytest.approx(0.25e-18, rel=1e-6), "no cancellation"
 
 
@@ -238,7 +309,9 @@ def test_endpoints_agree_with_full_matrices(scheme, D, d):
     sampled = end.inside * P + end.outside * (identity - P)
     true = VP().s(GRID[-1]) ** 2 * P + gamma2 * identity
     zero = torch.zeros(D, dtype=torch.float64)
-    laws = (torch.distributions.MultivariateNormal(zero, covariance) for covariance in (true, sampled))
+    laws = (
+        torch.distributions.MultivariateNormal(zero, covariance) for covariance in (true, sampled)
+    )
     assert end.kl == pytest.approx(torch.distributions.kl_divergence(*laws).item(), rel=1e-9)
 
     def root(matrix):
@@ -246,7 +319,12 @@ def test_endpoints_agree_with_full_matrices(scheme, D, d):
         return vectors * values.clamp_min(0).sqrt() @ vectors.T
 
     def bures(a, b):
-        return (torch.trace(a + b) - 2 * torch.trace(root(root(a) @ b @ root(a)))).clamp_min(0).sqrt().item()
+        return (
+            (torch.trace(a + b) - 2 * torch.trace(root(root(a) @ b @ root(a))))
+            .clamp_min(0)
+            .sqrt()
+            .item()
+        )
 
     assert end.w2 == pytest.approx(bures(P, sampled), rel=1e-5)
     final = VP().s(GRID[-1]) * P  # the last denoising step
@@ -260,10 +338,15 @@ def test_free_of_the_dimension_and_not():
         ends = [endpoint(scheme, VP(), GRID, D=int(D), d=int(D) if full else 4) for D in dims]
         return slope(dims, torch.tensor([getattr(end, field) for end in ends]))
 
-    assert abs(slopes("kl", "posterior mean")) < 1e-9 and abs(slopes("w2_denoised", "posterior mean")) < 1e-9
+    assert (
+        abs(slopes("kl", "posterior mean")) < 1e-9
+        and abs(slopes("w2_denoised", "posterior mean")) < 1e-9
+    )
     for scheme in SCHEMES[1:]:
         assert 0.9 < slopes("kl", scheme) < 1.15
-    assert slopes("kl", "posterior mean", full=True) == pytest.approx(1) and slopes("w2", "posterior mean", full=True) == pytest.approx(0.5)
+    assert slopes("kl", "posterior mean", full=True) == pytest.approx(1) and slopes(
+        "w2", "posterior mean", full=True
+    ) == pytest.approx(0.5)
     assert 0.4 < slopes("w2", "posterior mean") < 0.55
 
 
@@ -274,7 +357,9 @@ def test_paths_diverge_as_the_integral_says():
     for t, to in zip(times[:-1].tolist(), times[1:].tolist(), strict=True):
         h_t, h_to = (-2 * math.log(VP().s(u)) for u in (t, to))
         y = -math.expm1(-h_t)
-        total += integrate.quad(lambda h, y=y: math.exp(-h) * (y + math.expm1(-h)) / math.expm1(-h) ** 2, h_to, h_t)[0]
+        total += integrate.quad(
+            lambda h, y=y: math.exp(-h) * (y + math.expm1(-h)) / math.expm1(-h) ** 2, h_to, h_t
+        )[0]
     start = gaussian_kl(1.0, VP().gamma(times[0]).item() ** 2)
     assert path_kl(VP(), times, d=3) == pytest.approx(3 * (total / 2 + start), rel=1e-6)
 
@@ -293,14 +378,19 @@ def test_noise_levels_in_geometric_progression(schedule):
     times = level_grid(schedule, 20, stop=0.05)
     ratios = schedule.sigma(times)[1:] / schedule.sigma(times)[:-1]
     assert times[0] == 1 and len(times) == 21 and (times.diff() < 0).all()
-    assert schedule.sigma(times[-1]).item() == pytest.approx(0.05, rel=0.1 if isinstance(schedule, DDPM) else 1e-9)
+    assert schedule.sigma(times[-1]).item() == pytest.approx(
+        0.05, rel=0.1 if isinstance(schedule, DDPM) else 1e-9
+    )
     assert ratios.std() < (0.05 if isinstance(schedule, DDPM) else 1e-9)
 
 
 @schemes
 def test_steps_needed_are_the_fewest(scheme):
     steps = steps_needed(scheme, VP(), D=20, d=2, kl=0.2, stop=0.1)
-    kl = [endpoint(scheme, VP(), level_grid(VP(), count, stop=0.1), D=20, d=2).kl for count in (steps - 1, steps)]
+    kl = [
+        endpoint(scheme, VP(), level_grid(VP(), count, stop=0.1), D=20, d=2).kl
+        for count in (steps - 1, steps)
+    ]
     assert kl[0] > 0.2 >= kl[1]
 
 
@@ -339,8 +429,18 @@ DENOISER = general().denoiser(VP())
         (lambda: coefficients("score", VP(), 0.4, 0.5), "to"),
         (lambda: coefficients("score", VP(), 1.4, 0.5), "t"),
         (lambda: coefficients("euler", EDM(), 0.5, 0.4), "schedule"),
-        (lambda: next(reverse(DENOISER, normal(2, 6), GRID[:1], scheme="score", generator=rng())), "times.shape"),
-        (lambda: next(reverse(DENOISER, normal(2, 6), GRID.flip(0), scheme="score", generator=rng())), "times"),
+        (
+            lambda: next(
+                reverse(DENOISER, normal(2, 6), GRID[:1], scheme="score", generator=rng())
+            ),
+            "times.shape",
+        ),
+        (
+            lambda: next(
+                reverse(DENOISER, normal(2, 6), GRID.flip(0), scheme="score", generator=rng())
+            ),
+            "times",
+        ),
         (lambda: endpoint_variance("score", VP(), GRID, -1.0), "signal"),
         (lambda: endpoint("score", VP(), GRID, D=3, d=4), "D"),
         (lambda: endpoint("score", VP(), GRID, D=3, d=0), "d"),
@@ -353,7 +453,7 @@ DENOISER = general().denoiser(VP())
         (lambda: steps_needed("score", VP(), D=8, d=2, kl=0.0, stop=0.1), "kl"),
         (lambda: steps_needed("score", VP(), D=8, d=2, kl=1e-9, stop=0.1, most=16), "kl"),
     ],
-)  # fmt: skip
+)
 def test_bad_input(call, name):
     with complains(name):
         call()

@@ -11,7 +11,7 @@ from factories import EXACT, complains, general, normal, rng, worst
 from scipy.spatial import cKDTree
 from scipy.special import expit
 
-from molrg import MoLRG, memorization, sampling
+from molrg import MoLRG, memorization, sampling, stats
 from molrg.denoisers import Empirical
 from molrg.schedules import VP
 
@@ -37,14 +37,19 @@ def test_distances_do_not_depend_on_the_shape_of_events_nor_on_a_rotation():
 def test_the_blocks_do_not_matter(monkeypatch):
     x, data = normal(50, 4), normal(2**12, 4, seed=1)
     whole = memorization.nearest(x, data)
-    big = data.repeat(200, 1) + 100 * torch.arange(200, dtype=data.dtype).repeat_interleave(2**12)[:, None]
+    big = (
+        data.repeat(200, 1)
+        + 100 * torch.arange(200, dtype=data.dtype).repeat_interleave(2**12)[:, None]
+    )
     assert 2**24 // len(big) < 50, "several blocks"
     assert worst(memorization.nearest(x, big), whole) < EXACT
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_a_copy_has_distance_zero_and_is_memorised(dtype):
-    data = 1e3 + normal(30, 6, dtype=dtype)  # far from the origin, where expanded squares would cancel
+    data = 1e3 + normal(
+        30, 6, dtype=dtype
+    )  # far from the origin, where expanded squares would cancel
     assert (memorization.nearest(data, data)[:, 0] == 0).all()
     assert memorization.memorised(data, data, c=1e-6).all() and memorization.gl(data, data) == 0
     assert memorization.copy_ratio(data, data).dtype == dtype
@@ -79,12 +84,23 @@ def test_the_exact_denoiser_generalises_and_the_empirical_one_copies():
     own, other = memorization.halves(model.sample(600, generator=rng(2))[0], 300, generator=rng(3))
     times = sampling.time_grid(VP(), 60)
     x_T = sampling.prior((400, 12), VP(), generator=rng(4))
-    exact, empirical = (sampling.finish(sampling.heun(f, x_T, times)) for f in (model.denoiser(VP()), Empirical(own, VP())))
+    exact, empirical = (
+        sampling.finish(sampling.heun(f, x_T, times))
+        for f in (model.denoiser(VP()), Empirical(own, VP()))
+    )
     share = memorization.memorised(exact, own).double().mean().item()
-    assert abs(share - 3.0**-d) < 5 * math.sqrt(3.0**-d / 400) + 0.1 * 3.0**-d  # five standard errors
+    assert (
+        abs(share - 3.0**-d) < 5 * math.sqrt(3.0**-d / 400) + 0.1 * 3.0**-d
+    )  # five standard errors
     assert memorization.memorised(empirical, own).double().mean() > 0.98
-    assert memorization.distance_ratio(exact, own, other).median() > 0.9 and memorization.distance_ratio(empirical, own, other).median() < 0.1
-    assert memorization.gl(exact, own, bases=model.bases) > 0.9 and memorization.gl(empirical, own, bases=model.bases) < 0.02
+    assert (
+        memorization.distance_ratio(exact, own, other).median() > 0.9
+        and memorization.distance_ratio(empirical, own, other).median() < 0.1
+    )
+    assert (
+        memorization.gl(exact, own, bases=model.bases) > 0.9
+        and memorization.gl(empirical, own, bases=model.bases) < 0.02
+    )
 
 
 def test_the_distance_ratio_of_fresh_samples_is_symmetric():
@@ -92,7 +108,9 @@ def test_the_distance_ratio_of_fresh_samples_is_symmetric():
     own, other = memorization.halves(normal(800, 4), 400, generator=rng(1))
     x = normal(2000, 4, seed=5)
     logs = memorization.distance_ratio(x, own, other).log()
-    assert abs(logs.mean()) < 5 * logs.std() / math.sqrt(200)  # about 200 independent: points share neighbours
+    assert abs(logs.mean()) < 5 * logs.std() / math.sqrt(
+        200
+    )  # about 200 independent: points share neighbours
     assert worst(memorization.distance_ratio(x, other, own).log(), -logs) < EXACT
     assert memorization.distance_ratio(own, own, other).max() == 0
     assert memorization.distance_ratio(own[:1], own[:1], own[:1]).item() == 1
@@ -108,8 +126,16 @@ def test_halves_are_disjoint_and_nested():
 
 def test_off_subspace_is_the_sine_of_the_angle_to_the_nearest():
     bases = [torch.eye(4, dtype=torch.float64)[:, :1], torch.eye(4, dtype=torch.float64)[:, 1:3]]
-    x = torch.tensor([[2.0, 0, 0, 0], [0, 1, 1, 0], [1, 0, 0, 1], [0, 0, 0, 3]], dtype=torch.float64)
-    assert worst(memorization.off_subspace(x, bases), torch.tensor([0, 0, 0.5**0.5, 1], dtype=torch.float64)) < EXACT
+    x = torch.tensor(
+        [[2.0, 0, 0, 0], [0, 1, 1, 0], [1, 0, 0, 1], [0, 0, 0, 3]], dtype=torch.float64
+    )
+    assert (
+        worst(
+            memorization.off_subspace(x, bases),
+            torch.tensor([0, 0, 0.5**0.5, 1], dtype=torch.float64),
+        )
+        < EXACT
+    )
 
 
 def test_gl_wants_both_novelty_and_the_subspace():
@@ -117,7 +143,10 @@ def test_gl_wants_both_novelty_and_the_subspace():
     centred = MoLRG(model.bases)
     data, fresh = (centred.sample(200, generator=rng(s))[0] for s in (1, 2))
     noise = normal(200, 20, seed=3)
-    assert memorization.gl(noise, data) > 0.99 and memorization.gl(noise, data, bases=centred.bases) < 0.05
+    assert (
+        memorization.gl(noise, data) > 0.99
+        and memorization.gl(noise, data, bases=centred.bases) < 0.05
+    )
     assert memorization.gl(fresh, data, bases=centred.bases) > 0.7
     scores = [memorization.gl(fresh, data, c=c) for c in (0.1, 0.3, 0.6, 0.9)]
     assert scores == sorted(scores, reverse=True), "a larger c calls more samples copies"
@@ -126,7 +155,10 @@ def test_gl_wants_both_novelty_and_the_subspace():
 def test_scores_are_the_three_of_them():
     x, own, other = normal(50, 2), normal(9, 2, seed=1), normal(9, 2, seed=2)
     found = memorization.scores(x, own, other, c=0.5, cs=[0.2, 0.5])
-    assert found["gl"] == [memorization.gl(x, own, c=c) for c in (0.2, 0.5)] and abs(found["memorised"] + found["gl"][1] - 1) < EXACT
+    assert (
+        found["gl"] == [memorization.gl(x, own, c=c) for c in (0.2, 0.5)]
+        and abs(found["memorised"] + found["gl"][1] - 1) < EXACT
+    )
     assert abs(found["ratio"] - memorization.distance_ratio(x, own, other).mean().item()) < EXACT
 
 
@@ -136,9 +168,15 @@ def test_scores_are_the_three_of_them():
 def test_agreement_of_the_same_opposite_and_unrelated_samples():
     a, b = normal(500, 30), normal(500, 30, seed=1)
     zero = torch.zeros(30, dtype=torch.float64)
-    same, opposite, unrelated = (memorization.agreement(a, other, centre=zero) for other in (a, -a, b))
-    assert abs(same.paired - 1) < EXACT and same.distance < EXACT and abs(opposite.paired + 1) < EXACT
-    assert abs(unrelated.paired) < 5 / math.sqrt(500 * 30) and abs(unrelated.distance - 1) < 0.1  # five standard errors
+    same, opposite, unrelated = (
+        memorization.agreement(a, other, centre=zero) for other in (a, -a, b)
+    )
+    assert (
+        abs(same.paired - 1) < EXACT and same.distance < EXACT and abs(opposite.paired + 1) < EXACT
+    )
+    assert (
+        abs(unrelated.paired) < 5 / math.sqrt(500 * 30) and abs(unrelated.distance - 1) < 0.1
+    )  # five standard errors
     assert abs(unrelated.shuffled) < 0.02
 
 
@@ -146,13 +184,17 @@ def test_a_shared_mean_is_no_agreement():
     mean = 10 * normal(1, 30, seed=2)
     a, b = mean + normal(300, 30), mean + normal(300, 30, seed=1)
     assert abs(memorization.agreement(a, b).paired) < 0.05
-    assert memorization.agreement(a, b, centre=torch.zeros(30)).paired > 0.9, "what centring prevents"
+    assert memorization.agreement(a, b, centre=torch.zeros(30)).paired > 0.9, (
+        "what centring prevents"
+    )
 
 
 def test_shuffled_is_the_mean_over_all_other_pairs():
     a, b = normal(5, 3), normal(5, 3, seed=1)
     found = memorization.agreement(a, b, centre=torch.zeros(3, dtype=torch.float64))
-    cosines = [torch.cosine_similarity(a[i], b[j], 0).item() for i in range(5) for j in range(5) if i != j]
+    cosines = [
+        torch.cosine_similarity(a[i], b[j], 0).item() for i in range(5) for j in range(5) if i != j
+    ]
     assert abs(found.shuffled - np.mean(cosines)) < EXACT
 
 
@@ -166,21 +208,25 @@ def curves(centre=7.0, width=0.5, low=0.0, high=1.0, *, noise=0.0, seeds=4, seed
 
 @pytest.mark.parametrize("falls", [False, True])
 def test_a_known_sigmoid_is_recovered(falls):
-    found = memorization.fit_transition(NS, curves(width=-0.5 if falls else 0.5), falls=falls, draws=5)
+    found = stats.fit_transition(NS, curves(width=-0.5 if falls else 0.5), falls=falls, draws=5)
     assert found.found and abs(found.centre - 7) < 1e-4 and abs(abs(found.width) - 0.5) < 1e-4
     assert (found.width < 0) == falls and abs(found.at(0.5) - 2**7) < 0.1
     assert np.abs(found(NS) - curves(width=-0.5 if falls else 0.5)[0]).max() < 1e-3
 
 
 def test_levels_are_fitted_where_asked():
-    found = memorization.fit_transition(NS, curves(6.3, 0.6, 0.2, 0.7), levels=None, draws=5)
-    assert np.allclose([found.centre, found.width, found.low, found.high], [6.3, 0.6, 0.2, 0.7], atol=1e-3)
+    found = stats.fit_transition(NS, curves(6.3, 0.6, 0.2, 0.7), levels=None, draws=5)
+    assert np.allclose(
+        [found.centre, found.width, found.low, found.high], [6.3, 0.6, 0.2, 0.7], atol=1e-3
+    )
 
 
 def test_over_times_no_logarithm_is_taken():
     t = np.linspace(0, 1, 21)
-    found = memorization.fit_transition(t, expit(-(t - 0.4) / 0.05), falls=True, log2=False, draws=5)
-    assert abs(found.at(0.5) - 0.4) < 1e-4 and abs(found.at(0.9) - (0.4 - 0.05 * math.log(9))) < 1e-3
+    found = stats.fit_transition(t, expit(-(t - 0.4) / 0.05), falls=True, log2=False, draws=5)
+    assert (
+        abs(found.at(0.5) - 0.4) < 1e-4 and abs(found.at(0.9) - (0.4 - 0.05 * math.log(9))) < 1e-3
+    )
 
 
 def test_the_bootstrap_interval_covers():
@@ -189,30 +235,43 @@ def test_the_bootstrap_interval_covers():
     missed = 0
     for seed in range(40):
         shifts = 7 + 0.3 * np.random.default_rng(seed).normal(size=10)
-        found = memorization.fit_transition(NS, np.concatenate([curves(c, seeds=1) for c in shifts]), draws=60)
+        found = stats.fit_transition(
+            NS, np.concatenate([curves(c, seeds=1) for c in shifts]), draws=60
+        )
         missed += not found.centre_interval[0] <= 7 <= found.centre_interval[1]
     assert missed <= 12
 
 
 @pytest.mark.parametrize(("centre", "said"), [(20, math.inf), (-5, -math.inf)])
 def test_a_transition_outside_the_range_is_reported_by_its_side(centre, said):
-    found = memorization.fit_transition(NS, curves(centre), draws=5)
-    assert not found.found and found.centre == said and math.isnan(found.width) and np.isnan(found(NS)).all()
+    found = stats.fit_transition(NS, curves(centre), draws=5)
+    assert (
+        not found.found
+        and found.centre == said
+        and math.isnan(found.width)
+        and np.isnan(found(NS)).all()
+    )
     assert found.at(0.9) == 2.0**said
 
 
 def test_a_flat_score_has_no_transition():
-    found = memorization.fit_transition(NS, curves(low=0.3, high=0.32), levels=None, draws=5)
-    assert not found.found and math.isnan(found.centre) and found.centre_interval == (-math.inf, math.inf)
+    found = stats.fit_transition(NS, curves(low=0.3, high=0.32), levels=None, draws=5)
+    assert (
+        not found.found
+        and math.isnan(found.centre)
+        and found.centre_interval == (-math.inf, math.inf)
+    )
 
 
 def test_seeds_without_a_transition_open_the_interval():
-    found = memorization.fit_transition(NS, np.concatenate([curves(7, seeds=2), curves(30, seeds=2)]), draws=100)
+    found = stats.fit_transition(
+        NS, np.concatenate([curves(7, seeds=2), curves(30, seeds=2)]), draws=100
+    )
     assert found.centre_interval[1] == math.inf
 
 
 def test_one_seed_has_no_interval():
-    assert memorization.fit_transition(NS, curves()[0], draws=5).centre_interval == (-math.inf, math.inf)
+    assert stats.fit_transition(NS, curves()[0], draws=5).centre_interval == (-math.inf, math.inf)
 
 
 # bad input
@@ -228,16 +287,21 @@ def test_one_seed_has_no_interval():
         ("x", lambda: memorization.nearest(normal(3, 2) / 0, normal(4, 2))),
         ("c", lambda: memorization.memorised(normal(3, 2), normal(4, 2), c=0)),
         ("c", lambda: memorization.gl(normal(3, 2), normal(4, 2), c=1.5)),
-        ("bases[0].shape", lambda: memorization.gl(normal(3, 2), normal(4, 2), bases=[torch.eye(3, dtype=torch.float64)[:, :1]])),
+        (
+            "bases[0].shape",
+            lambda: memorization.gl(
+                normal(3, 2), normal(4, 2), bases=[torch.eye(3, dtype=torch.float64)[:, :1]]
+            ),
+        ),
         ("b.shape", lambda: memorization.agreement(normal(3, 2), normal(4, 2))),
         ("a.shape", lambda: memorization.agreement(normal(1, 2), normal(1, 2))),
-        ("x", lambda: memorization.fit_transition([8, 8, 16], np.zeros((2, 3)))),
-        ("x", lambda: memorization.fit_transition([0, 8, 16], np.zeros((2, 3)))),
-        ("score", lambda: memorization.fit_transition([4, 8, 16], np.zeros((2, 4)))),
-        ("levels", lambda: memorization.fit_transition([4, 8, 16], np.zeros((2, 3)), levels=(1, 0))),
-        ("level", lambda: memorization.fit_transition(NS, curves(), draws=1).at(1.0)),
+        ("x", lambda: stats.fit_transition([8, 8, 16], np.zeros((2, 3)))),
+        ("x", lambda: stats.fit_transition([0, 8, 16], np.zeros((2, 3)))),
+        ("score", lambda: stats.fit_transition([4, 8, 16], np.zeros((2, 4)))),
+        ("levels", lambda: stats.fit_transition([4, 8, 16], np.zeros((2, 3)), levels=(1, 0))),
+        ("level", lambda: stats.fit_transition(NS, curves(), draws=1).at(1.0)),
     ],
-)  # fmt: skip
+)
 def test_bad_input_is_named(name, call):
     with complains(name):
         call()

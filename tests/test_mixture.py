@@ -21,10 +21,14 @@ noises = pytest.mark.parametrize("noise", [0.0, 0.3])
 def scipy_log_prob(mixture, x_t, s, gamma, determinant=True):
     """Log-density of x_t with full matrices; optionally the wrong one, without the determinants."""
     logs = []
-    for weight, mean, covariance in zip(mixture.weights, mixture.means, covariances(mixture), strict=True):
+    for weight, mean, covariance in zip(
+        mixture.weights, mixture.means, covariances(mixture), strict=True
+    ):
         total = s**2 * covariance.numpy() + gamma**2 * np.eye(mixture.n)
         log = stats.multivariate_normal((s * mean).numpy(), total).logpdf(x_t.numpy())
-        logs.append(math.log(weight) + log + (0 if determinant else 0.5 * np.linalg.slogdet(total)[1]))
+        logs.append(
+            math.log(weight) + log + (0 if determinant else 0.5 * np.linalg.slogdet(total)[1])
+        )
     return torch.from_numpy(np.logaddexp.reduce(logs, axis=0))
 
 
@@ -49,11 +53,15 @@ def test_log_prob_is_scipys(schedule, noise, t):
 
 
 def test_log_prob_integrates_to_one():
-    mixture = MoLRG(bases(2, [1, 1]), weights=[0.3, 0.7], variances=[torch.tensor([2.0]), torch.tensor([0.5])])
+    mixture = MoLRG(
+        bases(2, [1, 1]), weights=[0.3, 0.7], variances=[torch.tensor([2.0]), torch.tensor([0.5])]
+    )
     grid = torch.linspace(-9, 9, 361, dtype=torch.float64)
     points = torch.cartesian_prod(grid, grid)
     density = mixture.log_prob(points, 0.3, VP()).exp()
-    assert abs(density.sum().item() * (18 / 360) ** 2 - 1) < EXACT  # the trapezoid rule is spectral here
+    assert (
+        abs(density.sum().item() * (18 / 360) ** 2 - 1) < EXACT
+    )  # the trapezoid rule is spectral here
 
 
 @every
@@ -79,23 +87,38 @@ def test_denoiser_is_the_integral_over_latents():
     x_t = normal(3, 3)
     for point in x_t:
         mass, mean = 0.0, np.zeros(3)
-        for weight, basis, centre, spectrum in zip(mixture.weights, mixture.bases, mixture.means, mixture.variances, strict=True):
-            line = lambda z: centre.numpy() + math.sqrt(spectrum.item()) * z * basis[:, 0].numpy()  # noqa: B023, E731
-            joint = lambda z: math.exp(-0.5 * (z**2 + ((point.numpy() - s * line(z)) ** 2).sum() / gamma**2))  # noqa: B023, E731
+        for weight, basis, centre, spectrum in zip(
+            mixture.weights, mixture.bases, mixture.means, mixture.variances, strict=True
+        ):
+            line = lambda z: centre.numpy() + math.sqrt(spectrum.item()) * z * basis[:, 0].numpy()
+            joint = lambda z: math.exp(
+                -0.5 * (z**2 + ((point.numpy() - s * line(z)) ** 2).sum() / gamma**2)
+            )
             one, *three = (
                 integrate.quad(f, -12, 12, epsabs=1e-14, epsrel=1e-13, limit=200)[0]
                 for f in (joint, *(lambda z, j=j: joint(z) * line(z)[j] for j in range(3)))
             )
             mass, mean = mass + weight.item() * one, mean + weight.item() * np.array(three)
-        assert worst(mixture.denoiser(VP())(point[None], t)[0], torch.from_numpy(mean / mass)) < EXACT
+        assert (
+            worst(mixture.denoiser(VP())(point[None], t)[0], torch.from_numpy(mean / mass)) < EXACT
+        )
 
 
 @noises
 def test_responsibilities_are_bayes_rule(noise):
     mixture, x_t = general(noise=noise), normal(7, 6)
-    alone = [MoLRG([U], means=[m], variances=[v], noise=noise) for U, m, v in zip(mixture.bases, mixture.means, mixture.variances, strict=True)]
+    alone = [
+        MoLRG([U], means=[m], variances=[v], noise=noise)
+        for U, m, v in zip(mixture.bases, mixture.means, mixture.variances, strict=True)
+    ]
     joint = torch.stack([one.log_prob(x_t, 0.3, VP()) for one in alone], -1) + mixture.weights.log()
-    assert worst(mixture.responsibilities(x_t, 0.3, VP()), (joint - joint.logsumexp(-1, keepdim=True)).exp()) < EXACT
+    assert (
+        worst(
+            mixture.responsibilities(x_t, 0.3, VP()),
+            (joint - joint.logsumexp(-1, keepdim=True)).exp(),
+        )
+        < EXACT
+    )
 
 
 def test_denoiser_is_importance_sampling():
@@ -117,17 +140,34 @@ def test_denoiser_is_importance_sampling():
 @noises
 def test_rotation(noise):
     mixture, Q, x_t = general(noise=noise), random_basis(6, 6, generator=rng(9)), normal(7, 6)
-    turned = MoLRG([Q @ U for U in mixture.bases], mixture.weights, [Q @ m for m in mixture.means], mixture.variances, noise)
+    turned = MoLRG(
+        [Q @ U for U in mixture.bases],
+        mixture.weights,
+        [Q @ m for m in mixture.means],
+        mixture.variances,
+        noise,
+    )
     assert worst(turned.log_prob(x_t @ Q.T, 0.3, VP()), mixture.log_prob(x_t, 0.3, VP())) < EXACT
-    assert worst(turned.denoiser(VP())(x_t @ Q.T, 0.3), mixture.denoiser(VP())(x_t, 0.3) @ Q.T) < EXACT
+    assert (
+        worst(turned.denoiser(VP())(x_t @ Q.T, 0.3), mixture.denoiser(VP())(x_t, 0.3) @ Q.T) < EXACT
+    )
 
 
 def test_order_of_the_components():
     mixture, order, x_t = general(), [2, 0, 1], normal(7, 6)
-    parts = ([getattr(mixture, name)[k] for k in order] for name in ("bases", "weights", "means", "variances"))
+    parts = (
+        [getattr(mixture, name)[k] for k in order]
+        for name in ("bases", "weights", "means", "variances")
+    )
     shuffled = MoLRG(*parts)
     assert worst(shuffled.score(x_t, 0.3, VP()), mixture.score(x_t, 0.3, VP())) < EXACT
-    assert worst(shuffled.responsibilities(x_t, 0.3, VP()), mixture.responsibilities(x_t, 0.3, VP())[:, order]) < EXACT
+    assert (
+        worst(
+            shuffled.responsibilities(x_t, 0.3, VP()),
+            mixture.responsibilities(x_t, 0.3, VP())[:, order],
+        )
+        < EXACT
+    )
 
 
 @noises
@@ -149,14 +189,25 @@ def test_each_point_at_its_own_time(noise):
         (mixture.log_prob(x_t, t, VP()), lambda x, u: mixture.log_prob(x, u, VP())),
         (mixture.score(x_t, t, VP()), lambda x, u: mixture.score(x, u, VP())),
     ):
-        assert worst(batched, torch.cat([single(x_t[b : b + 1], t[b].item()) for b in range(7)])) < EXACT
+        assert (
+            worst(batched, torch.cat([single(x_t[b : b + 1], t[b].item()) for b in range(7)]))
+            < EXACT
+        )
 
 
 def test_events_of_any_shape():
     mixture, x_t = general(48, (3, 4)), normal(5, 3, 4, 4)
     flat = x_t.flatten(1)
-    assert worst(mixture.denoiser(VP())(x_t, 0.4), mixture.denoiser(VP())(flat, 0.4).reshape(5, 3, 4, 4)) == 0
-    assert worst(mixture.score(x_t, 0.4, VP()), mixture.score(flat, 0.4, VP()).reshape(5, 3, 4, 4)) == 0
+    assert (
+        worst(
+            mixture.denoiser(VP())(x_t, 0.4), mixture.denoiser(VP())(flat, 0.4).reshape(5, 3, 4, 4)
+        )
+        == 0
+    )
+    assert (
+        worst(mixture.score(x_t, 0.4, VP()), mixture.score(flat, 0.4, VP()).reshape(5, 3, 4, 4))
+        == 0
+    )
     assert mixture.log_prob(x_t, 0.4, VP()).shape == (5,)
 
 
@@ -165,7 +216,12 @@ def test_spectrum_and_noise_add_up():
     mixture, x_t, sigma, tau = general(), normal(7, 6), 0.5, 0.3
     noisy = general(noise=tau)
     more = EDM().t_of_sigma(math.hypot(sigma, tau))
-    assert worst(noisy.log_prob(x_t, EDM().t_of_sigma(sigma), EDM()), mixture.log_prob(x_t, more, EDM())) < EXACT
+    assert (
+        worst(
+            noisy.log_prob(x_t, EDM().t_of_sigma(sigma), EDM()), mixture.log_prob(x_t, more, EDM())
+        )
+        < EXACT
+    )
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -173,18 +229,30 @@ def test_spectrum_and_noise_add_up():
 def test_dtype_in_is_dtype_out(dtype, noise):
     mixture, x_t = general(noise=noise, dtype=dtype), normal(7, 6, dtype=dtype)
     results = [
-        mixture.log_prob(x_t, 0.4, VP()), mixture.score(x_t, 0.4, VP()), mixture.denoiser(VP())(x_t, 0.4),
-        mixture.responsibilities(x_t, 0.4, VP()), mixture.sample(3, generator=rng())[0], mixture.denoiser(VP())(x_t, 0.0),
-    ]  # fmt: skip
-    assert {result.dtype for result in results} == {dtype} and all(result.isfinite().all() for result in results)
+        mixture.log_prob(x_t, 0.4, VP()),
+        mixture.score(x_t, 0.4, VP()),
+        mixture.denoiser(VP())(x_t, 0.4),
+        mixture.responsibilities(x_t, 0.4, VP()),
+        mixture.sample(3, generator=rng())[0],
+        mixture.denoiser(VP())(x_t, 0.0),
+    ]
+    assert {result.dtype for result in results} == {dtype} and all(
+        result.isfinite().all() for result in results
+    )
 
 
 def test_float32_is_near_float64():
     double, x_t = general(noise=0.1), normal(7, 6)
-    parts = ([value.float() for value in getattr(double, name)] for name in ("bases", "means", "variances"))
+    parts = (
+        [value.float() for value in getattr(double, name)]
+        for name in ("bases", "means", "variances")
+    )
     U, means, spectra = parts
     single = MoLRG(U, double.weights, means, spectra, 0.1)
-    assert worst(single.denoiser(VP())(x_t.float(), 0.4).double(), double.denoiser(VP())(x_t, 0.4)) < 1e-4
+    assert (
+        worst(single.denoiser(VP())(x_t.float(), 0.4).double(), double.denoiser(VP())(x_t, 0.4))
+        < 1e-4
+    )
 
 
 # the limits
@@ -200,7 +268,9 @@ def test_without_noise_a_sample_is_its_own_mean(dtype):
 
 def test_at_gamma_zero_the_nearest_component_is_projected_on():
     mixture, x = general(12, (2, 3, 4)), 2 * normal(40, 12)
-    feet = torch.stack([m + (x - m) @ U @ U.T for m, U in zip(mixture.means, mixture.bases, strict=True)])
+    feet = torch.stack(
+        [m + (x - m) @ U @ U.T for m, U in zip(mixture.means, mixture.bases, strict=True)]
+    )
     nearest = (feet - x).norm(dim=-1).argmin(0)
     assert worst(mixture.denoiser(VP())(x, 0.0), feet[nearest, torch.arange(40)]) < EXACT
 
@@ -208,7 +278,9 @@ def test_at_gamma_zero_the_nearest_component_is_projected_on():
 def test_gamma_zero_is_the_limit_of_small_gamma():
     mixture, x = general(12, (2, 3, 4)), normal(20, 12)
     t = VP().t_of_sigma(1e-5)
-    assert worst(mixture.denoiser(VP())(x, 0.0), mixture.denoiser(VP())(VP().s(t) * x, t)) < 1e-8  # gamma^2 = 1e-10
+    assert (
+        worst(mixture.denoiser(VP())(x, 0.0), mixture.denoiser(VP())(VP().s(t) * x, t)) < 1e-8
+    )  # gamma^2 = 1e-10
 
 
 def test_with_noise_everything_is_defined_at_gamma_zero():
@@ -226,7 +298,12 @@ def test_at_high_noise_the_mean_remains():
 
 def test_a_component_of_no_weight_does_not_count():
     two = general(6, (2, 3))
-    three = MoLRG([*two.bases, bases(6, [1], 5)[0]], [*two.weights.tolist(), 0.0], [*two.means, normal(6)], [*two.variances, torch.ones(1)])
+    three = MoLRG(
+        [*two.bases, bases(6, [1], 5)[0]],
+        [*two.weights.tolist(), 0.0],
+        [*two.means, normal(6)],
+        [*two.variances, torch.ones(1)],
+    )
     x_t = normal(7, 6)
     assert worst(three.denoiser(VP())(x_t, 0.3), two.denoiser(VP())(x_t, 0.3)) < EXACT
     assert worst(three.score(x_t, 0.3, VP()), two.score(x_t, 0.3, VP())) < EXACT
@@ -241,7 +318,9 @@ def test_leaving_out_the_determinant_is_seen():
     s, gamma = VP().s(t).item(), VP().gamma(t).item()
     wrong = scipy_log_prob(mixture, x_t, s, gamma, determinant=False)
     assert worst(mixture.log_prob(x_t, t, VP()), wrong) > 0.1
-    same = MoLRG(bases(6, [2, 2]), variances=[torch.full((2,), 4.0), torch.full((2,), 0.1)])  # spectra are enough
+    same = MoLRG(
+        bases(6, [2, 2]), variances=[torch.full((2,), 4.0), torch.full((2,), 0.1)]
+    )  # spectra are enough
     logs = [scipy_log_prob(same, x_t, s, gamma, determinant=d) for d in (True, False)]
     assert (logs[0] - logs[1]).std() > 0.01
 
@@ -249,7 +328,13 @@ def test_leaving_out_the_determinant_is_seen():
 @pytest.mark.parametrize("change", ["weights", "means", "variances", "noise", "s"])
 def test_every_parameter_of_the_denoiser_counts(change):
     right, x_t, t = general(noise=0.3), normal(7, 6), 0.4
-    parts = {"bases": right.bases, "weights": right.weights, "means": right.means, "variances": right.variances, "noise": 0.3}
+    parts = {
+        "bases": right.bases,
+        "weights": right.weights,
+        "means": right.means,
+        "variances": right.variances,
+        "noise": 0.3,
+    }
     if change == "s":  # the mean of x_t in place of that of x_0
         wrong = right.denoiser(VP())(x_t, t) * VP().s(t)
     else:
@@ -267,7 +352,9 @@ def test_samples_have_the_moments_of_their_component():
     x, labels = mixture.sample([N, N, N], generator=rng(3))
     for k, covariance in enumerate(covariances(mixture)):
         centred = x[labels == k] - mixture.means[k]
-        white = torch.linalg.solve_triangular(torch.linalg.cholesky(covariance), centred.T, upper=False).T
+        white = torch.linalg.solve_triangular(
+            torch.linalg.cholesky(covariance), centred.T, upper=False
+        ).T
         assert (white.mean(0) * N**0.5).abs().max() < 4.9
         excess = (white.T @ white / N - torch.eye(6, dtype=torch.float64)) * N**0.5
         assert (excess / (1 + torch.eye(6, dtype=torch.float64)).sqrt()).abs().max() < 4.9
@@ -292,18 +379,26 @@ def test_labels_follow_the_weights():
 def test_counts_are_exact_and_draws_reproducible():
     mixture = general()
     x, labels = mixture.sample([3, 0, 5], generator=rng(6))
-    assert labels.tolist() == [0] * 3 + [2] * 5 and x.shape == (8, 6) and labels.dtype == torch.int64
+    assert (
+        labels.tolist() == [0] * 3 + [2] * 5 and x.shape == (8, 6) and labels.dtype == torch.int64
+    )
     assert torch.equal(x, mixture.sample(torch.tensor([3, 0, 5]), generator=rng(6))[0])
     assert not torch.equal(x, mixture.sample([3, 0, 5], generator=rng(7))[0])
-    assert torch.equal(mixture.sample(9, generator=rng(6))[0], mixture.sample(9, generator=rng(6))[0])
+    assert torch.equal(
+        mixture.sample(9, generator=rng(6))[0], mixture.sample(9, generator=rng(6))[0]
+    )
 
 
 def test_random_has_the_parameters_asked_for():
     mixture = MoLRG.random(12, [2, 3], angle=40, noise=0.2, generator=rng())
     angles = torch.linalg.svdvals(mixture.bases[0].T @ mixture.bases[1]).acos()
     assert worst(angles, torch.full((2,), math.radians(40), dtype=torch.float64)) < EXACT
-    assert mixture.dims == [2, 3] and mixture.noise == 0.2 and mixture.weights.tolist() == [0.5, 0.5]
-    assert all((m == 0).all() for m in mixture.means) and all((v == 1).all() for v in mixture.variances)
+    assert (
+        mixture.dims == [2, 3] and mixture.noise == 0.2 and mixture.weights.tolist() == [0.5, 0.5]
+    )
+    assert all((m == 0).all() for m in mixture.means) and all(
+        (v == 1).all() for v in mixture.variances
+    )
 
 
 # bad input
@@ -354,7 +449,7 @@ U1, U2 = bases(6, [2, 3])
         (lambda: general().score(normal(7, 6), 0.0, VP()), "t"),
         (lambda: general().log_prob(normal(2, 6), torch.tensor([0.0, 0.5]), VP()), "t"),
     ],
-)  # fmt: skip
+)
 def test_bad_input(call, name):
     with complains(name):
         call()

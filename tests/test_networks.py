@@ -9,8 +9,8 @@ import torch
 from factories import EXACT, SCHEDULES, bases, complains, general, normal, rng, worst
 from torch import nn
 
-from molrg import MoLRG, networks, training
-from molrg.denoisers import MLP, FreeMixture, LinearMixture, UNet
+from molrg import MoLRG, training
+from molrg.denoisers import MLP, FreeMixture, LinearMixture, UNet, networks
 from molrg.schedules import DDPM, VP
 
 every = pytest.mark.parametrize("schedule", SCHEDULES.values(), ids=SCHEDULES)
@@ -30,9 +30,16 @@ def small_unet(size=4, seed=0):
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         return UNet2DModel(
-            sample_size=size, in_channels=3, out_channels=3, layers_per_block=1, block_out_channels=(8, 8), norm_num_groups=4,
-            down_block_types=("DownBlock2D",) * 2, up_block_types=("UpBlock2D",) * 2, add_attention=False,
-        )  # fmt: skip
+            sample_size=size,
+            in_channels=3,
+            out_channels=3,
+            layers_per_block=1,
+            block_out_channels=(8, 8),
+            norm_num_groups=4,
+            down_block_types=("DownBlock2D",) * 2,
+            up_block_types=("UpBlock2D",) * 2,
+            add_attention=False,
+        )
 
 
 # oracle
@@ -78,7 +85,9 @@ def test_the_weighted_loss_is_the_squared_error_of_the_output(schedule, predicti
     for t in (0.1, 0.5, 0.9):
         s, gamma = schedule.at(t, x0)
         wanted = (output - target(prediction, x0, noise, s, gamma, a)).square().sum(-1).mean()
-        assert (training.loss(Fixed(), x0, t, noise=noise, weighting=weighting) / wanted - 1).abs() < 1e-8
+        assert (
+            training.loss(Fixed(), x0, t, noise=noise, weighting=weighting) / wanted - 1
+        ).abs() < 1e-8
 
 
 def test_an_output_of_zero_is_the_best_multiple_of_x_t():
@@ -92,10 +101,14 @@ def test_an_output_of_zero_is_the_best_multiple_of_x_t():
 @every
 def test_the_free_mixture_is_the_posterior_mean_of_its_gaussians(schedule):
     model = FreeMixture(6, schedule, 3, generator=rng()).double()
-    exact = LinearMixture(torch.full((3,), 1 / 3), torch.zeros(3, 6, dtype=torch.float64), model.covariances, schedule)
+    exact = LinearMixture(
+        torch.full((3,), 1 / 3), torch.zeros(3, 6, dtype=torch.float64), model.covariances, schedule
+    )
     x_t = normal(9, 6)
     for t in (0.1, 0.5, 0.9):
-        assert worst(model(x_t, t).detach(), exact(x_t, t)) < 1e-6  # its axes start in single precision
+        assert (
+            worst(model(x_t, t).detach(), exact(x_t, t)) < 1e-6
+        )  # its axes start in single precision
 
 
 # equivalence
@@ -104,7 +117,16 @@ def test_the_free_mixture_is_the_posterior_mean_of_its_gaussians(schedule):
 def build(kind, schedule, ensemble, generator):
     if kind == "free":
         return FreeMixture(6, schedule, 2, data_scale=0.5, ensemble=ensemble, generator=generator)
-    return MLP(6, schedule, width=16, depth=2, prediction=kind, data_scale=0.5, ensemble=ensemble, generator=generator)
+    return MLP(
+        6,
+        schedule,
+        width=16,
+        depth=2,
+        prediction=kind,
+        data_scale=0.5,
+        ensemble=ensemble,
+        generator=generator,
+    )
 
 
 @pytest.mark.parametrize("kind", ["x0", "eps", "v", "free"])
@@ -119,7 +141,10 @@ def test_a_model_of_an_ensemble_is_the_model_trained_alone(kind, batch):
     estimates = together(x_t, 0.3).detach()
     for e in range(E):
         alone = build(kind, VP(), (), rng(e))
-        assert worst(training.fit(alone, data[e], **arguments, generator=rng(10 + e)), history[:, e]) < 1e-4 * history.max()
+        assert (
+            worst(training.fit(alone, data[e], **arguments, generator=rng(10 + e)), history[:, e])
+            < 1e-4 * history.max()
+        )
         assert worst(alone(x_t[e], 0.3).detach(), estimates[e]) < 1e-4
     assert worst(estimates[0], estimates[1]) > 1e-2
 
@@ -181,13 +206,20 @@ def test_axes_stay_orthonormal_in_training():
 def test_the_unet_estimates_what_the_scheduler_of_diffusers_does(prediction, step):
     from diffusers import DDIMScheduler
 
-    scheduler = DDIMScheduler(beta_schedule="linear", prediction_type=DIFFUSERS[prediction], clip_sample=False, timestep_spacing="leading")
+    scheduler = DDIMScheduler(
+        beta_schedule="linear",
+        prediction_type=DIFFUSERS[prediction],
+        clip_sample=False,
+        timestep_spacing="leading",
+    )
     scheduler.set_timesteps(10)
     network, x_t = small_unet(), normal(3, 3, 4, 4, dtype=torch.float32)
     with torch.no_grad():
         theirs = scheduler.step(network(x_t, step).sample, step, x_t).pred_original_sample
         ours = UNet(network, DDPM(), prediction=prediction)(x_t, step / 999)
-    assert (ours - theirs).abs().max() <= 1e-4 * theirs.abs().max()  # single precision; at step 999, 1/s is 158
+    assert (
+        ours - theirs
+    ).abs().max() <= 1e-4 * theirs.abs().max()  # single precision; at step 999, 1/s is 158
 
 
 def test_the_unet_is_told_the_step_and_999_t():
@@ -212,8 +244,12 @@ def test_the_unet_is_told_the_step_and_999_t():
 def test_the_unet_trains_in_bfloat16_and_keeps_the_dtype():
     model = UNet(small_unet(), VP())
     data = normal(6, 3, 4, 4, dtype=torch.float32)
-    trainer = training.Trainer(model, data, steps=3, lr=1e-3, autocast=torch.bfloat16, generator=rng())
-    assert trainer.step().dtype == torch.float32 and {p.dtype for p in model.parameters()} == {torch.float32}
+    trainer = training.Trainer(
+        model, data, steps=3, lr=1e-3, autocast=torch.bfloat16, generator=rng()
+    )
+    assert trainer.step().dtype == torch.float32 and {p.dtype for p in model.parameters()} == {
+        torch.float32
+    }
     assert model(data.double(), 0.5).dtype == torch.float64
 
 
@@ -242,7 +278,7 @@ def test_the_unet_trains_in_bfloat16_and_keeps_the_dtype():
         (lambda: UNet(small_unet(), VP())(normal(4, 48), 0.5), "x_t.shape"),
         (lambda: UNet(small_unet(), VP())(normal(4, 3, 8, 8), 0.5), "x_t.shape"),
     ],
-)  # fmt: skip
+)
 def test_bad_input(call, name):
     with complains(name):
         call()

@@ -13,11 +13,14 @@ import pytest
 from plotly.offline import get_plotlyjs_version
 
 from molrg import plots
-from molrg.phase import SuccessMap
 from molrg.schedules import DDPM
+from molrg.stats import SuccessMap
 
 VENDOR = Path(__file__).parents[1] / "book" / "_static" / "vendor"
-FRAMES = [go.Frame(name=f"noise {k}", data=[go.Scatter(x=[1, 2], y=[k, 0.125], name="</script>")]) for k in range(3)]
+FRAMES = [
+    go.Frame(name=f"noise {k}", data=[go.Scatter(x=[1, 2], y=[k, 0.125], name="</script>")])
+    for k in range(3)
+]
 FIGURE = go.Figure(data=FRAMES[0].data, frames=FRAMES)
 
 
@@ -34,15 +37,28 @@ def test_the_noise_levels_above_an_axis_are_those_of_its_times():
     (top,) = ax.child_axes
     times, words = top.get_xticks(), [label.get_text() for label in top.get_xticklabels()]
     plt.close(figure)
-    assert 0 < min(times) and max(times) <= 1 and len(times) == len(words) >= 3 and "DDPM" in top.get_xlabel()
-    assert [float(word) for word in words] == pytest.approx([float(DDPM().sigma(t)) for t in times], rel=0.05)
+    assert (
+        min(times) > 0
+        and max(times) <= 1
+        and len(times) == len(words) >= 3
+        and "DDPM" in top.get_xlabel()
+    )
+    assert [float(word) for word in words] == pytest.approx(
+        [float(DDPM().sigma(t)) for t in times], rel=0.05
+    )
     assert not any("e" in word for word in words)
 
 
 def test_the_page_holds_data_name_and_words():
-    text = plots.interactive(FIGURE, name="c00-map", alt='Rates, "sharp" & rising', label="noise", start=2)
+    text = plots.interactive(
+        FIGURE, name="c00-map", alt='Rates, "sharp" & rising', label="noise", start=2
+    )
     drawn = spec(text)
-    assert 'id="c00-map"' in text and f'aria-label="{html.escape("Rates, " + chr(34) + "sharp" + chr(34) + " & rising")}"' in text
+    assert (
+        'id="c00-map"' in text
+        and f'aria-label="{html.escape("Rates, " + chr(34) + "sharp" + chr(34) + " & rising")}"'
+        in text
+    )
     assert [frame["name"] for frame in drawn["frames"]] == ["noise 0", "noise 1", "noise 2"]
     assert drawn["data"][0]["y"] == [0, 0.125] and drawn["layout"]["height"] == 400
     assert '<input type="range" min="0" max="2" value="2"' in text
@@ -85,10 +101,18 @@ def test_what_cannot_be_shown_is_refused(figure, change, named):
 
 
 def test_cells_sit_where_they_say():
-    bars, scale = plots.cells([2, 3], [5, 6, 7], [[0, 0.5], [0.25, 1], [1, 1]], text=[list("ab"), list("cd"), list("ef")], title="rate")
+    bars, scale = plots.cells(
+        [2, 3],
+        [5, 6, 7],
+        [[0, 0.5], [0.25, 1], [1, 1]],
+        text=[list("ab"), list("cd"), list("ef")],
+        title="rate",
+    )
     k = list(bars.customdata).index("d")
     assert (bars.x[k], bars.base[k], bars.y[k]) == (3, 5.5, 1)
-    assert bars.marker.color[0] == "#00224e" and bars.marker.color[k] == "#fee838"  # the ends of cividis
+    assert (
+        bars.marker.color[0] == "#00224e" and bars.marker.color[k] == "#fee838"
+    )  # the ends of cividis
     assert scale.marker.colorbar.title.text == "rate"
     with pytest.raises(ValueError, match="values"):
         plots.cells([1], [1], [[1.1]])
@@ -97,15 +121,34 @@ def test_cells_sit_where_they_say():
 
 
 def test_maps_under_a_slider_tell_rates_of_all_methods():
-    random, sure = (SuccessMap(np.array([2, 3]), np.array([1, 2]), np.arange(4), np.full((4, 2, 2), value)) for value in (False, True))
+    random, sure = (
+        SuccessMap(np.array([2, 3]), np.array([1, 2]), np.arange(4), np.full((4, 2, 2), value))
+        for value in (False, True)
+    )
     random.success[:3, 1, 0] = True
     text = plots.success_slider(
-        {"5": random, "90": sure}, name="m", label="angle", alt="a map", edge=[2, 3], beside={"sure": {"5": sure, "90": sure}}, labels=("N", "d"))
+        {"5": random, "90": sure},
+        name="m",
+        label="angle",
+        alt="a map",
+        edge=[2, 3],
+        beside={"sure": {"5": sure, "90": sure}},
+        labels=("N", "d"),
+    )
     drawn = spec(text)
     assert [frame["name"] for frame in drawn["frames"]] == ["5", "90"]
     told = drawn["data"][0]["customdata"][2]
-    assert told.split("<br>") == ["d = 2, N = 2", "success: 0.75 [0.30, 0.95]", "sure: 1.00 [0.51, 1.00]"]  # Wilson by hand
-    assert drawn["data"][2]["x"] == [1.5, 1.5, 2.5, 2.5] and drawn["data"][2]["y"] == [0.5, 1.5, 1.5, 2.5]
+    assert told.split("<br>") == [
+        "d = 2, N = 2",
+        "success: 0.75 [0.30, 0.95]",
+        "sure: 1.00 [0.51, 1.00]",
+    ]  # Wilson by hand
+    assert drawn["data"][2]["x"] == [1.5, 1.5, 2.5, 2.5] and drawn["data"][2]["y"] == [
+        0.5,
+        1.5,
+        1.5,
+        2.5,
+    ]
     assert "data:image/svg+xml" in text
     with pytest.raises(ValueError, match="maps"):
         plots.success_slider({}, name="m", label="angle", alt="a")
@@ -113,11 +156,16 @@ def test_maps_under_a_slider_tell_rates_of_all_methods():
 
 def test_the_file_kept_is_the_one_named():
     """Version as in the Python package, bytes as in the note beside it."""
-    readme, script = (VENDOR / "README.txt").read_text("utf-8"), (VENDOR / "plotly-basic.min.js").read_bytes()
+    readme, script = (
+        (VENDOR / "README.txt").read_text("utf-8"),
+        (VENDOR / "plotly-basic.min.js").read_bytes(),
+    )
     assert f"plotly.js {get_plotlyjs_version()}, basic bundle" in readme
     assert f"v{get_plotlyjs_version()}".encode() in script[:200]
     assert f"sha256 {sha256(script).hexdigest()}  plotly-basic.min.js" in readme
-    assert b"MIT" in script[:300] and "MIT License" in (VENDOR / "plotly-LICENSE.txt").read_text("utf-8")
+    assert b"MIT" in script[:300] and "MIT License" in (VENDOR / "plotly-LICENSE.txt").read_text(
+        "utf-8"
+    )
 
 
 # success maps
@@ -129,13 +177,24 @@ def test_a_success_map_has_the_rates_and_both_lines():
     cells = SuccessMap(N, d, np.arange(2), success)
     _, ax = plt.subplots()
     mesh = plots.success_map(ax, cells, edge=d, title="two trials")
-    assert np.allclose(np.asarray(mesh.get_array()).reshape(3, 6), cells.rates) and mesh.get_clim() == (0, 1)
+    assert np.allclose(
+        np.asarray(mesh.get_array()).reshape(3, 6), cells.rates
+    ) and mesh.get_clim() == (0, 1)
     boundary, edge = (line.get_xdata() for line in ax.lines)
-    assert boundary.tolist() == [1.5, 1.5, 2.5, 2.5, 4.5, 4.5] and edge.tolist() == [1.5, 1.5, 2.5, 2.5, 3.5, 3.5]
+    assert boundary.tolist() == [1.5, 1.5, 2.5, 2.5, 4.5, 4.5] and edge.tolist() == [
+        1.5,
+        1.5,
+        2.5,
+        2.5,
+        3.5,
+        3.5,
+    ]
 
 
 def test_a_row_without_success_has_its_boundary_past_the_map():
-    cells = SuccessMap(np.arange(2, 8), np.arange(2, 5), np.arange(2), np.zeros((2, 3, 6), dtype=bool))
+    cells = SuccessMap(
+        np.arange(2, 8), np.arange(2, 5), np.arange(2), np.zeros((2, 3, 6), dtype=bool)
+    )
     _, ax = plt.subplots()
     plots.success_map(ax, cells)
     assert (ax.lines[0].get_xdata() == 7.5).all() and ax.get_xlim() == (1.5, 7.5)

@@ -8,7 +8,7 @@ import torch
 from factories import complains, normal, rng
 from scipy import linalg
 
-from molrg import quality
+from molrg.images import quality
 
 
 def textbook(a, b):
@@ -53,15 +53,25 @@ def test_one_feature():
 
 
 def smooth(n, seed):
-    return torch.nn.functional.interpolate(normal(n, 1, 4, 4, seed=seed, dtype=torch.float32), size=16, mode="bilinear").clamp(-1, 1)
+    return torch.nn.functional.interpolate(
+        normal(n, 1, 4, 4, seed=seed, dtype=torch.float32), size=16, mode="bilinear"
+    ).clamp(-1, 1)
 
 
 def test_the_scale_orders_what_it_should():
     reference, held_out = smooth(900, 0), smooth(200, 1)
-    found = quality.scale(lambda x: x.flatten(1)[:, ::5], smooth(200, 2), reference, held_out, generator=rng())
+    found = quality.scale(
+        lambda x: x.flatten(1)[:, ::5], smooth(200, 2), reference, held_out, generator=rng()
+    )
     assert found["floor"] < found["noisy"] < found["noise"] and found["floor"] < found["blurred"]
     assert abs(found["excess"]) < 0.5
-    worse = quality.scale(lambda x: x.flatten(1)[:, ::5], held_out + 0.4 * normal(*held_out.shape).float(), reference, held_out, generator=rng())
+    worse = quality.scale(
+        lambda x: x.flatten(1)[:, ::5],
+        held_out + 0.4 * normal(*held_out.shape).float(),
+        reference,
+        held_out,
+        generator=rng(),
+    )
     assert worse["excess"] > 1.5 and worse["floor"] == found["floor"]
 
 
@@ -77,10 +87,15 @@ def test_the_histogram_counts():
         (lambda: quality.frechet(normal(5, 3), normal(5, 4)), "b.shape"),
         (lambda: quality.frechet(normal(5, 3), normal(5, 3) * float("nan")), "b"),
         (lambda: quality.frechet(normal(2, 5, 3), normal(5, 3)), "a.shape"),
-        (lambda: quality.scale(lambda x: x.flatten(1), smooth(3, 0), smooth(9, 1), smooth(4, 2), generator=rng()), "len(samples)"),
+        (
+            lambda: quality.scale(
+                lambda x: x.flatten(1), smooth(3, 0), smooth(9, 1), smooth(4, 2), generator=rng()
+            ),
+            "len(samples)",
+        ),
         (lambda: quality.histogram(normal(4)), "logits.shape"),
     ],
-)  # fmt: skip
+)
 def test_bad_input(call, name):
     with complains(name):
         call()

@@ -6,8 +6,9 @@ import pytest
 import torch
 from factories import complains, rng, worst
 
-from molrg import dimension, images, rendering
-from molrg.rendering import KINDS, Pieces, Scenes
+from molrg import dimension, images
+from molrg.images import scenes as rendering
+from molrg.images.scenes import KINDS, Pieces, Scenes
 
 F64 = torch.float64
 
@@ -24,11 +25,17 @@ def test_tangents_are_finite_differences(curvature):
     family = Scenes(12, 8, curvature=curvature)
     _, z = drawn(family, 3)
     step = 1e-5 * torch.eye(12, dtype=F64)
-    differences = torch.stack([(family.render(z + h) - family.render(z - h)) / 2e-5 for h in step], dim=1)
-    assert worst(family.tangents(z), differences) < 1e-8  # error of order step^2, rounding 1e-16 / step
+    differences = torch.stack(
+        [(family.render(z + h) - family.render(z - h)) / 2e-5 for h in step], dim=1
+    )
+    assert (
+        worst(family.tangents(z), differences) < 1e-8
+    )  # error of order step^2, rounding 1e-16 / step
 
 
-@pytest.mark.parametrize(("d", "objects", "kinds"), [(1, 1, KINDS), (6, 4, KINDS), (24, 4, KINDS), (32, 16, ("x", "y"))])
+@pytest.mark.parametrize(
+    ("d", "objects", "kinds"), [(1, 1, KINDS), (6, 4, KINDS), (24, 4, KINDS), (32, 16, ("x", "y"))]
+)
 @pytest.mark.parametrize("curvature", [0.0, 1.0, 3.0])
 def test_tangent_spaces_have_dimension_d(d, objects, kinds, curvature):
     family = Scenes(d, 16, objects=objects, kinds=kinds, curvature=curvature)
@@ -53,7 +60,9 @@ def test_all_curvatures_touch_at_the_base_scene_and_approach_the_linear_one():
     _, z = drawn(families[0])
     straight, *bent = (f.render(z) for f in families)
     near, far, full = (worst(x, straight) for x in bent)
-    assert far / near == pytest.approx(2, rel=0.05) and full > 20 * near  # first order in the curvature
+    assert (
+        far / near == pytest.approx(2, rel=0.05) and full > 20 * near
+    )  # first order in the curvature
 
 
 @pytest.mark.parametrize("curvature", [0.0, 1.0, 3.0])
@@ -79,7 +88,15 @@ def test_the_image_is_smooth_in_the_factors():
     family, direction = Scenes(24, 16, curvature=3.0), drawn(Scenes(24, 16), 1)[1]
 
     def third(step):
-        return (family.render(direction * step * torch.tensor([[-3.0], [-1], [1], [3]], dtype=F64) / 2).diff(n=3, dim=0)).abs().max()
+        return (
+            (
+                family.render(
+                    direction * step * torch.tensor([[-3.0], [-1], [1], [3]], dtype=F64) / 2
+                ).diff(n=3, dim=0)
+            )
+            .abs()
+            .max()
+        )
 
     assert float(third(0.02) / third(0.01)) == pytest.approx(8, rel=0.05)
 
@@ -92,7 +109,10 @@ def test_estimated_dimension_is_the_number_of_factors(d):
 
 
 def test_estimated_dimension_does_not_see_the_pixels():
-    found = [dimension.estimate(Scenes(4, size).sample(800, rng())[0].double(), generator=rng()).value for size in (8, 32)]
+    found = [
+        dimension.estimate(Scenes(4, size).sample(800, rng())[0].double(), generator=rng()).value
+        for size in (8, 32)
+    ]
     assert found[1] == pytest.approx(found[0], rel=0.05)
 
 
@@ -143,7 +163,10 @@ def test_a_union_has_the_images_of_its_families():
 def test_images_rendered_is_the_family():
     _, z = drawn(Scenes(4, 8, objects=2, curvature=2.0, scene=3))
     family = images.rendered(4, 8, objects=2, curvature=2.0, scene=3)
-    assert isinstance(family, Scenes) and worst(family.render(z), Scenes(4, 8, objects=2, curvature=2.0, scene=3).render(z)) == 0
+    assert (
+        isinstance(family, Scenes)
+        and worst(family.render(z), Scenes(4, 8, objects=2, curvature=2.0, scene=3).render(z)) == 0
+    )
 
 
 # bad input

@@ -22,13 +22,20 @@ SPECTRUM = torch.tensor([0.2, 1.0, 3.0], dtype=torch.float64)
 
 def gaussian(schedule):
     """The exact denoiser of N(0, diag(SPECTRUM))."""
-    return LinearMixture([1.0], torch.zeros(1, 3, dtype=torch.float64), SPECTRUM.diag()[None], schedule)
+    return LinearMixture(
+        [1.0], torch.zeros(1, 3, dtype=torch.float64), SPECTRUM.diag()[None], schedule
+    )
 
 
 def flow(x, schedule, t, to):
     """The probability flow of that Gaussian in closed form: x / s scales with sqrt(lambda + sigma^2)."""
     s, sigma = schedule.s(t), schedule.sigma(t)
-    return schedule.s(to) * x / s * torch.sqrt((SPECTRUM + schedule.sigma(to) ** 2) / (SPECTRUM + sigma**2))
+    return (
+        schedule.s(to)
+        * x
+        / s
+        * torch.sqrt((SPECTRUM + schedule.sigma(to) ** 2) / (SPECTRUM + sigma**2))
+    )
 
 
 def all_samplers(denoiser, x, times, seed=0):
@@ -46,13 +53,20 @@ names = pytest.mark.parametrize("name", ["ddim", "heun", "ancestral"])
 
 def beside_diffusers(scheduler_class, **step_arguments):
     """Run a diffusers scheduler with our denoiser from t = 1: its points at every timestep, and our times."""
-    theirs = scheduler_class(beta_schedule="linear", prediction_type="sample", clip_sample=False, timestep_spacing="leading")
+    theirs = scheduler_class(
+        beta_schedule="linear",
+        prediction_type="sample",
+        clip_sample=False,
+        timestep_spacing="leading",
+    )
     theirs.set_timesteps(10)
     theirs.alphas_cumprod = DDPM().alpha_bar  # theirs is accumulated in float32
     denoiser, x = general(12, (2, 3)).denoiser(DDPM()), normal(4, 12)
     points = [x]
     for step in theirs.timesteps[:-1]:
-        x = theirs.step(denoiser(x, step.item() / 999), step.item(), x, **step_arguments).prev_sample
+        x = theirs.step(
+            denoiser(x, step.item() / 999), step.item(), x, **step_arguments
+        ).prev_sample
         points.append(x)
     return denoiser, points, theirs.timesteps.double() / 999
 
@@ -69,19 +83,28 @@ def test_ancestral_is_that_of_diffusers():
     from diffusers import DDPMScheduler
 
     denoiser, theirs, times = beside_diffusers(DDPMScheduler, generator=rng(3))
-    for step, point in zip(sampling.ancestral(denoiser, theirs[0], times, generator=rng(3)), theirs[1:], strict=True):
+    for step, point in zip(
+        sampling.ancestral(denoiser, theirs[0], times, generator=rng(3)), theirs[1:], strict=True
+    ):
         assert worst(step.x_t, point) < EXACT
 
 
 def test_ddim_inversion_is_that_of_diffusers():
     from diffusers import DDIMInverseScheduler
 
-    theirs = DDIMInverseScheduler(beta_schedule="linear", prediction_type="sample", clip_sample=False, timestep_spacing="leading")
+    theirs = DDIMInverseScheduler(
+        beta_schedule="linear",
+        prediction_type="sample",
+        clip_sample=False,
+        timestep_spacing="leading",
+    )
     theirs.set_timesteps(10)
     theirs.alphas_cumprod = DDPM().alpha_bar
     denoiser, x = general(12, (2, 3)).denoiser(DDPM()), normal(4, 12)
     steps = theirs.timesteps.tolist()
-    for t, ours in zip(steps[1:], sampling.ddim_invert(denoiser, x, theirs.timesteps.double() / 999), strict=True):
+    for t, ours in zip(
+        steps[1:], sampling.ddim_invert(denoiser, x, theirs.timesteps.double() / 999), strict=True
+    ):
         # theirs goes from t - 100 to t, told t
         x = theirs.step(denoiser(x, (t - 100) / 999), t, x).prev_sample
         assert worst(ours.x_t, x) < EXACT
@@ -127,17 +150,25 @@ def test_inversion_starts_at_clean_data():
 def test_one_step_to_no_noise_is_the_denoiser(name):
     denoiser, x_t = gaussian(VP()), normal(4, 3)
     (step,) = all_samplers(denoiser, x_t, torch.tensor([0.6, 0.0], dtype=torch.float64))[name]
-    assert worst(step.x_t, denoiser(x_t, 0.6)) < EXACT and worst(step.x0_hat, denoiser(x_t, 0.6)) == 0
+    assert (
+        worst(step.x_t, denoiser(x_t, 0.6)) < EXACT and worst(step.x0_hat, denoiser(x_t, 0.6)) == 0
+    )
 
 
 @pytest.mark.parametrize("sampler", ["ddim", "heun"])
 def test_schedules_agree_on_the_same_noise_levels(sampler):
     """In x / s and sigma both schedules run the same recursion."""
-    mixture, y, sigmas = general(12, (2, 3)), 10 * normal(4, 12), torch.tensor([10.0, 3.0, 1.0, 0.3, 0.1])
+    mixture, y, sigmas = (
+        general(12, (2, 3)),
+        10 * normal(4, 12),
+        torch.tensor([10.0, 3.0, 1.0, 0.3, 0.1]),
+    )
     ends = []
     for schedule in (VP(), EDM()):
         times = schedule.t_of_sigma(sigmas)
-        end = sampling.finish(getattr(sampling, sampler)(mixture.denoiser(schedule), schedule.s(times[0]) * y, times))
+        end = sampling.finish(
+            getattr(sampling, sampler)(mixture.denoiser(schedule), schedule.s(times[0]) * y, times)
+        )
         ends.append(end / schedule.s(times[-1]))
     assert worst(*ends) < 1e-9
 
@@ -146,10 +177,14 @@ def test_schedules_agree_on_the_same_noise_levels(sampler):
 def test_one_ancestral_step_samples_the_posterior(schedule):
     """For data at one known point the step is exact: mean and variance of x_to given x_t and x_0. False fail 1e-4."""
     t, to = (schedule.t_of_sigma(v).item() for v in (2.0, 0.7))
-    (s, gamma), (s_to, gamma_to) = ((schedule.s(u).item(), schedule.gamma(u).item()) for u in (t, to))
+    (s, gamma), (s_to, gamma_to) = (
+        (schedule.s(u).item(), schedule.gamma(u).item()) for u in (t, to)
+    )
     x0, x_t, N = 0.8, 1.5, 50_000
     point = LinearMixture([1.0], torch.full((1, 1), x0), torch.zeros(1, 1, 1), schedule)
-    (step,) = sampling.ancestral(point, torch.full((N, 1), x_t), torch.tensor([t, to]), generator=rng(1))
+    (step,) = sampling.ancestral(
+        point, torch.full((N, 1), x_t), torch.tensor([t, to]), generator=rng(1)
+    )
     r = s / s_to
     likelihood = gamma**2 - r**2 * gamma_to**2  # variance of x_t given x_to
     precision = 1 / gamma_to**2 + r**2 / likelihood
@@ -162,7 +197,11 @@ def test_ancestral_ends_at_the_law_of_the_data():
     """Variance of 20,000 samples of a Gaussian after 300 steps: discretisation below 2 %, chance below 4 %."""
     schedule, N = VP(), 20_000
     x = sampling.prior((N, 3), schedule, generator=rng())
-    end = sampling.finish(sampling.ancestral(gaussian(schedule), x, sampling.time_grid(schedule, 300), generator=rng(1)))
+    end = sampling.finish(
+        sampling.ancestral(
+            gaussian(schedule), x, sampling.time_grid(schedule, 300), generator=rng(1)
+        )
+    )
     assert (end.var(0) / SPECTRUM - 1).abs().max() < 0.06
 
 
@@ -172,7 +211,9 @@ def test_samplers_find_the_subspaces(name):
     schedule = VP()
     mixture = MoLRG(MoLRG.random(16, [2, 2], generator=rng()).bases, [0.25, 0.75])
     x = sampling.prior((2000, 16), schedule, generator=rng(1))
-    end = sampling.finish(all_samplers(mixture.denoiser(schedule), x, sampling.time_grid(schedule, 60))[name])
+    end = sampling.finish(
+        all_samplers(mixture.denoiser(schedule), x, sampling.time_grid(schedule, 60))[name]
+    )
     residuals = torch.stack([(end - end @ U @ U.T).norm(dim=-1) for U in mixture.bases], -1)
     assert residuals.amin(-1).max() < 1e-3
     share = (residuals.argmin(-1) == 1).double().mean()
@@ -184,7 +225,11 @@ def test_samplers_find_the_subspaces(name):
 
 @names
 def test_every_step_is_told(name):
-    denoiser, x, times = general(12, (2, 3)).denoiser(VP()), normal(4, 12), torch.linspace(1, 0, 6, dtype=torch.float64)
+    denoiser, x, times = (
+        general(12, (2, 3)).denoiser(VP()),
+        normal(4, 12),
+        torch.linspace(1, 0, 6, dtype=torch.float64),
+    )
     steps = list(all_samplers(denoiser, x, times)[name])
     assert [step.t for step in steps] == times[1:].tolist()
     before = [x, *(step.x_t for step in steps)]
@@ -201,12 +246,19 @@ def test_dtype_and_events(name, dtype, schedule):
     x, times = normal(3, 3, 4, 4, dtype=dtype), torch.tensor([0.9, 0.5, 0.1])
     end = sampling.finish(all_samplers(denoiser, x, times)[name])
     assert end.dtype == dtype and end.shape == x.shape and end.isfinite().all()
-    assert worst(end, sampling.finish(all_samplers(denoiser, x.flatten(1), times)[name]).reshape(x.shape)) < 1e-5
+    assert (
+        worst(
+            end, sampling.finish(all_samplers(denoiser, x.flatten(1), times)[name]).reshape(x.shape)
+        )
+        < 1e-5
+    )
 
 
 def test_ancestral_is_reproducible():
     denoiser, x, times = general().denoiser(VP()), normal(4, 6), torch.tensor([1.0, 0.5, 0.1])
-    ends = [sampling.finish(all_samplers(denoiser, x, times, seed)["ancestral"]) for seed in (0, 0, 1)]
+    ends = [
+        sampling.finish(all_samplers(denoiser, x, times, seed)["ancestral"]) for seed in (0, 0, 1)
+    ]
     assert torch.equal(ends[0], ends[1]) and worst(ends[0], ends[2]) > 0.01
 
 
@@ -238,7 +290,9 @@ def test_time_grid_can_be_used(schedule, steps, up):
     times = sampling.time_grid(schedule, steps, start=start, stop=stop)
     assert times.dtype == torch.float64 and times[0] == start and times[-1] == stop
     assert ((times.diff() > 0) if up else (times.diff() < 0)).all(), "two times alike"
-    assert len(times) == steps + 1 or isinstance(schedule, DDPM) and steps == 100, "levels of DDPM may coincide, and are kept once"
+    assert len(times) == steps + 1 or (isinstance(schedule, DDPM) and steps == 100), (
+        "levels of DDPM may coincide, and are kept once"
+    )
 
 
 def test_prior_has_the_noise_of_its_time():
@@ -259,7 +313,9 @@ def test_wrong_steps_are_told_apart():
     right = sampling.finish(sampling.ddim(denoiser, x, times))
     renoised, unscaled = x, x
     for t, to in pairwise(times.tolist()):
-        renoised = schedule.s(to) * denoiser(renoised, t) + schedule.gamma(to) * normal(4, 3, seed=9)
+        renoised = schedule.s(to) * denoiser(renoised, t) + schedule.gamma(to) * normal(
+            4, 3, seed=9
+        )
         x0_hat = denoiser(unscaled, t)
         unscaled = x0_hat + schedule.sigma(to) / schedule.sigma(t) * (unscaled - x0_hat)
     assert worst(right, renoised) > 0.05 and worst(right, unscaled) > 0.05
@@ -277,15 +333,21 @@ X, UP, DOWN = normal(4, 6), torch.tensor([0.1, 0.5, 1.0]), torch.tensor([1.0, 0.
     ("call", "name"),
     [
         *((lambda f=f: f(DENOISER, X, UP), "times") for f in (sampling.ddim, sampling.heun)),
-        *((lambda f=f: f(DENOISER, X, DOWN[:1]), "times.shape") for f in (sampling.ddim, sampling.heun)),
+        *(
+            (lambda f=f: f(DENOISER, X, DOWN[:1]), "times.shape")
+            for f in (sampling.ddim, sampling.heun)
+        ),
         *((lambda f=f: f(DENOISER, X, DOWN + 0.1), "t") for f in (sampling.ddim, sampling.heun)),
-        *((lambda f=f: f(DENOISER, X, DOWN * math.nan), "t") for f in (sampling.ddim, sampling.heun)),
+        *(
+            (lambda f=f: f(DENOISER, X, DOWN * math.nan), "t")
+            for f in (sampling.ddim, sampling.heun)
+        ),
         (lambda: sampling.ancestral(DENOISER, X, UP, generator=rng()), "times"),
         (lambda: sampling.ddim(DENOISER, X, torch.tensor([1.0, 0.5, 0.5])), "times"),
         (lambda: sampling.ddim_invert(DENOISER, X, DOWN), "times"),
         (lambda: sampling.ddim(DENOISER, normal(4, 5), DOWN), "x_t.shape"),
     ],
-)  # fmt: skip
+)
 def test_bad_runs(call, name):
     with complains(name):
         next(call())
@@ -302,7 +364,7 @@ def test_bad_runs(call, name):
         (lambda: sampling.prior((3, 2), VP(), 1.5, generator=rng()), "t"),
         (lambda: sampling.finish(iter(())), "steps"),
     ],
-)  # fmt: skip
+)
 def test_bad_input(call, name):
     with complains(name):
         call()
@@ -312,5 +374,9 @@ def test_low_rank_denoisers_can_be_sampled():
     from molrg.denoisers import LowRank
 
     with torch.no_grad():
-        end = sampling.finish(sampling.heun(LowRank(bases(12, [2, 3]), VP()), normal(4, 12), sampling.time_grid(VP(), 5)))
+        end = sampling.finish(
+            sampling.heun(
+                LowRank(bases(12, [2, 3]), VP()), normal(4, 12), sampling.time_grid(VP(), 5)
+            )
+        )
     assert end.isfinite().all()

@@ -25,7 +25,9 @@ def test_vp_integrates_its_rate(t, rates):
     power = math.exp(-quad(lambda u: low + u * (high - low), 0, t, epsabs=1e-13)[0])
     schedule = VP(*rates)
     assert abs(schedule.s(t).item() - math.sqrt(power)) < EXACT
-    assert abs(schedule.gamma(t).item() - math.sqrt(1 - power)) < 1e-8 if t else schedule.gamma(t) == 0
+    assert (
+        abs(schedule.gamma(t).item() - math.sqrt(1 - power)) < 1e-8 if t else schedule.gamma(t) == 0
+    )
 
 
 def test_vp_noise_keeps_its_digits_near_zero():
@@ -54,7 +56,9 @@ def test_ddpm_is_the_product_of_its_steps():
 
 def test_a_table_is_the_schedule_it_was_taken_from():
     table = Discrete(DDPM(50).alpha_bar)
-    assert torch.equal(table.s(TIMES), DDPM(50).s(TIMES)) and torch.equal(table.gamma(TIMES), DDPM(50).gamma(TIMES))
+    assert torch.equal(table.s(TIMES), DDPM(50).s(TIMES)) and torch.equal(
+        table.gamma(TIMES), DDPM(50).gamma(TIMES)
+    )
     assert torch.equal(table.step(TIMES), DDPM(50).step(TIMES))
     assert table.t_of_sigma(DDPM(50).sigma(0.4)) == DDPM(50).t_of_sigma(DDPM(50).sigma(0.4))
 
@@ -66,7 +70,9 @@ def test_ddpm_is_the_one_of_diffusers():
     assert worst(DDPM().alpha_bar.float(), theirs) < 1e-6  # theirs is accumulated in float32
 
 
-@pytest.mark.parametrize(("t", "step"), [(0.0, 0), (0.0004, 0), (0.0006, 1), (0.5, 500), (0.9996, 999), (1.0, 999)])
+@pytest.mark.parametrize(
+    ("t", "step"), [(0.0, 0), (0.0004, 0), (0.0006, 1), (0.5, 500), (0.9996, 999), (1.0, 999)]
+)
 def test_ddpm_takes_the_nearest_step(t, step):
     assert DDPM().step(t).item() == step  # 0.5 is step 499.5, rounded to the even one
 
@@ -126,7 +132,12 @@ def test_gradients_reach_t(schedule):
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize(
     ("t_shape", "like_shape", "shape"),
-    [((), (5, 7), ()), ((5,), (5, 7), (5, 1)), ((5,), (5, 3, 4, 4), (5, 1, 1, 1)), ((2, 5), (2, 5, 7), (2, 5, 1))],
+    [
+        ((), (5, 7), ()),
+        ((5,), (5, 7), (5, 1)),
+        ((5,), (5, 3, 4, 4), (5, 1, 1, 1)),
+        ((2, 5), (2, 5, 7), (2, 5, 1)),
+    ],
 )
 def test_at_broadcasts_against_the_points(schedule, dtype, t_shape, like_shape, shape):
     t = torch.rand(t_shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
@@ -141,7 +152,9 @@ def test_at_broadcasts_against_the_points(schedule, dtype, t_shape, like_shape, 
 
 
 @every
-@pytest.mark.parametrize("t", [-0.01, 1.01, math.nan, math.inf, torch.tensor([0.5, 1.5]), torch.tensor([math.nan])])
+@pytest.mark.parametrize(
+    "t", [-0.01, 1.01, math.nan, math.inf, torch.tensor([0.5, 1.5]), torch.tensor([math.nan])]
+)
 def test_times_outside_the_unit_interval(schedule, t):
     for name in ("s", "gamma", "sigma"):
         with complains("t"):

@@ -19,14 +19,18 @@ import pytest
 import torch
 from factories import complains, rng
 
-from molrg import provenance, stores, sweeps
+from molrg import provenance, sweeps
+from molrg.sweeps import stores
 
 CELLS = [{"d": d, "N": N} for d in (2, 3) for N in (4, 6)]
 ROOT = Path(__file__).resolve().parents[1]
 
 
 def mean(seed, d, N):
-    return {"mean": torch.randn(N, d, generator=rng(seed), dtype=torch.float64).mean(), "size": N * d}
+    return {
+        "mean": torch.randn(N, d, generator=rng(seed), dtype=torch.float64).mean(),
+        "size": N * d,
+    }
 
 
 def batched_mean(seed, d, N):
@@ -75,13 +79,28 @@ def test_a_batched_function_sees_whole_cells_in_order():
 
 def test_numpy_torch_nan_and_infinity_come_back_as_they_were(tmp_path):
     def fn(seed, d):
-        return {"third": 1 / 3, "nan": math.nan, "inf": np.float32(-math.inf), "many": torch.arange(2), "none": None, "word": d}
+        return {
+            "third": 1 / 3,
+            "nan": math.nan,
+            "inf": np.float32(-math.inf),
+            "many": torch.arange(2),
+            "none": None,
+            "word": d,
+        }
 
     cells = [{"d": np.float64(0.1)}, {"d": "π"}, {"d": None}, {"d": np.int64(3)}]
     fresh = sweeps.run(fn, cells, seeds=[7], store=tmp_path / "s")
-    assert same(sweeps.run(fn, cells, seeds=[7], store=tmp_path / "s"), fresh) and same(sweeps.run(fn, cells, seeds=[7]), fresh)
+    assert same(sweeps.run(fn, cells, seeds=[7], store=tmp_path / "s"), fresh) and same(
+        sweeps.run(fn, cells, seeds=[7]), fresh
+    )
     row = fresh.iloc[0]
-    assert row.third == 1 / 3 and math.isnan(row["nan"]) and row.inf == -math.inf and row.many == [0, 1] and row.none is None
+    assert (
+        row.third == 1 / 3
+        and math.isnan(row["nan"])
+        and row.inf == -math.inf
+        and row.many == [0, 1]
+        and row.none is None
+    )
     assert list(fresh["d"]) == [0.1, "π", None, 3] and type(fresh["d"][3]) is int
 
 
@@ -93,15 +112,28 @@ def test_a_cell_may_be_empty_and_a_grid_may_grow(tmp_path):
             file.write("x")
         return {"x": seed}
 
-    assert sweeps.run(fn, [{}], seeds=range(2), store=tmp_path / "s").to_dict("list") == {"seed": [0, 1], "x": [0, 1]}
-    assert len(sweeps.run(fn, [{}], seeds=range(5), store=tmp_path / "s")) == 5 == len(counted.read_text())
+    assert sweeps.run(fn, [{}], seeds=range(2), store=tmp_path / "s").to_dict("list") == {
+        "seed": [0, 1],
+        "x": [0, 1],
+    }
+    assert (
+        len(sweeps.run(fn, [{}], seeds=range(5), store=tmp_path / "s"))
+        == 5
+        == len(counted.read_text())
+    )
 
 
 def test_timings_are_kept_apart(tmp_path):
     sweeps.run(mean, CELLS, seeds=range(3), store=tmp_path / "s", chunk=5)
     tasks = sweeps.lines(tmp_path / "s")
-    assert [len(task["seeds"]) for task in tasks] == [5, 5, 2] and all(task["seconds"] >= 0 <= task["cpu_seconds"] for task in tasks)
-    assert tasks[0]["fn"] == "mean" and tasks[0]["cells"][4] == CELLS[1] and tasks[0]["seeds"] == [0, 1, 2, 0, 1]
+    assert [len(task["seeds"]) for task in tasks] == [5, 5, 2] and all(
+        task["seconds"] >= 0 <= task["cpu_seconds"] for task in tasks
+    )
+    assert (
+        tasks[0]["fn"] == "mean"
+        and tasks[0]["cells"][4] == CELLS[1]
+        and tasks[0]["seeds"] == [0, 1, 2, 0, 1]
+    )
 
 
 def test_where_a_notebook_keeps_its_sweeps():
@@ -119,7 +151,9 @@ def test_where_a_notebook_keeps_its_sweeps():
 @pytest.mark.parametrize("fn", [mean, batched_mean])
 def test_threads_give_the_same_table(fn, tmp_path):
     with ThreadPoolExecutor(3) as executor:
-        table = sweeps.run(fn, CELLS, seeds=range(3), executor=executor, store=tmp_path / "s", chunk=2)
+        table = sweeps.run(
+            fn, CELLS, seeds=range(3), executor=executor, store=tmp_path / "s", chunk=2
+        )
         assert same(table, two_loops()) and not executor._shutdown
 
 
@@ -127,8 +161,16 @@ def test_threads_give_the_same_table(fn, tmp_path):
 def dask():
     """An executor on a scheduler with two worker processes, over TCP on loopback."""
     distributed = pytest.importorskip("distributed", reason="the extra `dask` is not installed")
-    options = {"n_workers": 2, "threads_per_worker": 1, "processes": True, "dashboard_address": None}
-    with distributed.LocalCluster(host="127.0.0.1", **options) as cluster, distributed.Client(cluster) as client:
+    options = {
+        "n_workers": 2,
+        "threads_per_worker": 1,
+        "processes": True,
+        "dashboard_address": None,
+    }
+    with (
+        distributed.LocalCluster(host="127.0.0.1", **options) as cluster,
+        distributed.Client(cluster) as client,
+    ):
         yield client.get_executor()
 
 
@@ -147,7 +189,13 @@ def kills_its_worker_once(seed, flag):
 
 def test_a_killed_dask_worker_loses_nothing(dask, tmp_path):
     flag = tmp_path / "killed"
-    table = sweeps.run(kills_its_worker_once, [{"flag": str(flag)}], seeds=range(6), executor=dask, store=tmp_path / "s")
+    table = sweeps.run(
+        kills_its_worker_once,
+        [{"flag": str(flag)}],
+        seeds=range(6),
+        executor=dask,
+        store=tmp_path / "s",
+    )
     assert flag.exists() and list(table["square"]) == [0, 1, 4, 9, 16, 25]
 
 
@@ -159,7 +207,9 @@ def raises_at_three(seed, flag):
 
 def test_an_error_on_dask_names_the_job(dask, tmp_path):
     with pytest.raises(sweeps.JobFailed, match="raises_at_three at {'flag': 0}, seed 3: KeyError"):
-        sweeps.run(raises_at_three, [{"flag": 0}], seeds=range(6), executor=dask, store=tmp_path / "s")
+        sweeps.run(
+            raises_at_three, [{"flag": 0}], seeds=range(6), executor=dask, store=tmp_path / "s"
+        )
 
 
 # scripts: a function of __main__, in processes of its own
@@ -200,13 +250,27 @@ def start(tmp_path):
     started = []
 
     def begin(store, *, sleep=0.0, threads=1, together=0):
-        told = {"LOG": tmp_path / f"{store}-calls", "SLEEP": sleep, "TOGETHER": together, "PYTHONPATH": ROOT}
-        told |= dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), threads)  # both: Dask leaves the latter behind
-        started.append(subprocess.Popen(
-            [sys.executable, str(script), str(tmp_path / store)], text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            env=os.environ | {name: str(value) for name, value in told.items()},
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # background jobs of a shell ignore it, and pass that on
-        ))  # fmt: skip
+        told = {
+            "LOG": tmp_path / f"{store}-calls",
+            "SLEEP": sleep,
+            "TOGETHER": together,
+            "PYTHONPATH": ROOT,
+        }
+        told |= dict.fromkeys(
+            ("OMP_NUM_THREADS", "MKL_NUM_THREADS"), threads
+        )  # both: Dask leaves the latter behind
+        started.append(
+            subprocess.Popen(
+                [sys.executable, str(script), str(tmp_path / store)],
+                text=True,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                env=os.environ | {name: str(value) for name, value in told.items()},
+                preexec_fn=lambda: signal.signal(
+                    signal.SIGINT, signal.SIG_DFL
+                ),  # background jobs of a shell ignore it, and pass that on
+            )
+        )
         return started[-1]
 
     yield begin
@@ -238,11 +302,18 @@ def until(condition):
 def finished(store):
     """The jobs in a store, as (d, seed)."""
     tasks = sweeps.lines(store) if store.exists() else []
-    return [(cell["d"], seed) for task in tasks for cell, seed in zip(task["cells"], task["seeds"], strict=True)]
+    return [
+        (cell["d"], seed)
+        for task in tasks
+        for cell, seed in zip(task["cells"], task["seeds"], strict=True)
+    ]
 
 
 def without_timings(store):
-    return sorted(json.dumps([task[key] for key in ("code", "cells", "seeds", "results")]) for task in sweeps.lines(store))
+    return sorted(
+        json.dumps([task[key] for key in ("code", "cells", "seeds", "results")])
+        for task in sweeps.lines(store)
+    )
 
 
 @pytest.mark.parametrize("threads", [1, 2])
@@ -260,7 +331,9 @@ def test_a_killed_run_goes_on_and_ends_the_same(start, tmp_path, threads):
     assert len(done) < JOBS, "killed in the middle"
     resumed = ended(start("store", threads=threads))
     again = calls(store)[begun:]
-    assert sorted(job for job, _, _ in again) == sorted({(d, seed) for d in range(2, 8) for seed in range(4)} - set(done))
+    assert sorted(job for job, _, _ in again) == sorted(
+        {(d, seed) for d in range(2, 8) for seed in range(4)} - set(done)
+    )
     assert {used for _, _, used in again} == {1} and len({pid for _, pid, _ in again}) <= threads
     assert resumed == ended(start("whole", threads=threads)) and resumed.count("\n") == JOBS + 1
     assert without_timings(store) == without_timings(whole)
@@ -294,7 +367,9 @@ def test_the_cost_of_a_run_counts_workers_that_are_still_there():
         with_it = provenance.cost()["cpu_seconds"]
         child.kill()
     ended_with_it = provenance.cost()["cpu_seconds"]
-    assert with_it >= 0.3 and ended_with_it >= with_it - 0.05, "0.05: the clock ticks a hundred times a second"
+    assert with_it >= 0.3 and ended_with_it >= with_it - 0.05, (
+        "0.05: the clock ticks a hundred times a second"
+    )
 
 
 # stores
@@ -338,7 +413,9 @@ def test_a_store_that_vanishes_meanwhile_is_begun_anew(tmp_path):
     assert [task["seeds"] for task in sweeps.lines(store)] == [[2], [3]]
 
 
-@pytest.mark.parametrize("text", ["d,N,seed\n2,3,0\n", "[1, 2]\n", '{"results": 1}\n', "\x00\x00\n"])
+@pytest.mark.parametrize(
+    "text", ["d,N,seed\n2,3,0\n", "[1, 2]\n", '{"results": 1}\n', "\x00\x00\n"]
+)
 def test_a_file_of_another_kind_is_refused_and_left_alone(tmp_path, text):
     (tmp_path / "s").write_text(text)
     with complains(f"store {tmp_path / 's'}, line 1"):
@@ -380,8 +457,12 @@ def fails_at_five(seed, d):
 @pytest.mark.parametrize("threads", [0, 2])
 def test_an_error_names_cell_and_seed_and_the_others_are_kept(tmp_path, threads):
     executor = ThreadPoolExecutor(threads) if threads else None
-    with pytest.raises(sweeps.JobFailed, match=r"fails_at_five at \{'d': 1\}, seed 5: ZeroDivisionError: by nought") as caught:
-        sweeps.run(fails_at_five, [{"d": 1}], seeds=range(100), executor=executor, store=tmp_path / "s")
+    with pytest.raises(
+        sweeps.JobFailed, match=r"fails_at_five at \{'d': 1\}, seed 5: ZeroDivisionError: by nought"
+    ) as caught:
+        sweeps.run(
+            fails_at_five, [{"d": 1}], seeds=range(100), executor=executor, store=tmp_path / "s"
+        )
     assert isinstance(caught.value.__cause__, ZeroDivisionError)
     kept = sorted(seed for task in sweeps.lines(tmp_path / "s") for seed in task["seeds"])
     assert kept[:5] == [0, 1, 2, 3, 4] and 5 not in kept and len(kept) < 100
@@ -405,13 +486,17 @@ def returns_batched(what):
 @pytest.mark.parametrize(
     ("fn", "name"),
     [
-        (returns(3.0), "what fn returned at {'d': 2, 'N': 4}, seed"), (returns({1: 2}), "what fn returned"),
-        (returns({"seed": 2}), "what fn returned"), (returns({"N": 2, "x": 1}), "what fn returned"),
-        (returns({"x": Path("a"), "y": torch.ones(50, 2)}), "what fn returned"), (returns({"x": np.datetime64("2020")}), "what fn returned"),
-        (returns_batched([{"x": 1}]), "what fn.batched returned from"), (returns_batched(None), "what fn.batched returned from"),
+        (returns(3.0), "what fn returned at {'d': 2, 'N': 4}, seed"),
+        (returns({1: 2}), "what fn returned"),
+        (returns({"seed": 2}), "what fn returned"),
+        (returns({"N": 2, "x": 1}), "what fn returned"),
+        (returns({"x": Path("a"), "y": torch.ones(50, 2)}), "what fn returned"),
+        (returns({"x": np.datetime64("2020")}), "what fn returned"),
+        (returns_batched([{"x": 1}]), "what fn.batched returned from"),
+        (returns_batched(None), "what fn.batched returned from"),
         (returns_batched([1] * 12), "what fn returned"),
     ],
-)  # fmt: skip
+)
 def test_what_cannot_be_a_row_is_refused(fn, name, executor, tmp_path):
     with complains(name):
         sweeps.run(fn, CELLS, seeds=range(3), store=tmp_path / "s", executor=executor)
@@ -429,14 +514,27 @@ def test_all_jobs_return_the_same_keys():
 @pytest.mark.parametrize(
     ("changed", "name"),
     [
-        ({"cells": []}, "cells"), ({"cells": [3]}, "cells"), ({"cells": [{"seed": 1}]}, "keys of cells"), ({"cells": [{1: 1}]}, "keys of cells"),
-        ({"cells": [{"d": 1, "N": 1}, {"d": 1}]}, "cells[1]"), ({"cells": [{"d": 1, "N": 1}] * 2}, "cells[1]"),
-        ({"cells": [{"d": 1, "N": [1]}]}, "cells[0]['N']"), ({"cells": [{"d": math.nan, "N": 1}]}, "cells[0]['d']"),
-        ({"cells": [{"d": torch.ones(2), "N": 1}]}, "cells[0]['d']"), ({"cells": [{"d": np.datetime64("2020"), "N": 1}]}, "cells[0]['d']"), ({"seeds": []}, "seeds"), ({"seeds": [1, 1]}, "seeds"),
-        ({"seeds": [0.5]}, "seeds[0]"), ({"seeds": [-1]}, "seeds[0]"), ({"chunk": 0}, "chunk"), ({"fn": lambda seed, d, N: {}}, "fn"),
-        ({"fn": "mean"}, "fn"), ({"executor": "dask"}, "executor"), ({"executor": 4}, "executor"),
+        ({"cells": []}, "cells"),
+        ({"cells": [3]}, "cells"),
+        ({"cells": [{"seed": 1}]}, "keys of cells"),
+        ({"cells": [{1: 1}]}, "keys of cells"),
+        ({"cells": [{"d": 1, "N": 1}, {"d": 1}]}, "cells[1]"),
+        ({"cells": [{"d": 1, "N": 1}] * 2}, "cells[1]"),
+        ({"cells": [{"d": 1, "N": [1]}]}, "cells[0]['N']"),
+        ({"cells": [{"d": math.nan, "N": 1}]}, "cells[0]['d']"),
+        ({"cells": [{"d": torch.ones(2), "N": 1}]}, "cells[0]['d']"),
+        ({"cells": [{"d": np.datetime64("2020"), "N": 1}]}, "cells[0]['d']"),
+        ({"seeds": []}, "seeds"),
+        ({"seeds": [1, 1]}, "seeds"),
+        ({"seeds": [0.5]}, "seeds[0]"),
+        ({"seeds": [-1]}, "seeds[0]"),
+        ({"chunk": 0}, "chunk"),
+        ({"fn": lambda seed, d, N: {}}, "fn"),
+        ({"fn": "mean"}, "fn"),
+        ({"executor": "dask"}, "executor"),
+        ({"executor": 4}, "executor"),
     ],
-)  # fmt: skip
+)
 def test_arguments_are_checked_first(changed, name):
     given = {"fn": mean, "cells": CELLS, "seeds": range(3)} | changed
     with complains(name):

@@ -28,7 +28,11 @@ def scales(schedule, t):
 def pca_side(x, U, t, schedule):
     """Right-hand side of the identity of Theorem 1."""
     a, spread = scales(schedule, t)
-    return x.square().sum(-1).mean() + U.shape[1] * spread - a * (2 - a) * (x @ U).square().sum(-1).mean()
+    return (
+        x.square().sum(-1).mean()
+        + U.shape[1] * spread
+        - a * (2 - a) * (x @ U).square().sum(-1).mean()
+    )
 
 
 def k_subspaces_side(x, U, t, schedule):
@@ -61,7 +65,13 @@ class Scaled:
 def test_with_one_subspace_the_loss_is_the_pca_objective(schedule, t):
     x = normal(30, 8)
     for U in (*bases(8, [3, 3, 3]), pca(x, 3)):
-        assert relative(training.exact_loss(LowRank([U], schedule), x, t).detach(), pca_side(x, U, t, schedule)) < EXACT
+        assert (
+            relative(
+                training.exact_loss(LowRank([U], schedule), x, t).detach(),
+                pca_side(x, U, t, schedule),
+            )
+            < EXACT
+        )
 
 
 @every
@@ -81,7 +91,9 @@ def test_with_hard_assignment_the_constant_is_that_of_the_points():
     a, spread = scales(VP(), t)
     energy = torch.stack([(x @ u).square().sum(-1) for u in U], -1).amax(-1).mean()
     naive = x.square().sum(-1).mean() + 7 / 3 * spread - a * (2 - a) * energy
-    assert relative(training.exact_loss(LowRank(U, VP()), x, t, assign_on="x0").detach(), naive) > 1e-3
+    assert (
+        relative(training.exact_loss(LowRank(U, VP()), x, t, assign_on="x0").detach(), naive) > 1e-3
+    )
 
 
 def test_lower_loss_is_higher_objective():
@@ -89,7 +101,9 @@ def test_lower_loss_is_higher_objective():
     U = [random_basis(8, 3, generator=rng(k)) for k in range(20)] + [pca(x, 3)]
     losses = torch.stack([training.exact_loss(LowRank([u], VP()), x, 0.3).detach() for u in U])
     energies = torch.stack([(x @ u).square().sum() for u in U])
-    assert torch.equal(losses.argsort(), energies.argsort(descending=True)) and losses.argmin() == 20
+    assert (
+        torch.equal(losses.argsort(), energies.argsort(descending=True)) and losses.argmin() == 20
+    )
 
 
 @pytest.mark.parametrize("n", [1, 2, 7])
@@ -98,14 +112,22 @@ def test_sphere_points_have_the_moments_of_noise(n, dtype):
     points = training.sphere_points(n, dtype)
     assert points.shape == (2 * n, n) and points.dtype == dtype
     small = 1e-6 if dtype == torch.float32 else EXACT
-    assert points.mean(0).abs().max() < small and worst(points.T @ points / (2 * n), torch.eye(n, dtype=dtype)) < small
+    assert (
+        points.mean(0).abs().max() < small
+        and worst(points.T @ points / (2 * n), torch.eye(n, dtype=dtype)) < small
+    )
 
 
 def test_exact_loss_is_what_monte_carlo_estimates():
     """2,000 draws of the noise, within 3.9 standard errors: false fail 1e-4."""
     x, denoiser = normal(10, 6), LowRank(bases(6, [2]), VP())
     noise = normal(2000 * 10, 6, seed=1)
-    errors = training.squared_errors(denoiser, x.repeat(2000, 1), 0.4, noise=noise).detach().reshape(2000, 10).mean(-1)
+    errors = (
+        training.squared_errors(denoiser, x.repeat(2000, 1), 0.4, noise=noise)
+        .detach()
+        .reshape(2000, 10)
+        .mean(-1)
+    )
     exact = training.exact_loss(denoiser, x, 0.4).item()
     assert abs(errors.mean().item() - exact) < 3.9 * errors.std().item() / 2000**0.5
 
@@ -113,14 +135,19 @@ def test_exact_loss_is_what_monte_carlo_estimates():
 # bite
 
 
-@pytest.mark.parametrize("t", [0.01, 0.2, 0.5])  # at high noise a_t, and with it every basis, drops out of the loss
+@pytest.mark.parametrize(
+    "t", [0.01, 0.2, 0.5]
+)  # at high noise a_t, and with it every basis, drops out of the loss
 def test_stretched_bases_break_the_identity(t):
     x, U = normal(30, 8), bases(8, [3])[0]
     stretch = 1 + 0.1 * torch.tensor([-1.0, 0.0, 1.0], dtype=torch.float64)
     denoiser = LowRank([U], VP())
     with torch.no_grad():
         denoiser.columns.mul_(stretch)
-    assert relative(training.exact_loss(denoiser, x, t).detach(), pca_side(x, U * stretch, t, VP())) > 1e-4
+    assert (
+        relative(training.exact_loss(denoiser, x, t).detach(), pca_side(x, U * stretch, t, VP()))
+        > 1e-4
+    )
 
 
 def test_the_softmax_loss_breaks_the_identity():
@@ -129,7 +156,12 @@ def test_the_softmax_loss_breaks_the_identity():
     for t in (0.1, 0.3, 0.5):
         for seed in range(5):
             U = bases(8, [2, 2], seed)
-            deviations.append(relative(training.exact_loss(LowRank(U, VP()), x, t).detach(), k_subspaces_side(x, U, t, VP())))
+            deviations.append(
+                relative(
+                    training.exact_loss(LowRank(U, VP()), x, t).detach(),
+                    k_subspaces_side(x, U, t, VP()),
+                )
+            )
     assert max(deviations) > 0.03
 
 
@@ -145,7 +177,9 @@ def test_a_wrong_scale_keeps_the_line_but_not_its_slope():
     a, _ = scales(VP(), t)
     U = bases(8, [3] * 6)
     energies = torch.stack([(x @ u).square().sum(-1).mean() for u in U])
-    losses = torch.stack([training.exact_loss(Scaled(LowRank([u], VP()), factor), x, t).detach() for u in U])
+    losses = torch.stack(
+        [training.exact_loss(Scaled(LowRank([u], VP()), factor), x, t).detach() for u in U]
+    )
     slopes = (losses[1:] - losses[0]) / (energies[1:] - energies[0])
     assert (slopes + factor * a * (2 - factor * a)).abs().max() < 1e-8, "still a line"
     assert (slopes + a * (2 - a)).abs().min() > 1e-3, "of another slope"
@@ -164,7 +198,9 @@ def test_the_loss_is_the_plain_loop_over_points(schedule, assign_on):
         x_t = (schedule.s(t[i]) * x0[i] + schedule.gamma(t[i]) * noise[i])[None]
         weights = denoiser.hard_weights(x0[i : i + 1]) if assign_on == "x0" else None
         terms.append((1 + 3 * t[i]) * (denoiser(x_t, t[i].item(), weights) - x0[i]).square().sum())
-    weighted = training.loss(denoiser, x0, t, noise=noise, weighting=lambda t: 1 + 3 * t, assign_on=assign_on)
+    weighted = training.loss(
+        denoiser, x0, t, noise=noise, weighting=lambda t: 1 + 3 * t, assign_on=assign_on
+    )
     assert worst(weighted, torch.stack(terms).mean()) < EXACT
 
 
@@ -175,17 +211,35 @@ def test_the_loss_of_an_ensemble_is_that_of_its_models():
     for assign_on in ("x_t", "x0"):
         for time in (0.4, t):
             per_model = [
-                training.loss(LowRank(U, VP()), x0[e], time if time is not t else t[e], noise=noise[e], assign_on=assign_on)
+                training.loss(
+                    LowRank(U, VP()),
+                    x0[e],
+                    time if time is not t else t[e],
+                    noise=noise[e],
+                    assign_on=assign_on,
+                )
                 for e, U in enumerate(models)
             ]
-            assert worst(training.loss(together, x0, time, noise=noise, assign_on=assign_on), torch.stack(per_model)) < EXACT
+            assert (
+                worst(
+                    training.loss(together, x0, time, noise=noise, assign_on=assign_on),
+                    torch.stack(per_model),
+                )
+                < EXACT
+            )
 
 
 @pytest.mark.parametrize("assign_on", ["x_t", "x0"])
 def test_events_of_any_shape(assign_on):
-    x0, noise, denoiser = normal(5, 3, 4, 4), normal(5, 3, 4, 4, seed=1), LowRank(bases(48, [2, 3]), VP())
+    x0, noise, denoiser = (
+        normal(5, 3, 4, 4),
+        normal(5, 3, 4, 4, seed=1),
+        LowRank(bases(48, [2, 3]), VP()),
+    )
     for t in (0.4, torch.linspace(0.1, 0.9, 5)):
-        flat = training.loss(denoiser, x0.flatten(1), t, noise=noise.flatten(1), assign_on=assign_on)
+        flat = training.loss(
+            denoiser, x0.flatten(1), t, noise=noise.flatten(1), assign_on=assign_on
+        )
         assert worst(training.loss(denoiser, x0, t, noise=noise, assign_on=assign_on), flat) < EXACT
 
 
@@ -200,7 +254,10 @@ def test_dtype_in_is_dtype_out(dtype):
     assert training.loss(denoiser, x0, 0.4, noise=x0, weighting=lambda t: 1 + t).dtype == dtype
     assert training.exact_loss(denoiser, x0, 0.4).dtype == dtype
     assert training.evaluate(denoiser, x0, generator=rng()).dtype == dtype
-    assert training.fit(denoiser, x0, steps=2, generator=rng()).dtype == dtype and denoiser.columns.dtype == dtype
+    assert (
+        training.fit(denoiser, x0, steps=2, generator=rng()).dtype == dtype
+        and denoiser.columns.dtype == dtype
+    )
 
 
 def test_evaluate_is_the_mean_over_log_spaced_levels():
@@ -209,8 +266,16 @@ def test_evaluate_is_the_mean_over_log_spaced_levels():
     for k in range(levels):
         sigma = 0.1 * 10 ** ((k + 0.5) / levels)
         noise = torch.randn(7, 6, generator=generator, dtype=torch.float64)
-        terms.append((denoiser(x0 + sigma * noise, EDM().t_of_sigma(sigma)) - x0).square().sum(-1).mean())
-    assert worst(training.evaluate(denoiser, x0, sigma=(0.1, 1.0), levels=levels, generator=rng(5)), torch.stack(terms).mean().detach()) < 1e-6
+        terms.append(
+            (denoiser(x0 + sigma * noise, EDM().t_of_sigma(sigma)) - x0).square().sum(-1).mean()
+        )
+    assert (
+        worst(
+            training.evaluate(denoiser, x0, sigma=(0.1, 1.0), levels=levels, generator=rng(5)),
+            torch.stack(terms).mean().detach(),
+        )
+        < 1e-6
+    )
 
 
 def test_evaluate_gives_every_model_the_same_noise():
@@ -252,7 +317,9 @@ class Constant(nn.Module):
 def test_the_step_size_follows_a_half_cosine(steps):
     """Under a constant gradient Adam moves by the step size: in all, lr times the sum of the schedule."""
     model, lr = Constant(), 0.05
-    training.fit(model, torch.full((5, 3), 1e9, dtype=torch.float64), steps=steps, lr=lr, generator=rng())
+    training.fit(
+        model, torch.full((5, 3), 1e9, dtype=torch.float64), steps=steps, lr=lr, generator=rng()
+    )
     total = lr * sum(0.5 * (1 + math.cos(math.pi * k / steps)) for k in range(steps))
     assert abs(model.level.item() / total - 1) < 1e-6
 
@@ -268,8 +335,14 @@ def test_training_reaches_the_pca_subspace():
     for seed in range(3):
         model = LowRank(bases(16, [3], seed + 10), VP())
         history = training.fit(model, x, steps=400, generator=rng(seed))
-        assert principal_angles(model.bases[0], pca(x, 3))[-1].sin() < 0.1  # a random one: above 0.9
-        assert history.shape == (400,) and history[-50:].mean() < history[:10].mean() and not history.requires_grad
+        assert (
+            principal_angles(model.bases[0], pca(x, 3))[-1].sin() < 0.1
+        )  # a random one: above 0.9
+        assert (
+            history.shape == (400,)
+            and history[-50:].mean() < history[:10].mean()
+            and not history.requires_grad
+        )
 
 
 @pytest.mark.parametrize("assign_on", ["x_t", "x0"])
@@ -292,7 +365,9 @@ def test_an_ensemble_trains_as_its_models_one_at_a_time(assign_on, shared):
     history = training.fit(together, data, **arguments, generator=[rng(100 + e) for e in range(E)])
     for e in range(E):
         alone = LowRank(models[e], VP())
-        alone_history = training.fit(alone, data if shared else data[e], **arguments, generator=rng(100 + e))
+        alone_history = training.fit(
+            alone, data if shared else data[e], **arguments, generator=rng(100 + e)
+        )
         assert worst(together.columns[e].detach(), alone.columns.detach()) < 1e-5
         assert worst(history[:, e], alone_history) < 1e-5
 
@@ -356,14 +431,20 @@ X = normal(5, 6)
         (lambda: training.fit(model(), X, steps=1, generator=[rng(), rng()]), "len(generator)"),
         (lambda: training.fit(model(), X, steps=1, sigma=(0.1, 1e9), generator=rng()), "sigma"),
         (lambda: training.fit(model(), X, steps=1, sigma=(-0.1, 1), generator=rng()), "sigma"),
-        (lambda: training.fit(model(), X, steps=1, assign_on="labels", generator=rng()), "assign_on"),
+        (
+            lambda: training.fit(model(), X, steps=1, assign_on="labels", generator=rng()),
+            "assign_on",
+        ),
         (lambda: training.fit(model(), normal(5, 7), steps=1, generator=rng()), "x_t.shape"),
-        (lambda: training.fit(model(), X, steps=2, weighting=lambda t: t / 0, generator=rng()), "loss"),
+        (
+            lambda: training.fit(model(), X, steps=2, weighting=lambda t: t / 0, generator=rng()),
+            "loss",
+        ),
         (lambda: training.evaluate(model(), X, levels=0, generator=rng()), "levels"),
         (lambda: training.evaluate(model(), X, sigma=(1.0, 0.1), generator=rng()), "sigma"),
         (lambda: training.evaluate(model(), X * math.nan, generator=rng()), "data"),
     ],
-)  # fmt: skip
+)
 def test_bad_input(call, name):
     with complains(name):
         call()
@@ -380,7 +461,14 @@ def trainer(ensemble=(), *, seed=0, **changed):
     start = bases(8, [2], 1)[0]
     model = LowRank([start.expand(*ensemble, 8, 2)], VP())
     generator = [rng(seed + e) for e in range(ensemble[0])] if ensemble else rng(seed)
-    settings = {"steps": 12, "batch": 5, "warmup": 3, "weight_decay": 0.01, "ema": 0.9, "generator": generator}
+    settings = {
+        "steps": 12,
+        "batch": 5,
+        "warmup": 3,
+        "weight_decay": 0.01,
+        "ema": 0.9,
+        "generator": generator,
+    }
     return training.Trainer(model, normal(20, 8), **settings | changed)
 
 
@@ -408,7 +496,12 @@ def test_a_run_resumed_without_its_generator_is_another():
 def test_fit_is_the_trainer_to_its_end():
     first, second = LowRank(bases(8, [2]), VP()), LowRank(bases(8, [2]), VP())
     history = training.fit(first, normal(20, 8), steps=9, batch=4, generator=rng(1))
-    assert torch.equal(history, steps_of(training.Trainer(second, normal(20, 8), steps=9, batch=4, generator=rng(1)), 9).detach())
+    assert torch.equal(
+        history,
+        steps_of(
+            training.Trainer(second, normal(20, 8), steps=9, batch=4, generator=rng(1)), 9
+        ).detach(),
+    )
     assert torch.equal(first.columns, second.columns)
 
 
@@ -421,7 +514,10 @@ def test_the_average_follows_its_formula():
         keep = min(0.3, (1 + step) / (10 + step))
         expected = keep * expected + (1 - keep) * run.denoiser.columns.detach()
         assert worst(run.average.columns, expected) < EXACT
-    assert worst(run.average.columns, run.denoiser.columns.detach()) > 1e-6 and not run.average.columns.requires_grad
+    assert (
+        worst(run.average.columns, run.denoiser.columns.detach()) > 1e-6
+        and not run.average.columns.requires_grad
+    )
     assert trainer(ema=None).average is None
 
 
@@ -449,7 +545,9 @@ def test_a_batch_is_points_of_the_data():
 
     data, model = torch.arange(1.0, 6).double()[:, None] * torch.ones(1, 3), Watch()
     level = VP().t_of_sigma(0.011).item(), 0.011
-    run = training.Trainer(model, data, steps=60, sigma=(level[1], level[1]), batch=2, generator=rng())
+    run = training.Trainer(
+        model, data, steps=60, sigma=(level[1], level[1]), batch=2, generator=rng()
+    )
     seen = []
     for _ in range(60):
         run.step()
@@ -494,7 +592,7 @@ def test_clipping_bounds_what_plain_gradients_do():
         (lambda: training.output_weighting("noise", VP()), "prediction"),
         (lambda: training.output_weighting("v", VP(), 0.0), "data_scale"),
     ],
-)  # fmt: skip
+)
 def test_bad_input_of_the_trainer(call, name):
     with complains(name):
         call()

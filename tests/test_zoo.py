@@ -17,7 +17,8 @@ from factories import complains, normal, rng, worst
 from rich.console import Console
 from safetensors.torch import load_file, save_file
 
-from molrg import checkpoints, claims, denoisers, images, networks, schedules, zoo
+from molrg import claims, denoisers, images, schedules, zoo
+from molrg.denoisers import checkpoints, networks
 from molrg.zoo import cards, classifiers, recipes, running, shipped
 
 SMALL = {
@@ -47,12 +48,20 @@ def trained(name, folder, **more):
 
 
 def files(folder):
-    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.suffix in (".json", ".safetensors") and p.name != "record.json"}
+    return {
+        p.relative_to(folder).as_posix(): p.read_bytes()
+        for p in folder.rglob("*")
+        if p.suffix in (".json", ".safetensors") and p.name != "record.json"
+    }
 
 
 def record(folder):
     """The record without its cost."""
-    return {key: value for key, value in json.loads((folder / "record.json").read_text()).items() if key != "cpu_seconds"}
+    return {
+        key: value
+        for key, value in json.loads((folder / "record.json").read_text()).items()
+        if key != "cpu_seconds"
+    }
 
 
 # stopped and continued
@@ -62,10 +71,15 @@ def record(folder):
 def test_a_training_stopped_and_continued_is_the_uninterrupted_one_to_the_last_bit(name, tmp_path):
     whole = trained(name, tmp_path / "whole")
     part = trained(name, tmp_path / "parts", until=3)
-    assert part == tmp_path / "parts" / "train" / f"{name}.safetensors" and not (tmp_path / "parts" / "zoo").exists()
+    assert (
+        part == tmp_path / "parts" / "train" / f"{name}.safetensors"
+        and not (tmp_path / "parts" / "zoo").exists()
+    )
     trained(name, tmp_path / "parts", until=4)
     again = trained(name, tmp_path / "parts")
-    assert files(whole) == files(again) and record(whole) == record(again) and len(files(whole)) >= 2
+    assert (
+        files(whole) == files(again) and record(whole) == record(again) and len(files(whole)) >= 2
+    )
 
 
 def test_another_seed_is_another_training(tmp_path, monkeypatch):
@@ -90,7 +104,9 @@ zoo.train("digits", build=sys.argv[1], console=Console(quiet=True), until=900)
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", [signal.SIGKILL, signal.SIGINT], ids=["kill", "Ctrl-C"])
 def test_a_killed_process_leaves_a_whole_file_and_the_next_goes_on(kind, tmp_path):
-    process = subprocess.Popen([sys.executable, "-c", KILLED, tmp_path], stderr=subprocess.PIPE, cwd=claims.root())
+    process = subprocess.Popen(
+        [sys.executable, "-c", KILLED, tmp_path], stderr=subprocess.PIPE, cwd=claims.root()
+    )
     file = tmp_path / "train" / "digits.safetensors"
     deadline = time.monotonic() + 120
     while not file.is_file() and time.monotonic() < deadline:
@@ -103,7 +119,9 @@ def test_a_killed_process_leaves_a_whole_file_and_the_next_goes_on(kind, tmp_pat
     begun = running.load(file, about)["trainer"]["done"]
     assert 0 < begun < 900
     history, _ = running.run(run, file, about, console=quiet(), until=begun + 5)
-    whole, _ = running.run(recipe.trainer(), tmp_path / "other", about, console=quiet(), until=begun + 5)
+    whole, _ = running.run(
+        recipe.trainer(), tmp_path / "other", about, console=quiet(), until=begun + 5
+    )
     assert torch.equal(history, whole)
 
 
@@ -131,10 +149,19 @@ def test_a_safetensors_file_of_something_else_is_no_resume_file(tmp_path):
 
 
 def test_any_nested_state_comes_back_as_it_was(tmp_path):
-    state = {"a": {0: normal(3), 7: [1, 2.5, None, torch.tensor(3)]}, "b": "x", "tensor": {"c": {}}, "d": (True, False)}
+    state = {
+        "a": {0: normal(3), 7: [1, 2.5, None, torch.tensor(3)]},
+        "b": "x",
+        "tensor": {"c": {}},
+        "d": (True, False),
+    }
     running.save(tmp_path / "f", state, {"k": 1})
     back = running.load(tmp_path / "f", {"k": 1})
-    assert torch.equal(back["a"][0], state["a"][0]) and back["a"][7][:3] == [1, 2.5, None] and back["a"][7][3].item() == 3
+    assert (
+        torch.equal(back["a"][0], state["a"][0])
+        and back["a"][7][:3] == [1, 2.5, None]
+        and back["a"][7][3].item() == 3
+    )
     assert back["b"] == "x" and back["tensor"] == {"c": {}} and back["d"] == [True, False]
     assert not list(tmp_path.glob("*.part"))
 
@@ -147,12 +174,32 @@ def test_progress_says_how_long_it_takes(tmp_path, monkeypatch):
     assert re.search(r"step \d+ of 10, loss \d\.\d+, \d+ min left", console.export_text())
 
 
-@pytest.mark.parametrize(("known", "wanted"), [({"avx512_bf16": True, "avx2": True}, "bfloat16"), ({"amx_bf16": False, "avx2": True}, "float32"), ({}, "float32")])
-def test_training_computes_with_what_the_processor_has_and_the_card_says_so(known, wanted, monkeypatch):
+@pytest.mark.parametrize(
+    ("known", "wanted"),
+    [
+        ({"avx512_bf16": True, "avx2": True}, "bfloat16"),
+        ({"amx_bf16": False, "avx2": True}, "float32"),
+        ({}, "float32"),
+    ],
+)
+def test_training_computes_with_what_the_processor_has_and_the_card_says_so(
+    known, wanted, monkeypatch
+):
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: known, raising=False)
     recipe = SMALL["digits"]
-    assert recipe.arithmetic == wanted and recipe.trainer().autocast == {"bfloat16": torch.bfloat16, "float32": None}[wanted]
-    told = {"name": "a", "recipe": {"batch": 1}, "steps": 1, "cpu_seconds": 1, "threads": 2, "made_with": {}, "arithmetic": recipe.arithmetic}
+    assert (
+        recipe.arithmetic == wanted
+        and recipe.trainer().autocast == {"bfloat16": torch.bfloat16, "float32": None}[wanted]
+    )
+    told = {
+        "name": "a",
+        "recipe": {"batch": 1},
+        "steps": 1,
+        "cpu_seconds": 1,
+        "threads": 2,
+        "made_with": {},
+        "arithmetic": recipe.arithmetic,
+    }
     assert f"1 CPU-seconds, threads: 2, {wanted}" in cards._table(told)
 
 
@@ -163,7 +210,9 @@ def test_training_again_takes_the_place_of_what_was_there(tmp_path, monkeypatch)
     monkeypatch.setitem(SMALL, "digits", replace(SMALL["digits"], seed=1))
     again = trained("digits", tmp_path)
     assert again == first and files(again) != before and checkpoints.verify(again)
-    assert [path.name for path in first.parent.iterdir()] == ["digits"], "nothing half-written is left"
+    assert [path.name for path in first.parent.iterdir()] == ["digits"], (
+        "nothing half-written is left"
+    )
 
 
 def test_a_failure_at_the_end_leaves_what_was_there(tmp_path, monkeypatch):
@@ -213,14 +262,18 @@ def test_fetch_of_a_model_tries_it(monkeypatch, capsys):
 
     asked = []
     monkeypatch.setattr(command.checkpoints, "from_pretrained", asked.append)
-    assert command.main(["fetch", "google/ddpm-cifar10-32"]) == 0 and asked == ["google/ddpm-cifar10-32"]
+    assert command.main(["fetch", "google/ddpm-cifar10-32"]) == 0 and asked == [
+        "google/ddpm-cifar10-32"
+    ]
 
 
 def test_white_noise_is_white():
     noise = recipes.pictures("white-noise")[:2000].flatten(1)
     correlation = torch.corrcoef(noise[:, :20].T) - torch.eye(20)
     assert correlation.abs().max() < 5 / 2000**0.5 and abs(noise.std().item() - 0.5) < 0.01
-    assert not torch.equal(recipes.pictures("white-noise", "test")[0], recipes.pictures("white-noise")[0])
+    assert not torch.equal(
+        recipes.pictures("white-noise", "test")[0], recipes.pictures("white-noise")[0]
+    )
 
 
 # what is written
@@ -232,7 +285,9 @@ def folder(tmp_path_factory):
     place = tmp_path_factory.mktemp("zoo")
     for name, recipe in reversed(SMALL.items()):
         trainer = recipe.trainer()
-        history, seconds = running.run(trainer, place / "resume" / name, recipes.plain(recipe), console=quiet())
+        history, seconds = running.run(
+            trainer, place / "resume" / name, recipes.plain(recipe), console=quiet()
+        )
         recipe.export(trainer, place / name)
         cards.write(name, recipe, place / name, history, seconds, models=place)
     return place
@@ -261,17 +316,34 @@ def test_the_weights_that_are_kept_are_the_average(folder):
     for _ in range(recipe.steps):
         trainer.step()
     kept = load_file(folder / "digits" / "unet" / "diffusion_pytorch_model.safetensors")
-    assert all(torch.equal(kept[name], value.half()) for name, value in trainer.average.network.state_dict().items())
-    assert not all(torch.equal(kept[name], value.half()) for name, value in trainer.denoiser.network.state_dict().items())
+    assert all(
+        torch.equal(kept[name], value.half())
+        for name, value in trainer.average.network.state_dict().items()
+    )
+    assert not all(
+        torch.equal(kept[name], value.half())
+        for name, value in trainer.denoiser.network.state_dict().items()
+    )
 
 
 def test_cards_say_what_was_recorded(folder):
     for name in SMALL:
-        text, found = (folder / name / "README.md").read_text(), json.loads((folder / name / "record.json").read_text())
-        assert f"python -m molrg train {name}" in text and "sha256" in text and "CC BY 4.0" in text and "loss.png" in text
+        text, found = (
+            (folder / name / "README.md").read_text(),
+            json.loads((folder / name / "record.json").read_text()),
+        )
+        assert (
+            f"python -m molrg train {name}" in text
+            and "sha256" in text
+            and "CC BY 4.0" in text
+            and "loss.png" in text
+        )
         for line in (folder / name / checkpoints.SUMS).read_text().splitlines():
             assert line in text
-        assert f"{found['cpu_seconds']} CPU-seconds" in text and (folder / name / "loss.png").stat().st_size > 1000
+        assert (
+            f"{found['cpu_seconds']} CPU-seconds" in text
+            and (folder / name / "loss.png").stat().st_size > 1000
+        )
     found = json.loads((folder / "digits" / "record.json").read_text())["quality"]["frechet"]
     text = (folder / "digits" / "README.md").read_text()
     assert f"| samples | {found['samples']:.2f} |" in text and f"= {found['excess']:.3f}" in text
@@ -330,7 +402,9 @@ def test_damaged_classifiers_are_refused(folder, tmp_path):
 
 def test_a_name_may_be_a_folder_and_an_unknown_one_is_told(folder):
     x = normal(1, 1, 8, 8, dtype=torch.float32)
-    assert torch.equal(zoo.load(str(folder / "digits"))(x, 0.5), zoo.load("digits", folder=folder)(x, 0.5))
+    assert torch.equal(
+        zoo.load(str(folder / "digits"))(x, 0.5), zoo.load("digits", folder=folder)(x, 0.5)
+    )
     with pytest.raises(FileNotFoundError, match="nonsense: no such model; shipped are"):
         zoo.load("nonsense")
 
@@ -340,18 +414,33 @@ def test_every_shipped_model_is_whole_small_and_has_its_card(full_recipes):
     assert set(sizes) == set(zoo.names()) <= set(full_recipes)
     for name, size in sizes.items():
         place = shipped.MODELS / name
-        text, found = (place / "README.md").read_text(), json.loads((place / "record.json").read_text())
-        assert size < 8_000_000 and found["recipe"] == recipes.plain(full_recipes[name]), f"{name} is what the command makes"
+        text, found = (
+            (place / "README.md").read_text(),
+            json.loads((place / "record.json").read_text()),
+        )
+        assert size < 8_000_000 and found["recipe"] == recipes.plain(full_recipes[name]), (
+            f"{name} is what the command makes"
+        )
         assert found["steps"] == full_recipes[name].steps
         assert text == cards.card(found, place), f"{name}: the card is made from the record"
-        assert not list(place.rglob("*.bin")) and not list(place.rglob("*.pt")) and isinstance(zoo.load(name), torch.nn.Module)
+        assert (
+            not list(place.rglob("*.bin"))
+            and not list(place.rglob("*.pt"))
+            and isinstance(zoo.load(name), torch.nn.Module)
+        )
 
 
 def test_a_record_says_what_the_card_says(full_recipes):
     found = zoo.record("fashion-mnist")
-    assert found["recipe"] == recipes.plain(full_recipes["fashion-mnist"]) and found["kind"] == "denoising"
+    assert (
+        found["recipe"] == recipes.plain(full_recipes["fashion-mnist"])
+        and found["kind"] == "denoising"
+    )
     text = (shipped.MODELS / "fashion-mnist" / "README.md").read_text()
-    assert f"= {found['quality']['frechet']['excess']:.3f}." in text and f"{found['cpu_seconds']} CPU-seconds" in text
+    assert (
+        f"= {found['quality']['frechet']['excess']:.3f}." in text
+        and f"{found['cpu_seconds']} CPU-seconds" in text
+    )
     with pytest.raises(ValueError, match="name = 'nonsense': allowed is"):
         zoo.record("nonsense")
 
@@ -383,13 +472,18 @@ def test_a_classifier_learns_digits():
 def test_logits_are_a_linear_layer_on_the_features():
     model, x = classifiers.Classifier((1, 8, 8), 4).eval(), normal(3, 1, 8, 8, dtype=torch.float32)
     features = model.features(x)
-    assert features.shape == (3, classifiers.FEATURES) and worst(model(x), features @ model.head.weight.T + model.head.bias) < 1e-5
+    assert (
+        features.shape == (3, classifiers.FEATURES)
+        and worst(model(x), features @ model.head.weight.T + model.head.bias) < 1e-5
+    )
 
 
 def test_the_layers_of_a_classifier_end_in_its_features_and_logits():
     model, x = classifiers.Classifier((1, 8, 8), 4).eval(), normal(3, 1, 8, 8, dtype=torch.float32)
     found = model.layers(x)
-    assert [tuple(h.shape[1:]) for h in found] == [(16, 8, 8)] * 2 + [(32, 4, 4)] * 2 + [(64, 2, 2)] * 2 + [(classifiers.FEATURES,), (4,)]
+    assert [tuple(h.shape[1:]) for h in found] == [(16, 8, 8)] * 2 + [(32, 4, 4)] * 2 + [
+        (64, 2, 2)
+    ] * 2 + [(classifiers.FEATURES,), (4,)]
     assert worst(found[-2], model.features(x)) == 0 and worst(found[-1], model(x)) == 0
     assert all((h >= 0).all() for h in found[:6]) and worst(found[5].mean((2, 3)), found[6]) == 0
 
@@ -400,12 +494,30 @@ def test_the_layers_of_a_classifier_end_in_its_features_and_logits():
         (lambda: classifiers.Classifier((1, 8, 4)), "shape"),
         (lambda: classifiers.Classifier((1, 8, 8), 1), "classes"),
         (lambda: classifiers.Classifier((1, 8, 8))(torch.zeros(2, 1, 9, 8)), "x.shape"),
-        (lambda: classifiers.Training(classifiers.Classifier((1, 8, 8)), torch.zeros(4, 1, 8, 8), torch.zeros(3), steps=1, generator=rng()), "len(labels)"),
-        (lambda: classifiers.Training(classifiers.Classifier((1, 8, 8)), torch.full((4, 1, 8, 8), float("nan")), torch.zeros(4), steps=1, generator=rng()), "images"),
+        (
+            lambda: classifiers.Training(
+                classifiers.Classifier((1, 8, 8)),
+                torch.zeros(4, 1, 8, 8),
+                torch.zeros(3),
+                steps=1,
+                generator=rng(),
+            ),
+            "len(labels)",
+        ),
+        (
+            lambda: classifiers.Training(
+                classifiers.Classifier((1, 8, 8)),
+                torch.full((4, 1, 8, 8), float("nan")),
+                torch.zeros(4),
+                steps=1,
+                generator=rng(),
+            ),
+            "images",
+        ),
         (lambda: recipes.unet((1, 10, 8), (8, 8, 8), seed=0), "shape"),
         (lambda: recipes.unet((1, 8, 8), (8, 8, 12), seed=0), "channels"),
     ],
-)  # fmt: skip
+)
 def test_bad_input(call, name):
     with complains(name):
         call()

@@ -32,7 +32,11 @@ def _commit(folder: str) -> str:
     try:
         answer = subprocess.run(
             ["git", "rev-parse", "--short=10", "HEAD"],
-            cwd=folder, capture_output=True, text=True, timeout=10, check=True,
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=True,
         )
     except (OSError, subprocess.SubprocessError):
         return ""
@@ -69,7 +73,7 @@ def _keep_punctuation(app: Any, doctree: nodes.document) -> None:
         after = parent[place + 1] if place + 1 < len(parent) else None
         if isinstance(after, nodes.Text) and (mark := PUNCTUATION.match(after.astext())):
             # by place: texts that are equal are the same to replace()
-            parent[place + 1] = nodes.Text(after.astext()[mark.end():])
+            parent[place + 1] = nodes.Text(after.astext()[mark.end() :])
             parent.replace(formula, together := nodes.inline(classes=["molrg-nobr"]))
             together += [formula, nodes.Text(mark[0])]
 
@@ -78,13 +82,18 @@ def _plain_bars(app: Any, what: str, name: str, obj: Any, options: Any, lines: l
     """Takes |x| in a docstring for an absolute value or norm, not for a substitution; code and :math: stay."""
     for i, line in enumerate(lines):
         parts = CODE.split(line)  # text, code, text, ...
-        lines[i] = "".join(part if j % 2 else part.replace("|", r"\|") for j, part in enumerate(parts))
+        lines[i] = "".join(
+            part if j % 2 else part.replace("|", r"\|") for j, part in enumerate(parts)
+        )
 
 
-def _without_thebe(app: Any, pagename: str, templatename: str, context: dict[str, Any], doctree: Any) -> None:
+def _without_thebe(
+    app: Any, pagename: str, templatename: str, context: dict[str, Any], doctree: Any
+) -> None:
     """Leaves out the constants of an unused live-code widget, which name a CDN (and are declared twice)."""
     context["script_files"] = [
-        script for script in context.get("script_files", [])
+        script
+        for script in context.get("script_files", [])
         if "THEBE_JS_URL" not in (getattr(script, "attributes", None) or {}).get("body", "")
     ]
 

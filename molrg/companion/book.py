@@ -28,7 +28,9 @@ def stage(root: Path) -> Path:
     """
     layout = Layout.of({})
     if missing := stale():
-        raise BuildFailed(f"not run as they are now: {', '.join(missing)}. First: python -m molrg run")
+        raise BuildFailed(
+            f"not run as they are now: {', '.join(missing)}. First: python -m molrg run"
+        )
     src = root / "_build" / "src"
     known = {notebook.path.name for notebook in sources()}
     for path in layout.notebooks.glob("*.ipynb"):
@@ -37,12 +39,18 @@ def stage(root: Path) -> Path:
     for name in ("_config.yml", "_toc.yml"):
         shutil.copyfile(root / name, src / name)
     shutil.rmtree(src / "book", ignore_errors=True)
-    shutil.copytree(root / "book", src / "book", ignore=shutil.ignore_patterns("__pycache__", "_generated"))
+    shutil.copytree(
+        root / "book", src / "book", ignore=shutil.ignore_patterns("__pycache__", "_generated")
+    )
     generated = src / "book" / "_generated"
     generated.mkdir()
     records = claims.records(layout.records)
-    (generated / "scorecard_summary.md").write_text(scorecard.summary_markdown(records), encoding="utf-8")
-    (generated / "scorecard.md").write_text(scorecard.full_markdown(records, scorecard.kept()), encoding="utf-8")
+    (generated / "scorecard_summary.md").write_text(
+        scorecard.summary_markdown(records), encoding="utf-8"
+    )
+    (generated / "scorecard.md").write_text(
+        scorecard.full_markdown(records, scorecard.kept()), encoding="utf-8"
+    )
     models.write(generated)
     return src
 
@@ -70,12 +78,28 @@ def _sphinx(root: Path, src: Path) -> Path:
     shutil.rmtree(aside, ignore_errors=True)
     shutil.rmtree(src / "_build", ignore_errors=True)
     command = [
-        sys.executable, "-c", "from jupyter_book.cli.main import main; main()",
-        "build", str(src), "--path-output", str(aside), "-W", "-n", "--keep-going", "--quiet",
-    ]  # fmt: skip
+        sys.executable,
+        "-c",
+        "from jupyter_book.cli.main import main; main()",
+        "build",
+        str(src),
+        "--path-output",
+        str(aside),
+        "-W",
+        "-n",
+        "--keep-going",
+        "--quiet",
+    ]
     environment = {**os.environ, "PYTHONWARNINGS": "ignore"}
     try:
-        done = subprocess.run(command, cwd=root, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        done = subprocess.run(
+            command,
+            cwd=root,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
         built = aside / "_build" / "html"
         if done.returncode != 0 or not (built / "index.html").is_file():
             raise BuildFailed(f"the site did not build cleanly:\n{done.stdout[-6000:]}")

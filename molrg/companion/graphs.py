@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from molrg import sampling
 from molrg.denoisers import Denoiser
-from molrg.networks import UNet, network_time, to_x0
+from molrg.denoisers.networks import UNet, network_time, to_x0
 from molrg.schedules import Schedule
 
 OPSET = 18
@@ -28,7 +28,11 @@ class Graph(nn.Module):
 
     def __init__(self, denoiser: UNet) -> None:
         super().__init__()
-        self.network, self.prediction, self.data_scale = denoiser.network, denoiser.prediction, denoiser.data_scale
+        self.network, self.prediction, self.data_scale = (
+            denoiser.network,
+            denoiser.prediction,
+            denoiser.data_scale,
+        )
 
     def forward(self, x_t: Tensor, time: Tensor, s: Tensor, gamma: Tensor) -> Tensor:
         """Estimate x_0 from images (B, C, H, W), all at one time: (1,) each of the network's time, s and gamma."""
@@ -50,18 +54,33 @@ def to_onnx(denoiser: UNet) -> bytes:
     """
     try:
         import onnx
-        import onnxscript  # noqa: F401 - torch.onnx needs it
+        import onnxscript
     except ImportError as error:
-        raise ValueError(f"the exporter = {error}: allowed is an environment with {NEEDS}") from error
-    example = (torch.zeros(2, *denoiser.event), torch.full((1,), 500.0), torch.full((1,), 0.3), torch.full((1,), 0.9))
+        raise ValueError(
+            f"the exporter = {error}: allowed is an environment with {NEEDS}"
+        ) from error
+    example = (
+        torch.zeros(2, *denoiser.event),
+        torch.full((1,), 500.0),
+        torch.full((1,), 0.3),
+        torch.full((1,), 0.9),
+    )
     shapes = {"x_t": {0: torch.export.Dim("batch")}, "time": None, "s": None, "gamma": None}
-    logging.getLogger("torch.onnx._internal.exporter._registration").setLevel(logging.ERROR)  # it misses torchvision, we do not
+    logging.getLogger("torch.onnx._internal.exporter._registration").setLevel(
+        logging.ERROR
+    )  # it misses torchvision, we do not
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
-            Graph(denoiser).eval(), example, dynamo=True, opset_version=OPSET, dynamic_shapes=shapes, verbose=False,
-            input_names=list(shapes), output_names=["x0_hat"],
-        )  # fmt: skip
+            Graph(denoiser).eval(),
+            example,
+            dynamo=True,
+            opset_version=OPSET,
+            dynamic_shapes=shapes,
+            verbose=False,
+            input_names=list(shapes),
+            output_names=["x0_hat"],
+        )
     model = program.model_proto
     _halve(model)
     _forget_where(model)
@@ -77,8 +96,16 @@ def _halve(model: Any) -> None:
     for stored in model.graph.initializer:
         if stored.data_type == TensorProto.FLOAT and np.prod(stored.dims) >= 64:
             name = stored.name
-            stored.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(stored).astype(np.float16), f"{name}_half"))
-            casts.append(helper.make_node("Cast", [stored.name], [name], name=f"{name}_widen", to=TensorProto.FLOAT))
+            stored.CopyFrom(
+                numpy_helper.from_array(
+                    numpy_helper.to_array(stored).astype(np.float16), f"{name}_half"
+                )
+            )
+            casts.append(
+                helper.make_node(
+                    "Cast", [stored.name], [name], name=f"{name}_widen", to=TensorProto.FLOAT
+                )
+            )
     nodes = [*casts, *model.graph.node]
     del model.graph.node[:]
     model.graph.node.extend(nodes)
@@ -86,7 +113,15 @@ def _halve(model: Any) -> None:
 
 def _forget_where(model: Any) -> None:
     """Drop the notes of the exporter, which quote lines and folders of this machine."""
-    for part in (model, model.graph, *model.graph.node, *model.graph.input, *model.graph.output, *model.graph.value_info, *model.graph.initializer):
+    for part in (
+        model,
+        model.graph,
+        *model.graph.node,
+        *model.graph.input,
+        *model.graph.output,
+        *model.graph.value_info,
+        *model.graph.initializer,
+    ):
         part.doc_string = ""
         del part.metadata_props[:]
 
@@ -106,16 +141,26 @@ class Runtime:
         try:
             import onnxruntime
         except ImportError as error:
-            raise ValueError(f"the runtime = {error}: allowed is an environment with {NEEDS}") from error
+            raise ValueError(
+                f"the runtime = {error}: allowed is an environment with {NEEDS}"
+            ) from error
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = torch.get_num_threads()
-        self.session, self.schedule = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"]), schedule
+        self.session, self.schedule = (
+            onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"]),
+            schedule,
+        )
 
     def __call__(self, x_t: Tensor, t: float | Tensor) -> Tensor:
         """Estimate x_0 from images (B, C, H, W), all at one time."""
         numbers = (network_time(self.schedule, t), self.schedule.s(t), self.schedule.gamma(t))
-        values = [x_t.float().numpy(), *(np.full(1, float(number), dtype=np.float32) for number in numbers)]
-        (x0_hat,) = self.session.run(None, dict(zip(("x_t", "time", "s", "gamma"), values, strict=True)))
+        values = [
+            x_t.float().numpy(),
+            *(np.full(1, float(number), dtype=np.float32) for number in numbers),
+        ]
+        (x0_hat,) = self.session.run(
+            None, dict(zip(("x_t", "time", "s", "gamma"), values, strict=True))
+        )
         return torch.from_numpy(x0_hat).to(x_t.dtype)
 
 
@@ -123,5 +168,11 @@ class Runtime:
 def deviation(one: Denoiser, other: Denoiser, x_t: Tensor, times: Tensor) -> float:
     """The largest difference of a pixel between two denoisers, over every step of DDIM, each on its own way."""
     ways = zip(sampling.ddim(one, x_t, times), sampling.ddim(other, x_t, times), strict=True)
-    pairs = ((a, b) for first, second in ways for a, b in ((first.x_t, second.x_t), (first.x0_hat, second.x0_hat)))
-    return torch.stack([(a - b).abs().max() for a, b in pairs]).max().item()  # not Python's max, which loses a NaN
+    pairs = (
+        (a, b)
+        for first, second in ways
+        for a, b in ((first.x_t, second.x_t), (first.x0_hat, second.x0_hat))
+    )
+    return (
+        torch.stack([(a - b).abs().max() for a, b in pairs]).max().item()
+    )  # not Python's max, which loses a NaN

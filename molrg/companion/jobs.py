@@ -24,8 +24,9 @@ from molrg import claims
 from molrg.companion.layout import Layout, sha256
 from molrg.companion.notebooks import Notebook
 
-
-_HEADING = re.compile(r"^-{20,}$|Traceback \(most recent call last\)")  # the two lines above a traceback
+_HEADING = re.compile(
+    r"^-{20,}$|Traceback \(most recent call last\)"
+)  # the two lines above a traceback
 
 
 class RunStopped(RuntimeError):
@@ -43,25 +44,53 @@ class Job:
     started: float = field(default_factory=time.monotonic)
 
     def __post_init__(self) -> None:
-        self.key = self.notebook.key(self.overrides)  # now: what is edited while it runs has not been run
+        self.key = self.notebook.key(
+            self.overrides
+        )  # now: what is edited while it runs has not been run
         self.layout.partial.mkdir(parents=True, exist_ok=True)
         # a new name every time, so that a kernel left over by a killed run cannot write into it
-        self.folder = Path(tempfile.mkdtemp(prefix=f"{self.notebook.name}-", dir=self.layout.partial))
+        self.folder = Path(
+            tempfile.mkdtemp(prefix=f"{self.notebook.name}-", dir=self.layout.partial)
+        )
         self.output = self.folder / self.notebook.path.name
         command = [
-            sys.executable, "-m", "papermill", str(self.notebook.path), str(self.output), "--kernel", "python3",
-            "--language", "python", "--cwd", str(self.notebook.path.parent), "--no-progress-bar",
-        ]  # fmt: skip
+            sys.executable,
+            "-m",
+            "papermill",
+            str(self.notebook.path),
+            str(self.output),
+            "--kernel",
+            "python3",
+            "--language",
+            "python",
+            "--cwd",
+            str(self.notebook.path.parent),
+            "--no-progress-bar",
+        ]
         if self.overrides:
             command += ["--parameters_yaml", yaml.safe_dump(dict(self.overrides))]
-        threads = {name: str(self.threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
-        environment = {**os.environ, **threads, "MOLRG_RECORDS": str(self.folder), "PYTHONWARNINGS": "ignore"}
-        environment.pop("MPLBACKEND", None)  # any value would turn off the backend that puts figures into notebooks
-        self.log = open(self.folder / "log", "w+", encoding="utf-8")  # noqa: SIM115 - closed in finish() and kill()
+        threads = {
+            name: str(self.threads)
+            for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+        }
+        environment = {
+            **os.environ,
+            **threads,
+            "MOLRG_RECORDS": str(self.folder),
+            "PYTHONWARNINGS": "ignore",
+        }
+        environment.pop(
+            "MPLBACKEND", None
+        )  # any value would turn off the backend that puts figures into notebooks
+        self.log = open(self.folder / "log", "w+", encoding="utf-8")
         self.process = subprocess.Popen(
-            command, stdout=self.log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
-            env=environment, start_new_session=True,
-        )  # fmt: skip
+            command,
+            stdout=self.log,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            env=environment,
+            start_new_session=True,
+        )
 
     @property
     def elapsed(self) -> str:
@@ -109,14 +138,19 @@ class Job:
         stamp = self.layout.stamp(self.notebook)
         for folder in (self.layout.records, stamp.parent):
             folder.mkdir(parents=True, exist_ok=True)
-        for old in (stamp, *self.layout.files(self.notebook)):  # the stamp first: without it nothing counts as done
+        for old in (
+            stamp,
+            *self.layout.files(self.notebook),
+        ):  # the stamp first: without it nothing counts as done
             old.unlink(missing_ok=True)
         for path in self.folder.glob(f"{self.notebook.claim}.*"):
             os.replace(path, self.layout.records / path.name)
         os.replace(self.output, self.layout.notebooks / self.output.name)
         files = {path.name: sha256(path) for path in self.layout.files(self.notebook)}
         written = self.folder / "stamp"
-        written.write_text(json.dumps({"key": self.key, "files": files}, indent=2), encoding="utf-8")
+        written.write_text(
+            json.dumps({"key": self.key, "files": files}, indent=2), encoding="utf-8"
+        )
         os.replace(written, stamp)
         shutil.rmtree(self.folder)
         shutil.rmtree(self.layout.failed / self.notebook.name, ignore_errors=True)
@@ -135,19 +169,34 @@ class Job:
             return f"it was run with profile {profile!r}, and {record['id']} was checked with {record['profile']!r}"
         if record["as_expected"]:
             return None
-        missed = [f"\n    missed: {c['condition']}; measured {c['estimate']}" for c in record["conditions"] if not c["met"]]
-        return f"{record['id']} is {record['verdict']}, expected: {record['expected']}" + "".join(missed)
+        missed = [
+            f"\n    missed: {c['condition']}; measured {c['estimate']}"
+            for c in record["conditions"]
+            if not c["met"]
+        ]
+        return f"{record['id']} is {record['verdict']}, expected: {record['expected']}" + "".join(
+            missed
+        )
 
     def _error(self) -> str:
         """The cell that raised, what, and the end of its traceback."""
-        added = {"injected-parameters", "papermill-error-cell-tag"}  # by papermill; they are not in the source
+        added = {
+            "injected-parameters",
+            "papermill-error-cell-tag",
+        }  # by papermill; they are not in the source
         cells = nbformat.read(self.output, as_version=4).cells if self.output.is_file() else []
         cells = [cell for cell in cells if not added & set(cell.metadata.get("tags", []))]
-        for number, cell in reversed(list(enumerate(cells, 1))):  # the last: earlier ones may be allowed to raise
+        for number, cell in reversed(
+            list(enumerate(cells, 1))
+        ):  # the last: earlier ones may be allowed to raise
             for output in cell.get("outputs", []):
                 if output.output_type == "error":
                     first = next((line for line in cell.source.splitlines() if line.strip()), "")
-                    lines = [line for line in _plain("\n".join(output.traceback))[:-1] if not _HEADING.search(line)][-8:]
+                    lines = [
+                        line
+                        for line in _plain("\n".join(output.traceback))[:-1]
+                        if not _HEADING.search(line)
+                    ][-8:]
                     told = f"cell {number} of {len(cells)} (`{first}`) raised {output.ename}: {output.evalue}"
                     return "\n    ".join([told, *lines])
         lines = _plain((self.folder / "log").read_text(encoding="utf-8"))[-5:]

@@ -48,7 +48,11 @@ class Layout:
     def files(self, notebook: Notebook) -> list[Path]:
         """The finished files of a notebook: itself, its record, and its figure where there is one."""
         figure = self.records / f"{notebook.claim}.svg"
-        return [self.notebooks / notebook.path.name, self.record(notebook), *([figure] if figure.is_file() else [])]
+        return [
+            self.notebooks / notebook.path.name,
+            self.record(notebook),
+            *([figure] if figure.is_file() else []),
+        ]
 
 
 def fresh(notebook: Notebook, overrides: Mapping[str, Any], layout: Layout) -> bool:

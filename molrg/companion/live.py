@@ -19,9 +19,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from molrg import checkpoints, checks, claims, editing, images, plots, sampling, zoo
+from molrg import checks, claims, editing, images, plots, sampling, zoo
 from molrg.companion import graphs
-from molrg.networks import UNet, network_time
+from molrg.denoisers import checkpoints
+from molrg.denoisers.networks import UNet, network_time
 from molrg.schedules import Schedule
 
 TOLERANCE = 1e-2  # largest difference of a pixel between ONNX and torch, over a whole run
@@ -29,7 +30,18 @@ T, DIRECTIONS, PER_CLASS = 0.5, 5, 2
 EDIT_STEPS, SAMPLE_STEPS = 12, 25
 ALPHAS = (-3.0, -1.5, 0.0, 1.5, 3.0)  # of the strip
 CLASSES = {
-    "fashion-mnist": ("T-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot"),
+    "fashion-mnist": (
+        "T-shirt",
+        "trouser",
+        "pullover",
+        "dress",
+        "coat",
+        "sandal",
+        "shirt",
+        "sneaker",
+        "bag",
+        "ankle boot",
+    ),
     "mnist": tuple(f"digit {k}" for k in range(10)),
 }
 
@@ -46,7 +58,12 @@ def content_of(path: Path) -> dict[str, Any]:
         ValueError: where the file is no such script.
     """
     text = path.read_text(encoding="utf-8")
-    checks.require(text.startswith("molrgLive.") and text.endswith(");\n"), "path", path, "a script of the live figure")
+    checks.require(
+        text.startswith("molrgLive.") and text.endswith(");\n"),
+        "path",
+        path,
+        "a script of the live figure",
+    )
     return json.loads(text[text.index("(") + 1 : -3])
 
 
@@ -92,26 +109,38 @@ def scene(name: str, denoiser: UNet) -> dict[str, Any]:
     vectors = torch.cat([found.vectors, chance.unsqueeze(1)], 1)
     scales = vectors.flatten(2).abs().amax(-1) / 127
     return {
-        "name": name, "weights": weights_of(name), "t": T, "shape": list(denoiser.event),
-        "edit": _numbers(schedule, EDIT_STEPS, T), "sample": _numbers(schedule, SAMPLE_STEPS, 1.0),
+        "name": name,
+        "weights": weights_of(name),
+        "t": T,
+        "shape": list(denoiser.event),
+        "edit": _numbers(schedule, EDIT_STEPS, T),
+        "sample": _numbers(schedule, SAMPLE_STEPS, 1.0),
         "pictures": [
             {
-                "class": kind, "place": place, "pixels": _text(((x_0[i] + 1) * 127.5).round().numpy().astype(np.uint8)),
-                "x_t": _text(x_t[i].numpy().astype("<f2")), "singular": [round(float(value), 3) for value in found.values[i]],
+                "class": kind,
+                "place": place,
+                "pixels": _text(((x_0[i] + 1) * 127.5).round().numpy().astype(np.uint8)),
+                "x_t": _text(x_t[i].numpy().astype("<f2")),
+                "singular": [round(float(value), 3) for value in found.values[i]],
                 "scales": [float(scale) for scale in scales[i]],
-                "directions": [_text((v / scale).round().numpy().astype(np.int8)) for v, scale in zip(vectors[i], scales[i], strict=True)],
+                "directions": [
+                    _text((v / scale).round().numpy().astype(np.int8))
+                    for v, scale in zip(vectors[i], scales[i], strict=True)
+                ],
             }
             for i, (kind, place, _) in enumerate(pictures)
         ],
-    }  # fmt: skip
+    }
 
 
 def _numbers(schedule: Schedule, steps: int, start: float) -> dict[str, list[float]]:
     times = sampling.time_grid(schedule, steps, start=start).tolist()
     return {
-        "t": times, "time": [float(network_time(schedule, t)) for t in times],
-        "s": [float(schedule.s(t)) for t in times], "gamma": [float(schedule.gamma(t)) for t in times],
-    }  # fmt: skip
+        "t": times,
+        "time": [float(network_time(schedule, t)) for t in times],
+        "s": [float(schedule.s(t)) for t in times],
+        "gamma": [float(schedule.gamma(t)) for t in times],
+    }
 
 
 def _text(values: np.ndarray) -> str:
@@ -123,24 +152,57 @@ def stored(content: dict[str, Any]) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
     shape = tuple(content["shape"])
 
     def read(text: str, kind: Any) -> Tensor:
-        return torch.from_numpy(np.frombuffer(base64.b64decode(text), kind).astype(np.float32)).reshape(shape)
+        return torch.from_numpy(
+            np.frombuffer(base64.b64decode(text), kind).astype(np.float32)
+        ).reshape(shape)
 
     for entry in content["pictures"]:
-        directions = [scale * read(text, np.int8) for text, scale in zip(entry["directions"], entry["scales"], strict=True)]
-        yield read(entry["pixels"], np.uint8) / 127.5 - 1, read(entry["x_t"], "<f2"), torch.stack(directions)
+        directions = [
+            scale * read(text, np.int8)
+            for text, scale in zip(entry["directions"], entry["scales"], strict=True)
+        ]
+        yield (
+            read(entry["pixels"], np.uint8) / 127.5 - 1,
+            read(entry["x_t"], "<f2"),
+            torch.stack(directions),
+        )
 
 
 def strip(denoiser: UNet, content: dict[str, Any]) -> plt.Figure:
     """The static figure: the first picture of every second class, with its first direction, edited by torch."""
-    rows = [(entry["class"], *parts) for entry, parts in list(zip(content["pictures"], stored(content), strict=True))[:: 2 * PER_CLASS]]
-    starts = torch.cat([torch.stack([x_t + alpha * directions[0] for alpha in ALPHAS]) for _, _, x_t, directions in rows])
-    edits = editing.finish(denoiser, starts, content["t"], steps=EDIT_STEPS).unflatten(0, (len(rows), len(ALPHAS)))
-    shown = torch.cat([torch.cat([pixels.unsqueeze(0), edited]) for (_, pixels, _, _), edited in zip(rows, edits, strict=True)])
+    rows = [
+        (entry["class"], *parts)
+        for entry, parts in list(zip(content["pictures"], stored(content), strict=True))[
+            :: 2 * PER_CLASS
+        ]
+    ]
+    starts = torch.cat(
+        [
+            torch.stack([x_t + alpha * directions[0] for alpha in ALPHAS])
+            for _, _, x_t, directions in rows
+        ]
+    )
+    edits = editing.finish(denoiser, starts, content["t"], steps=EDIT_STEPS).unflatten(
+        0, (len(rows), len(ALPHAS))
+    )
+    shown = torch.cat(
+        [
+            torch.cat([pixels.unsqueeze(0), edited])
+            for (_, pixels, _, _), edited in zip(rows, edits, strict=True)
+        ]
+    )
     with plt.rc_context():
         plots.house_style()
         figure = plots.image_grid(shown, columns=len(ALPHAS) + 1, scale=0.95)
     axes = np.array(figure.axes).reshape(len(rows), -1)
-    for ax, title in zip(axes[0], ["test image", *(f"\N{GREEK SMALL LETTER ALPHA} = {alpha:+g}".replace("+0", "0") for alpha in ALPHAS)], strict=True):
+    for ax, title in zip(
+        axes[0],
+        [
+            "test image",
+            *(f"\N{GREEK SMALL LETTER ALPHA} = {alpha:+g}".replace("+0", "0") for alpha in ALPHAS),
+        ],
+        strict=True,
+    ):
         ax.set_title(title, fontsize=9)
     return figure
 
@@ -160,21 +222,39 @@ def export(name: str, folder: str | Path | None = None) -> list[Path]:
             more than `TOLERANCE` somewhere in a run: then nothing is written.
     """
     records = {n: zoo.record(n) for n in zoo.names()}
-    fit = tuple(n for n, record in records.items() if record["kind"] == "denoising" and record["recipe"]["data"] in CLASSES)
+    fit = tuple(
+        n
+        for n, record in records.items()
+        if record["kind"] == "denoising" and record["recipe"]["data"] in CLASSES
+    )
     denoiser = zoo.load(checks.one_of("name", name, fit))
     model = graphs.to_onnx(denoiser)
-    noise = sampling.prior((4, *denoiser.event), denoiser.schedule, generator=torch.Generator().manual_seed(0), dtype=torch.float32)
+    noise = sampling.prior(
+        (4, *denoiser.event),
+        denoiser.schedule,
+        generator=torch.Generator().manual_seed(0),
+        dtype=torch.float32,
+    )
     times = sampling.time_grid(denoiser.schedule, SAMPLE_STEPS)
     apart = graphs.deviation(denoiser, graphs.Runtime(model, denoiser.schedule), noise, times)
-    checks.require(apart <= TOLERANCE, "largest difference between ONNX and torch", f"{apart:.2g}", f"<= {TOLERANCE:g}")
+    checks.require(
+        apart <= TOLERANCE,
+        "largest difference between ONNX and torch",
+        f"{apart:.2g}",
+        f"<= {TOLERANCE:g}",
+    )
     content = scene(name, denoiser)
     figure = strip(denoiser, content)
     folder = claims.root() / "book" / "_static" / "live" if folder is None else Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     network = {"name": name, "weights": content["weights"], "onnx": packed(model)}
     files = [folder / f"{name}-{part}" for part in ("network.js", "scene.js", "strip.png")]
-    partial = [path.with_name("part-" + path.name) for path in files]  # all three are complete before the first is replaced
-    for path, receiver, handed in zip(partial, ("network", "scene"), (network, content), strict=False):
+    partial = [
+        path.with_name("part-" + path.name) for path in files
+    ]  # all three are complete before the first is replaced
+    for path, receiver, handed in zip(
+        partial, ("network", "scene"), (network, content), strict=False
+    ):
         path.write_text(script(receiver, handed), encoding="utf-8")
     figure.savefig(partial[2], dpi=110, metadata={"Software": None})
     plt.close(figure)

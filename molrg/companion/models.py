@@ -26,7 +26,9 @@ def write(generated: Path) -> None:
 def markdown(records: Mapping[str, dict[str, Any]]) -> str:
     """Two tables, of diffusion models and of classifiers, and the samples of each diffusion model."""
     denoisers = {name: record for name, record in records.items() if record["kind"] == "denoising"}
-    classifiers = {name: record for name, record in records.items() if record["kind"] == "classifying"}
+    classifiers = {
+        name: record for name, record in records.items() if record["kind"] == "classifying"
+    }
     first = _table(
         ("model", "predicts", "images seen", "CPU minutes", "distance", "classes off"),
         (_denoiser(name, record) for name, record in denoisers.items()),
@@ -35,7 +37,12 @@ def markdown(records: Mapping[str, dict[str, Any]]) -> str:
         ("classifier", "images seen", "CPU minutes", "test accuracy"),
         (_classifier(name, record) for name, record in classifiers.items()),
     )
-    return "\n\n".join([first, second, *(_samples(name, record) for name, record in denoisers.items())]) + "\n"
+    return (
+        "\n\n".join(
+            [first, second, *(_samples(name, record) for name, record in denoisers.items())]
+        )
+        + "\n"
+    )
 
 
 def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
@@ -49,7 +56,11 @@ def _cost(record: Mapping[str, Any]) -> tuple[str, str]:
 
 def _denoiser(name: str, record: Mapping[str, Any]) -> list[str]:
     recipe, found = record["recipe"], record["quality"]
-    measured = [f"{found['frechet']['excess']:.2f}", f"{found['histogram_distance']:.2f}"] if "frechet" in found else ["", ""]
+    measured = (
+        [f"{found['frechet']['excess']:.2f}", f"{found['histogram_distance']:.2f}"]
+        if "frechet" in found
+        else ["", ""]
+    )
     return [f"`{name}`", _PREDICTS[recipe["prediction"]], *_cost(record), *measured]
 
 
@@ -58,8 +69,14 @@ def _classifier(name: str, record: Mapping[str, Any]) -> list[str]:
 
 
 def _samples(name: str, record: Mapping[str, Any]) -> str:
-    return "\n".join([
-        f"```{{figure}} _generated/models/{name}.png", f":name: fig-samples-{name}",
-        f":alt: A grid of small pictures, samples of the model {name}", ":class: photo", "",
-        f"Samples of `{name}`, the first drawn, none chosen.", "```",
-    ])  # fmt: skip
+    return "\n".join(
+        [
+            f"```{{figure}} _generated/models/{name}.png",
+            f":name: fig-samples-{name}",
+            f":alt: A grid of small pictures, samples of the model {name}",
+            ":class: photo",
+            "",
+            f"Samples of `{name}`, the first drawn, none chosen.",
+            "```",
+        ]
+    )

@@ -35,7 +35,9 @@ class Notebook:
         try:
             return nbformat.read(self.path, as_version=4).cells
         except (ValueError, nbformat.ValidationError) as error:
-            raise ValueError(f"{self.path.name}: not a notebook: {str(error).splitlines()[0]}") from error
+            raise ValueError(
+                f"{self.path.name}: not a notebook: {str(error).splitlines()[0]}"
+            ) from error
 
     @cached_property
     def claim(self) -> str:
@@ -46,7 +48,9 @@ class Notebook:
         """
         ids = [id for id, entry in claims.registry().items() if entry["notebook"] == self.name]
         if len(ids) != 1 or claims.claim(ids[0])["status"] != "landed":
-            raise ValueError(f"{self.name}: registered by {ids or 'no claim'} in book/claims.yml: allowed is one landed claim")
+            raise ValueError(
+                f"{self.name}: registered by {ids or 'no claim'} in book/claims.yml: allowed is one landed claim"
+            )
         return ids[0]
 
     @cached_property
@@ -58,31 +62,45 @@ class Notebook:
         """
         tagged = [c for c in self.cells if "parameters" in c.metadata.get("tags", [])]
         if len(tagged) != 1:
-            raise ValueError(f"{self.name}: {len(tagged)} cells tagged 'parameters': allowed is one")
+            raise ValueError(
+                f"{self.name}: {len(tagged)} cells tagged 'parameters': allowed is one"
+            )
         values = {}
         for line in self._parse(tagged[0]).body:
             try:
                 (target,), value = line.targets, ast.literal_eval(line.value)
                 values[target.id] = value
             except (AttributeError, ValueError):  # no assignment, not one name, or no literal
-                raise ValueError(f"{self.name}: parameters cell, line {line.lineno}: allowed is `name = literal`") from None
+                raise ValueError(
+                    f"{self.name}: parameters cell, line {line.lineno}: allowed is `name = literal`"
+                ) from None
         return values
 
     def _parse(self, cell: Any) -> ast.Module:
         """The syntax tree of a code cell, without IPython's own lines."""
-        code = "" if cell.source.startswith("%%") else re.sub(r"^\s*[%!].*$", "", cell.source, flags=re.MULTILINE)
+        code = (
+            ""
+            if cell.source.startswith("%%")
+            else re.sub(r"^\s*[%!].*$", "", cell.source, flags=re.MULTILINE)
+        )
         try:
             return ast.parse(code)
         except SyntaxError as error:
             number = self.cells.index(cell) + 1
-            raise ValueError(f"{self.name}: cell {number}, line {error.lineno}: {error.msg}") from None
+            raise ValueError(
+                f"{self.name}: cell {number}, line {error.lineno}: {error.msg}"
+            ) from None
 
     def unread(self) -> set[str]:
         """Parameters that no other code cell reads."""
         read: set[str] = set()
         for cell in self.cells:
             if cell.cell_type == "code" and "parameters" not in cell.metadata.get("tags", []):
-                read |= {n.id for n in ast.walk(self._parse(cell)) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)}
+                read |= {
+                    n.id
+                    for n in ast.walk(self._parse(cell))
+                    if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)
+                }
         return set(self.parameters) - read
 
     def accept(self, overrides: Mapping[str, Any]) -> None:
@@ -94,38 +112,62 @@ class Notebook:
         """
         unread, _ = sorted(self.unread()), self.claim
         if unread:
-            raise ValueError(f"{self.name}: parameters {', '.join(unread)}: read by no cell; allowed are those that are")
+            raise ValueError(
+                f"{self.name}: parameters {', '.join(unread)}: read by no cell; allowed are those that are"
+            )
         for name, value in overrides.items():
             if name not in self.parameters:
-                raise ValueError(f"parameter {name}: unknown to {self.name}: allowed are {', '.join(self.parameters)}")
+                raise ValueError(
+                    f"parameter {name}: unknown to {self.name}: allowed are {', '.join(self.parameters)}"
+                )
             default = self.parameters[name]
             widened = isinstance(default, float) and type(value) is int
             if type(value) is not type(default) and not widened:
                 allowed = f"{type(default).__name__}, such as {default!r}"
-                raise ValueError(f"parameter {name} = {value!r}: allowed in {self.name} is {allowed}")
+                raise ValueError(
+                    f"parameter {name} = {value!r}: allowed in {self.name} is {allowed}"
+                )
 
     def key(self, overrides: Mapping[str, Any]) -> str:
         """A hash of all that the outputs depend on: cells, parameters, package, lock, claim, Python."""
         root = claims.root()
         digest = hashlib.sha256()
-        cells = [(c.cell_type, c.source, c.metadata.get("tags", []), c.metadata.get("mystnb")) for c in self.cells]
+        cells = [
+            (c.cell_type, c.source, c.metadata.get("tags", []), c.metadata.get("mystnb"))
+            for c in self.cells
+        ]
         entry = claims.claim(self.claim)
         python = sys.version_info[:2]
-        digest.update(json.dumps([cells, dict(overrides), entry, python], sort_keys=True, default=str).encode())
-        for path in (*_package_files(), root / "requirements.lock", root / "book" / "record.schema.json"):
+        digest.update(
+            json.dumps(
+                [cells, dict(overrides), entry, python], sort_keys=True, default=str
+            ).encode()
+        )
+        for path in (
+            *_package_files(),
+            root / "requirements.lock",
+            root / "book" / "record.schema.json",
+        ):
             digest.update(path.name.encode() + path.read_bytes())
         return digest.hexdigest()
 
 
 def _package_files() -> Iterable[Path]:
     package = Path(claims.__file__).parent
-    modules = sorted(package.glob("*.py"))
-    return [*modules, *sorted(p for p in (package / "zoo").rglob("*") if p.suffix in {".npz", ".safetensors", ".json"})]
+    left_out = {
+        package / "companion",
+        package / "__main__.py",
+    }  # they run notebooks, no notebook imports them
+    inside = {".py", ".js", ".html", ".npz", ".safetensors", ".json"}
+    files = (p for p in package.rglob("*") if p.suffix in inside and "__pycache__" not in p.parts)
+    return sorted(p for p in files if not left_out & {p, *p.parents})
 
 
 def sources() -> list[Notebook]:
     """All source notebooks in reading order."""
-    return [Notebook(path) for path in sorted((claims.root() / "notebooks").glob("[0-9][0-9]_*.ipynb"))]
+    return [
+        Notebook(path) for path in sorted((claims.root() / "notebooks").glob("[0-9][0-9]_*.ipynb"))
+    ]
 
 
 def select(wanted: Iterable[str]) -> list[Notebook]:
@@ -141,7 +183,9 @@ def select(wanted: Iterable[str]) -> list[Notebook]:
         number = stem.upper().removeprefix("C").zfill(2)
         fits = [n for n in there if stem == n.name or number == n.name[:2]]
         if not fits:
-            raise ValueError(f"notebook {word}: allowed are {', '.join(n.name for n in there)}, or their numbers")
+            raise ValueError(
+                f"notebook {word}: allowed are {', '.join(n.name for n in there)}, or their numbers"
+            )
         chosen += [n for n in fits if n not in chosen]
     return chosen or there
 

@@ -59,8 +59,15 @@ def run(
     """
     overrides = _overrides(profile, seed, parameters or {})
     registered = not set(overrides) - {"profile"}
-    checks.require(registered or not keep, "keep", keep, "no -p and no --seed: a recorded run is the registered one")
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    checks.require(
+        registered or not keep,
+        "keep",
+        keep,
+        "no -p and no --seed: a recorded run is the registered one",
+    )
+    cores = (
+        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    )
     jobs = checks.count("jobs", min(4, cores) if jobs is None else jobs)
     chosen = select(wanted)
     for notebook in chosen:
@@ -80,7 +87,11 @@ def _overrides(profile: str, seed: int, parameters: Mapping[str, Any]) -> dict[s
     checks.one_of("profile", overrides["profile"], claims.PROFILES)
     checks.count("seed", overrides["seed_offset"], 0)
     usual = {"profile": "quick", "seed_offset": 0}
-    return {name: value for name, value in overrides.items() if name not in usual or value != usual[name]}
+    return {
+        name: value
+        for name, value in overrides.items()
+        if name not in usual or value != usual[name]
+    }
 
 
 @contextmanager
@@ -125,7 +136,9 @@ def _interrupts_wait() -> Iterator[Callable[[], None]]:
         if asked:
             raise KeyboardInterrupt
 
-    inside = threading.current_thread() is threading.main_thread()  # elsewhere Python allows no handlers
+    inside = (
+        threading.current_thread() is threading.main_thread()
+    )  # elsewhere Python allows no handlers
     names = [name for name in ("SIGINT", "SIGTERM", "SIGHUP") if inside and hasattr(signal, name)]
     previous = {getattr(signal, name): signal.signal(getattr(signal, name), note) for name in names}
     try:
@@ -136,9 +149,14 @@ def _interrupts_wait() -> Iterator[Callable[[], None]]:
 
 
 def _run(
-    chosen: list[Notebook], overrides: Mapping[str, Any], layout: Layout, jobs: int, threads: int,
-    board: _Board, pause: Callable[[], None],
-) -> dict[str, dict]:  # fmt: skip
+    chosen: list[Notebook],
+    overrides: Mapping[str, Any],
+    layout: Layout,
+    jobs: int,
+    threads: int,
+    board: _Board,
+    pause: Callable[[], None],
+) -> dict[str, dict]:
     waiting, running = list(chosen), []
     records: dict[str, dict] = {}
     shutil.rmtree(layout.partial, ignore_errors=True)  # of a run that was killed
@@ -148,7 +166,9 @@ def _run(
                 while waiting and len(running) < jobs:
                     notebook = waiting.pop(0)
                     if fresh(notebook, overrides, layout):
-                        records[notebook.claim] = json.loads(layout.record(notebook).read_text(encoding="utf-8"))
+                        records[notebook.claim] = json.loads(
+                            layout.record(notebook).read_text(encoding="utf-8")
+                        )
                         board.done(notebook.name, "unchanged", "", records[notebook.claim])
                     else:
                         running.append(Job(notebook, layout, overrides, threads))
@@ -158,7 +178,9 @@ def _run(
                         running.remove(job)
                         board.rows[job.notebook.name][0] = "stopped"
                         records[job.notebook.claim] = job.finish()
-                        board.done(job.notebook.name, "done", job.elapsed, records[job.notebook.claim])
+                        board.done(
+                            job.notebook.name, "done", job.elapsed, records[job.notebook.claim]
+                        )
                 pause()
         finally:
             for job in running:
@@ -181,7 +203,13 @@ class _Board:
 
     def table(self) -> Table:
         table = Table(box=None, header_style="bold", pad_edge=False)
-        for name, justify in (("notebook", "left"), ("cell", "left"), ("elapsed", "right"), ("CPU s", "right"), ("verdict", "left")):
+        for name, justify in (
+            ("notebook", "left"),
+            ("cell", "left"),
+            ("elapsed", "right"),
+            ("CPU s", "right"),
+            ("verdict", "left"),
+        ):
             table.add_column(name, justify=justify, no_wrap=True)
         for name, row in self.rows.items():
             table.add_row(name, *row)
@@ -200,7 +228,9 @@ class _Board:
         again = f", {unchanged} of {len(records)} unchanged" if unchanged else ""
         self.console.print(f"{told}{again}; {spent:.0f} CPU-s", highlight=False, soft_wrap=True)
         shown = [folder.relative_to(claims.root()) for folder in (layout.records, layout.notebooks)]
-        self.console.print(f"records: {shown[0]}   executed notebooks: {shown[1]}", highlight=False, soft_wrap=True)
+        self.console.print(
+            f"records: {shown[0]}   executed notebooks: {shown[1]}", highlight=False, soft_wrap=True
+        )
 
 
 def _keep(chosen: list[Notebook], layout: Layout, profile: str, console: Console) -> None:

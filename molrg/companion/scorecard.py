@@ -15,7 +15,10 @@ from molrg.companion.notebooks import sources
 NOT_YET = "planned"
 NO_RECORD = "not run"
 _MARKERS = {
-    part: (f"<!-- {part}: made by `python -m molrg claims --write-readme` -->", f"<!-- end of {part} -->")
+    part: (
+        f"<!-- {part}: made by `python -m molrg claims --write-readme` -->",
+        f"<!-- end of {part} -->",
+    )
     for part in ("totals", "verdicts", "figures")
 }
 
@@ -38,7 +41,9 @@ def sentence(records: Mapping[str, dict]) -> str:
 def totals(records: Mapping[str, dict]) -> tuple[str, float]:
     """How many of the records ended how, and the CPU seconds of all together."""
     counts = Counter(record["verdict"] for record in records.values())
-    told = ", ".join(f"{counts[verdict]} {verdict}" for verdict in claims.VERDICTS if counts[verdict])
+    told = ", ".join(
+        f"{counts[verdict]} {verdict}" for verdict in claims.VERDICTS if counts[verdict]
+    )
     return told or "nothing to run", sum(record["cpu_seconds"] for record in records.values())
 
 
@@ -82,20 +87,41 @@ def full_markdown(records: Mapping[str, dict], recorded: Mapping[str, dict]) -> 
     """Every claim with its criterion, what was measured, the control, and the recorded run beside it."""
     parts = [sentence(records), ""]
     for id, entry in claims.registry().items():
-        parts += [f"(claim-{id.lower()})=", f"## {id}: {entry['title']}", "", entry["statement"], ""]
-        parts += [f"{_badge(outcome(id, records))} Expected: {entry['expected']}. Source: {_source(entry)}.", ""]
+        parts += [
+            f"(claim-{id.lower()})=",
+            f"## {id}: {entry['title']}",
+            "",
+            entry["statement"],
+            "",
+        ]
+        parts += [
+            f"{_badge(outcome(id, records))} Expected: {entry['expected']}. Source: {_source(entry)}.",
+            "",
+        ]
         if entry["status"] == "landed":
-            parts += [f"Notebook: {{doc}}`../notebooks/{entry['notebook']}`. Control: {entry['control']['description']}.", ""]
+            parts += [
+                f"Notebook: {{doc}}`../notebooks/{entry['notebook']}`. Control: {entry['control']['description']}.",
+                "",
+            ]
         if id in records:
             parts += _measured(records[id], recorded.get(id))
         else:
             primary, secondary = claims.criterion(id)
-            parts += ["Registered criterion:", "", *(f"- {_code(str(c), c.quantity)}" for c in primary + secondary), ""]
+            parts += [
+                "Registered criterion:",
+                "",
+                *(f"- {_code(str(c), c.quantity)}" for c in primary + secondary),
+                "",
+            ]
     return "\n".join(parts) + "\n"
 
 
 def _source(entry: Mapping[str, str]) -> str:
-    return entry["locus"] if entry["certainty"] == "ours" else f"arXiv {entry['paper']}, {entry['locus']} ({entry['certainty']})"
+    return (
+        entry["locus"]
+        if entry["certainty"] == "ours"
+        else f"arXiv {entry['paper']}, {entry['locus']} ({entry['certainty']})"
+    )
 
 
 def _code(condition: str, quantity: str) -> str:
@@ -104,12 +130,18 @@ def _code(condition: str, quantity: str) -> str:
 
 
 def _measured(record: dict, recorded: dict | None) -> list[str]:
-    columns = ["registered condition", "this run", "control"] + (["recorded run"] if recorded else [])
+    columns = ["registered condition", "this run", "control"] + (
+        ["recorded run"] if recorded else []
+    )
     lines = ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
     earlier = {c["condition"]: c["estimate"] for c in recorded["conditions"]} if recorded else {}
     for line in record["conditions"]:
         met = "" if line["met"] else " (missed)"
-        row = [_code(line["condition"], line["quantity"]), line["estimate"] + met, line["control"] or "—"]
+        row = [
+            _code(line["condition"], line["quantity"]),
+            line["estimate"] + met,
+            line["control"] or "—",
+        ]
         row += [earlier.get(line["condition"], "judged otherwise")] if recorded else []
         lines.append("| " + " | ".join(row) + " |")
     told = f"{len(record['seeds'])} seeds, {record['cpu_seconds']:.0f} CPU seconds, {record['peak_memory_mb']:.0f} MB."
@@ -118,20 +150,37 @@ def _measured(record: dict, recorded: dict | None) -> list[str]:
             f" Recorded run: {recorded['profile']} profile, {len(recorded['seeds'])} seeds, "
             f"{recorded['cpu_seconds']:.0f} CPU seconds, {recorded['recorded'][:10]}, {recorded['verdict']}."
         )
-    return [*lines, "", told, "", *(_recorded_figure(recorded) if recorded and recorded["figure"] else [])]
+    return [
+        *lines,
+        "",
+        told,
+        "",
+        *(_recorded_figure(recorded) if recorded and recorded["figure"] else []),
+    ]
 
 
 def _recorded_figure(record: dict) -> list[str]:
     """The figure of a recorded run, folded; its notebook says what to see in it."""
     place = f"results/{record['profile']}/{record['figure']['file']}"
     alt = f"The figure of {record['id']} from the recorded run; the notebook describes its like"
-    return ["````{dropdown} Figure of the recorded run", f"```{{image}} {place}", f":alt: {alt}", ":width: 100%", "```", "````", ""]
+    return [
+        "````{dropdown} Figure of the recorded run",
+        f"```{{image}} {place}",
+        f":alt: {alt}",
+        ":width: 100%",
+        "```",
+        "````",
+        "",
+    ]
 
 
 def readme_table(records: Mapping[str, dict]) -> str:
     """The verdict table of the README: id, statement, verdict, and nothing else."""
     lines = ["| claim | statement | verdict |", "|---|---|---|"]
-    lines += [f"| {id} | {entry['title']} | {outcome(id, records)} |" for id, entry in claims.registry().items()]
+    lines += [
+        f"| {id} | {entry['title']} | {outcome(id, records)} |"
+        for id, entry in claims.registry().items()
+    ]
     return "\n".join(lines)
 
 
@@ -161,7 +210,11 @@ def write_readme(records: Mapping[str, dict], path: Path | None = None) -> None:
     text = path.read_text(encoding="utf-8")
     told, spent = totals(records)
     last_lines = f"```\n{told}; {spent:.0f} CPU-s\nthe book: _build/html/index.html\n```"
-    for part, table in (("totals", last_lines), ("verdicts", readme_table(records)), ("figures", figure_index(records))):
+    for part, table in (
+        ("totals", last_lines),
+        ("verdicts", readme_table(records)),
+        ("figures", figure_index(records)),
+    ):
         first, last = _MARKERS[part]
         start, end = text.find(first), text.find(last)
         if not 0 <= start < end:

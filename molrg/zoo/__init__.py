@@ -16,11 +16,27 @@ from molrg.zoo import cards, recipes, running, shipped
 from molrg.zoo.recipes import RECIPES
 from molrg.zoo.shipped import load, names, record, verify
 
-__all__ = ["RECIPES", "cards", "load", "names", "recipes", "record", "running", "shipped", "train", "verify"]
+__all__ = [
+    "RECIPES",
+    "cards",
+    "load",
+    "names",
+    "recipes",
+    "record",
+    "running",
+    "shipped",
+    "train",
+    "verify",
+]
 
 
 def train(
-    name: str, *, build: str | Path = "_build", keep: bool = False, console: Console | None = None, until: int | None = None
+    name: str,
+    *,
+    build: str | Path = "_build",
+    keep: bool = False,
+    console: Console | None = None,
+    until: int | None = None,
 ) -> Path:
     """Train a model by its recipe; the same call goes on where an earlier one was stopped.
 
@@ -48,10 +64,15 @@ def train(
     history, cpu_seconds = running.run(trainer, file, about, console=console, until=until)
     if trainer.done < trainer.steps:
         return file
-    folder, fresh = (shipped.MODELS if keep else build / "zoo") / name, build / "zoo" / f"{name}.part"
+    folder, fresh = (
+        (shipped.MODELS if keep else build / "zoo") / name,
+        build / "zoo" / f"{name}.part",
+    )
     shutil.rmtree(fresh, ignore_errors=True)
     recipe.export(trainer, fresh)
     cards.write(name, recipe, fresh, history, cpu_seconds)
-    shutil.rmtree(folder, ignore_errors=True)  # complete, so it may take the place of what was there
+    shutil.rmtree(
+        folder, ignore_errors=True
+    )  # complete, so it may take the place of what was there
     folder.parent.mkdir(parents=True, exist_ok=True)
     return Path(shutil.move(fresh, folder))

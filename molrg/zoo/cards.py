@@ -11,8 +11,10 @@ import torch
 from torch import Tensor
 
 import molrg
-from molrg import checkpoints, images, quality, sampling
-from molrg.networks import UNet
+from molrg import images, sampling
+from molrg.denoisers import checkpoints
+from molrg.denoisers.networks import UNet
+from molrg.images import quality
 from molrg.zoo import recipes, shipped
 from molrg.zoo.classifiers import Classifier, accuracy, in_batches
 
@@ -27,7 +29,9 @@ LICENCES = {
 
 
 @torch.no_grad()
-def generate(denoiser: UNet, n: int, *, steps: int = STEPS, seed: int = 0, batch: int = 250) -> Tensor:
+def generate(
+    denoiser: UNet, n: int, *, steps: int = STEPS, seed: int = 0, batch: int = 250
+) -> Tensor:
     """Draw n images with Heun's method on the times of `molrg.sampling.time_grid`, clipped to [-1, 1].
 
     Args:
@@ -39,8 +43,15 @@ def generate(denoiser: UNet, n: int, *, steps: int = STEPS, seed: int = 0, batch
     """
     generator = torch.Generator().manual_seed(seed)
     times = sampling.time_grid(denoiser.schedule, steps)
-    start = sampling.prior((n, *denoiser.event), denoiser.schedule, generator=generator, dtype=torch.float32)
-    return torch.cat([sampling.finish(sampling.heun(denoiser, x_t, times)).clamp(-1, 1) for x_t in start.split(batch)])
+    start = sampling.prior(
+        (n, *denoiser.event), denoiser.schedule, generator=generator, dtype=torch.float32
+    )
+    return torch.cat(
+        [
+            sampling.finish(sampling.heun(denoiser, x_t, times)).clamp(-1, 1)
+            for x_t in start.split(batch)
+        ]
+    )
 
 
 def grid(pictures: Tensor, columns: int = 12, zoom: int = 2) -> Any:
@@ -48,12 +59,22 @@ def grid(pictures: Tensor, columns: int = 12, zoom: int = 2) -> Any:
     from PIL import Image
 
     rows = [torch.cat(tuple(row), dim=2) for row in pictures.split(columns) if len(row) == columns]
-    pixels = ((torch.cat(rows, dim=1) + 1) * 127.5).round().clamp(0, 255).byte().permute(1, 2, 0).squeeze(-1).numpy()
+    pixels = (
+        ((torch.cat(rows, dim=1) + 1) * 127.5)
+        .round()
+        .clamp(0, 255)
+        .byte()
+        .permute(1, 2, 0)
+        .squeeze(-1)
+        .numpy()
+    )
     picture = Image.fromarray(pixels)
     return picture.resize((picture.width * zoom, picture.height * zoom), Image.Resampling.NEAREST)
 
 
-def measure_denoiser(denoiser: UNet, data: str, classifier: Classifier | None) -> tuple[dict[str, Any], Tensor]:
+def measure_denoiser(
+    denoiser: UNet, data: str, classifier: Classifier | None
+) -> tuple[dict[str, Any], Tensor]:
     """Quality of a model's samples: Frechet distances with their scale, and the classes found.
 
     The reference are test images but for the last thousand (for a small set, half of them), which are the held-out ones.
@@ -69,14 +90,34 @@ def measure_denoiser(denoiser: UNet, data: str, classifier: Classifier | None) -
     if classifier is None:
         return {"samples_drawn": count}, samples
     distances = quality.scale(
-        lambda x: in_batches(classifier.features, x), samples, reference, held_out, generator=torch.Generator().manual_seed(1)
+        lambda x: in_batches(classifier.features, x),
+        samples,
+        reference,
+        held_out,
+        generator=torch.Generator().manual_seed(1),
     )
     found, real = (quality.histogram(in_batches(classifier, x)) for x in (samples, held_out))
-    classes = {"classes": found.tolist(), "classes_of_held_out": real.tolist(), "histogram_distance": 0.5 * (found - real).abs().sum().item()}
-    return {"samples_drawn": count, "reference": len(reference), "frechet": distances} | classes, samples
+    classes = {
+        "classes": found.tolist(),
+        "classes_of_held_out": real.tolist(),
+        "histogram_distance": 0.5 * (found - real).abs().sum().item(),
+    }
+    return {
+        "samples_drawn": count,
+        "reference": len(reference),
+        "frechet": distances,
+    } | classes, samples
 
 
-def write(name: str, recipe: Any, folder: Path, history: Tensor, cpu_seconds: float, *, models: Path = shipped.MODELS) -> dict[str, Any]:
+def write(
+    name: str,
+    recipe: Any,
+    folder: Path,
+    history: Tensor,
+    cpu_seconds: float,
+    *,
+    models: Path = shipped.MODELS,
+) -> dict[str, Any]:
     """Measure a trained model, write record, pictures and card beside its weights, and seal the folder.
 
     Args:
@@ -91,12 +132,21 @@ def write(name: str, recipe: Any, folder: Path, history: Tensor, cpu_seconds: fl
         The record.
     """
     record: dict[str, Any] = {
-        "name": name, "kind": type(recipe).__name__.lower(), "recipe": recipes.plain(recipe), "steps": len(history),
-        "cpu_seconds": round(cpu_seconds), "threads": torch.get_num_threads(), "arithmetic": recipe.arithmetic,
-        "made_with": _versions(), "loss": _binned(history),
-    }  # fmt: skip
+        "name": name,
+        "kind": type(recipe).__name__.lower(),
+        "recipe": recipes.plain(recipe),
+        "steps": len(history),
+        "cpu_seconds": round(cpu_seconds),
+        "threads": torch.get_num_threads(),
+        "arithmetic": recipe.arithmetic,
+        "made_with": _versions(),
+        "loss": _binned(history),
+    }
     if isinstance(recipe, recipes.Classifying):
-        record["accuracy"] = {split: accuracy(shipped.load_classifier(folder), *images.load(recipe.data, split)) for split in images.SPLITS}
+        record["accuracy"] = {
+            split: accuracy(shipped.load_classifier(folder), *images.load(recipe.data, split))
+            for split in images.SPLITS
+        }
     else:
         eye = models / f"{recipe.data}-classifier"
         classifier = shipped.load_classifier(eye) if eye.is_dir() else None
@@ -114,7 +164,11 @@ def write(name: str, recipe: Any, folder: Path, history: Tensor, cpu_seconds: fl
 def _versions() -> dict[str, str]:
     from importlib.metadata import version
 
-    return {"molrg": molrg.__version__, "python": platform.python_version(), **{p: version(p) for p in ("torch", "diffusers")}}
+    return {
+        "molrg": molrg.__version__,
+        "python": platform.python_version(),
+        **{p: version(p) for p in ("torch", "diffusers")},
+    }
 
 
 def _binned(history: Tensor, bins: int = 100) -> list[float]:
@@ -128,7 +182,9 @@ def _draw_loss(history: Tensor, path: Path) -> None:
     figure = Figure(figsize=(5, 2.6), layout="constrained")
     axes = figure.subplots()
     binned = _binned(history)
-    axes.semilogy([(k + 0.5) * len(history) / len(binned) for k in range(len(binned))], binned, color="0.2")
+    axes.semilogy(
+        [(k + 0.5) * len(history) / len(binned) for k in range(len(binned))], binned, color="0.2"
+    )
     axes.set(xlabel="step", ylabel="training loss")
     figure.savefig(path, dpi=100, metadata={"Software": None})
 
@@ -140,7 +196,16 @@ def card(record: dict[str, Any], folder: Path) -> str:
     parts += [_quality(record)] if "quality" in record else [_accuracy(record)]
     parts += ["## Training loss", "![Training loss against the step](loss.png)"]
     lines = (folder / checkpoints.SUMS).read_text(encoding="utf-8").strip()
-    parts += ["## sha256", f"```\n{lines}\n```", " ".join([f"Trained on {LICENCES.get(recipe['data'], recipe['data'])}.", *([record["note"]] if "note" in record else [])])]
+    parts += [
+        "## sha256",
+        f"```\n{lines}\n```",
+        " ".join(
+            [
+                f"Trained on {LICENCES.get(recipe['data'], recipe['data'])}.",
+                *([record["note"]] if "note" in record else []),
+            ]
+        ),
+    ]
     return "\n\n".join(parts) + "\n"
 
 
@@ -148,11 +213,11 @@ def _intent(record: dict[str, Any]) -> str:
     if record["kind"] == "classifying":
         return (
             f"A small convolutional classifier of the images `{record['recipe']['data']}`: the eye that the quality of generated images is"
-            f" measured with. `molrg.zoo.load(\"{record['name']}\")`."
+            f' measured with. `molrg.zoo.load("{record["name"]}")`.'
         )
     return (
         f"A small diffusion model of the images `{record['recipe']['data']}`, unconditional. In plain diffusers:"
-        f" `DDPMPipeline.from_pretrained(folder)`; here: `molrg.zoo.load(\"{record['name']}\")`, which checks the sha256."
+        f' `DDPMPipeline.from_pretrained(folder)`; here: `molrg.zoo.load("{record["name"]}")`, which checks the sha256.'
     )
 
 
@@ -166,12 +231,18 @@ def _table(record: dict[str, Any]) -> str:
         "Made with": ", ".join(f"{key} {value}" for key, value in record["made_with"].items()),
     }
     if "parameters" in record:
-        rows["Parameters"] = f"{record['parameters']}; the weights are the moving average, stored as float16"
-    return "\n".join(["| | |", "|---|---|", *(f"| {key} | {value} |" for key, value in rows.items())])
+        rows["Parameters"] = (
+            f"{record['parameters']}; the weights are the moving average, stored as float16"
+        )
+    return "\n".join(
+        ["| | |", "|---|---|", *(f"| {key} | {value} |" for key, value in rows.items())]
+    )
 
 
 def _accuracy(record: dict[str, Any]) -> str:
-    told = ", ".join(f"{value:.4f} on the {split} split" for split, value in record["accuracy"].items())
+    told = ", ".join(
+        f"{value:.4f} on the {split} split" for split, value in record["accuracy"].items()
+    )
     return f"Accuracy: {told}."
 
 
@@ -181,14 +252,31 @@ def _quality(record: dict[str, Any]) -> str:
     if "frechet" not in found:
         return f"## Samples\n\n{picture}\n\nNo classifier of these images is there: not measured."
     distances = found["frechet"]
-    rows = [f"| {key} | {distances[key]:.2f} |" for key in ("floor", "samples", "noisy", "blurred", "noise")]
-    return "\n".join([
-        "## Quality", "", picture, "",
-        f"Frechet distance, in the 64 features of `{record['recipe']['data']}-classifier`, of {found['samples_drawn']} images to"
-        f" {found['reference']} test images; floor: as many other test images, and what noise of standard deviation 0.2, a blur over 3 by 3"
-        " pixels, and pure noise make of them.", "", "| images | distance |", "|---|---|", *rows, "",
-        f"(samples - floor) / (noisy - floor) = {distances['excess']:.3f}. Samples: Heun's method, {STEPS} steps, seed 0.", "",
-        "Classes, by the classifier (samples / held-out images): "
-        + ", ".join(f"{a:.3f} / {b:.3f}" for a, b in zip(found["classes"], found["classes_of_held_out"], strict=True))
-        + f"; half the sum of differences {found['histogram_distance']:.3f}.",
-    ])  # fmt: skip
+    rows = [
+        f"| {key} | {distances[key]:.2f} |"
+        for key in ("floor", "samples", "noisy", "blurred", "noise")
+    ]
+    return "\n".join(
+        [
+            "## Quality",
+            "",
+            picture,
+            "",
+            f"Frechet distance, in the 64 features of `{record['recipe']['data']}-classifier`, of {found['samples_drawn']} images to"
+            f" {found['reference']} test images; floor: as many other test images, and what noise of standard deviation 0.2, a blur over 3 by 3"
+            " pixels, and pure noise make of them.",
+            "",
+            "| images | distance |",
+            "|---|---|",
+            *rows,
+            "",
+            f"(samples - floor) / (noisy - floor) = {distances['excess']:.3f}. Samples: Heun's method, {STEPS} steps, seed 0.",
+            "",
+            "Classes, by the classifier (samples / held-out images): "
+            + ", ".join(
+                f"{a:.3f} / {b:.3f}"
+                for a, b in zip(found["classes"], found["classes_of_held_out"], strict=True)
+            )
+            + f"; half the sum of differences {found['histogram_distance']:.3f}.",
+        ]
+    )

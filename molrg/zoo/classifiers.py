@@ -29,10 +29,21 @@ class Classifier(nn.Module):
     def __init__(self, shape: tuple[int, int, int], classes: int = 10, *, seed: int = 0) -> None:
         super().__init__()
         self.shape, self.classes = tuple(shape), checks.count("classes", classes, 2)
-        checks.require(len(shape) == 3 and min(shape[1:]) >= 8, "shape", tuple(shape), "(C, H, W) with H, W >= 8")
+        checks.require(
+            len(shape) == 3 and min(shape[1:]) >= 8,
+            "shape",
+            tuple(shape),
+            "(C, H, W) with H, W >= 8",
+        )
         with torch.random.fork_rng():
             torch.manual_seed(seed)
-            self.body = nn.Sequential(*_block(shape[0], 16), nn.MaxPool2d(2), *_block(16, 32), nn.MaxPool2d(2), *_block(32, FEATURES))
+            self.body = nn.Sequential(
+                *_block(shape[0], 16),
+                nn.MaxPool2d(2),
+                *_block(16, 32),
+                nn.MaxPool2d(2),
+                *_block(32, FEATURES),
+            )
             self.head = nn.Linear(FEATURES, classes)
 
     def features(self, x: Tensor) -> Tensor:
@@ -69,9 +80,13 @@ class Classifier(nn.Module):
 
 def _block(inward: int, outward: int) -> list[nn.Module]:
     return [
-        nn.Conv2d(inward, outward, 3, padding=1, bias=False), nn.BatchNorm2d(outward), nn.ReLU(),
-        nn.Conv2d(outward, outward, 3, padding=1, bias=False), nn.BatchNorm2d(outward), nn.ReLU(),
-    ]  # fmt: skip
+        nn.Conv2d(inward, outward, 3, padding=1, bias=False),
+        nn.BatchNorm2d(outward),
+        nn.ReLU(),
+        nn.Conv2d(outward, outward, 3, padding=1, bias=False),
+        nn.BatchNorm2d(outward),
+        nn.ReLU(),
+    ]
 
 
 class Training:
@@ -93,12 +108,27 @@ class Training:
     """
 
     def __init__(
-        self, model: Classifier, images: Tensor, labels: Tensor, *, steps: int, batch: int = 64, lr: float = 3e-3, shift: int = 0,
-        flip: bool = False, generator: torch.Generator,
-    ) -> None:  # fmt: skip
+        self,
+        model: Classifier,
+        images: Tensor,
+        labels: Tensor,
+        *,
+        steps: int,
+        batch: int = 64,
+        lr: float = 3e-3,
+        shift: int = 0,
+        flip: bool = False,
+        generator: torch.Generator,
+    ) -> None:
         self.model, self.images, self.labels = model, checks.finite("images", images), labels
-        checks.require(len(labels) == len(images), "len(labels)", len(labels), f"{len(images)}, one an image")
-        self.steps, self.batch, self.shift = checks.count("steps", steps), checks.count("batch", batch), checks.count("shift", shift, 0)
+        checks.require(
+            len(labels) == len(images), "len(labels)", len(labels), f"{len(images)}, one an image"
+        )
+        self.steps, self.batch, self.shift = (
+            checks.count("steps", steps),
+            checks.count("batch", batch),
+            checks.count("shift", shift, 0),
+        )
         self.flip, self.generator = flip, generator
         self.done = 0
         self.optimiser = torch.optim.Adam(model.parameters(), lr=checks.real("lr", lr, 1e-12))
@@ -110,7 +140,9 @@ class Training:
         mirrored = bool(torch.randint(2, (), generator=self.generator))
         x = self.images[rows]
         height, width = x.shape[2:]
-        x = nn.functional.pad(x, (self.shift,) * 4, mode="replicate")[:, :, down : down + height, right : right + width]
+        x = nn.functional.pad(x, (self.shift,) * 4, mode="replicate")[
+            :, :, down : down + height, right : right + width
+        ]
         return x.flip(3) if self.flip and mirrored else x, self.labels[rows]
 
     def step(self) -> Tensor:
@@ -127,7 +159,10 @@ class Training:
     def state_dict(self) -> dict[str, Any]:
         """Everything that the rest of the run depends on."""
         parts = {"model": self.model, "optimiser": self.optimiser, "decay": self.decay}
-        return {name: part.state_dict() for name, part in parts.items()} | {"done": self.done, "generator": self.generator.get_state()}
+        return {name: part.state_dict() for name, part in parts.items()} | {
+            "done": self.done,
+            "generator": self.generator.get_state(),
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from a saved state of a training made with the same arguments, exactly as if it had not stopped."""

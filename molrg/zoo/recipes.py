@@ -9,7 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from molrg import checkpoints, checks, images, networks, training
+from molrg import checks, images, training
+from molrg.denoisers import checkpoints, networks
 from molrg.schedules import DDPM
 from molrg.zoo import classifiers, shipped
 
@@ -55,7 +56,11 @@ class Denoising:
     def arithmetic(self) -> str:
         """What the layers are trained in: "bfloat16" where the processor computes with it, which is then faster; else "float32"."""
         known = getattr(torch.cpu, "get_capabilities", dict)()
-        return "bfloat16" if any(there for name, there in known.items() if name.endswith("bf16")) else "float32"
+        return (
+            "bfloat16"
+            if any(there for name, there in known.items() if name.endswith("bf16"))
+            else "float32"
+        )
 
     def trainer(self) -> training.Trainer:
         """The training, before its first step.
@@ -67,10 +72,21 @@ class Denoising:
         network = unet(tuple(data.shape[1:]), self.channels, seed=self.seed)
         denoiser = networks.UNet(network, schedule, prediction=self.prediction)
         return training.Trainer(
-            denoiser, data, steps=self.steps, lr=self.lr, sigma=None, weighting=_mean_square(self.prediction, data[0].numel()),
-            batch=self.batch, warmup=self.warmup, decay=round(self.settling * self.steps), weight_decay=self.weight_decay, clip=self.clip, ema=self.ema,
-            autocast=torch.bfloat16 if self.arithmetic == "bfloat16" else None, generator=torch.Generator().manual_seed(self.seed),
-        )  # fmt: skip
+            denoiser,
+            data,
+            steps=self.steps,
+            lr=self.lr,
+            sigma=None,
+            weighting=_mean_square(self.prediction, data[0].numel()),
+            batch=self.batch,
+            warmup=self.warmup,
+            decay=round(self.settling * self.steps),
+            weight_decay=self.weight_decay,
+            clip=self.clip,
+            ema=self.ema,
+            autocast=torch.bfloat16 if self.arithmetic == "bfloat16" else None,
+            generator=torch.Generator().manual_seed(self.seed),
+        )
 
     def export(self, trainer: training.Trainer, folder: Path) -> None:
         """Write the average of the weights as it is now, in half precision."""
@@ -97,15 +113,23 @@ def unet(shape: tuple[int, int, int], channels: tuple[int, int, int], *, seed: i
     from diffusers import UNet2DModel
 
     colours, height, width = shape
-    checks.require(height % 4 == width % 4 == 0, "shape", shape, "(C, H, W) with H and W multiples of 4")
+    checks.require(
+        height % 4 == width % 4 == 0, "shape", shape, "(C, H, W) with H and W multiples of 4"
+    )
     checks.require(all(c % 8 == 0 for c in channels), "channels", channels, "multiples of 8")
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         return UNet2DModel(
-            sample_size=height if height == width else (height, width), in_channels=colours, out_channels=colours,
-            block_out_channels=channels, layers_per_block=1, norm_num_groups=8, attention_head_dim=channels[-1] // 6,
-            down_block_types=("DownBlock2D",) * 3, up_block_types=("UpBlock2D",) * 3,
-        )  # fmt: skip
+            sample_size=height if height == width else (height, width),
+            in_channels=colours,
+            out_channels=colours,
+            block_out_channels=channels,
+            layers_per_block=1,
+            norm_num_groups=8,
+            attention_head_dim=channels[-1] // 6,
+            down_block_types=("DownBlock2D",) * 3,
+            up_block_types=("UpBlock2D",) * 3,
+        )
 
 
 @dataclass(frozen=True)
@@ -147,8 +171,16 @@ class Classifying:
         model = classifiers.Classifier(tuple(data.shape[1:]), seed=self.seed)
         generator = torch.Generator().manual_seed(self.seed)
         return classifiers.Training(
-            model, data, labels, steps=self.steps, batch=self.batch, lr=self.lr, shift=self.shift, flip=self.flip, generator=generator
-        )  # fmt: skip
+            model,
+            data,
+            labels,
+            steps=self.steps,
+            batch=self.batch,
+            lr=self.lr,
+            shift=self.shift,
+            flip=self.flip,
+            generator=generator,
+        )
 
     def export(self, trainer: classifiers.Training, folder: Path) -> None:
         """Write the model as it is now."""
@@ -183,4 +215,7 @@ RECIPES: dict[str, Denoising | Classifying] = {
 
 def plain(recipe: Any) -> dict[str, Any]:
     """The settings of a recipe as JSON has them."""
-    return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(recipe).items()}
+    return {
+        name: list(value) if isinstance(value, tuple) else value
+        for name, value in asdict(recipe).items()
+    }

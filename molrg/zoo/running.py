@@ -47,7 +47,9 @@ def save(file: Path, state: dict[str, Any], about: dict[str, Any]) -> None:
     tree = _without(state, tensors)
     file.parent.mkdir(parents=True, exist_ok=True)
     partial = file.with_name(file.name + ".part")
-    save_file(tensors, partial, {"tree": json.dumps(tree), "about": json.dumps(about, sort_keys=True)})
+    save_file(
+        tensors, partial, {"tree": json.dumps(tree), "about": json.dumps(about, sort_keys=True)}
+    )
     partial.replace(file)
 
 
@@ -62,12 +64,16 @@ def load(file: Path, about: dict[str, Any]) -> dict[str, Any]:
     try:
         with safe_open(file, "pt") as opened:
             header = opened.metadata()
-            tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
+            tensors = {name: opened.get_tensor(name) for name in opened.keys()}
         tree, found = json.loads(header["tree"]), header["about"]
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"resume file = {file}: allowed is a whole one, as written here ({error}); delete it to start again") from error
+        raise ValueError(
+            f"resume file = {file}: allowed is a whole one, as written here ({error}); delete it to start again"
+        ) from error
     wanted = json.dumps(about, sort_keys=True)
-    checks.require(found == wanted, f"recipe of {file}", found, f"{wanted}; delete the file to start again")
+    checks.require(
+        found == wanted, f"recipe of {file}", found, f"{wanted}; delete the file to start again"
+    )
     return _with(tree, tensors)
 
 
@@ -86,17 +92,26 @@ def _with(node: Any, tensors: dict[str, Tensor]) -> Any:
         return [_with(value, tensors) for value in node]
     if not isinstance(node, dict):
         return node
-    return tensors[node["tensor"]] if "tensor" in node else {key: _with(value, tensors) for key, value in node["pairs"]}
+    return (
+        tensors[node["tensor"]]
+        if "tensor" in node
+        else {key: _with(value, tensors) for key, value in node["pairs"]}
+    )
 
 
 @contextmanager
 def _stop_signals() -> Iterator[threading.Event]:
     """An event that Ctrl-C and a polite kill set, so that a step is finished and saved first."""
     stop = threading.Event()
-    if threading.current_thread() is not threading.main_thread():  # signals reach the main thread only
+    if (
+        threading.current_thread() is not threading.main_thread()
+    ):  # signals reach the main thread only
         yield stop
         return
-    kept = {number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGINT, signal.SIGTERM)}
+    kept = {
+        number: signal.signal(number, lambda *_: stop.set())
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
     try:
         yield stop
     finally:
@@ -105,7 +120,13 @@ def _stop_signals() -> Iterator[threading.Event]:
 
 
 def run(
-    trainer: Steps, file: Path, about: dict[str, Any], *, console: Console, every: float = 60.0, until: int | None = None
+    trainer: Steps,
+    file: Path,
+    about: dict[str, Any],
+    *,
+    console: Console,
+    every: float = 60.0,
+    until: int | None = None,
 ) -> tuple[Tensor, float]:
     """Take all the steps that are left, saving as it goes.
 
@@ -130,13 +151,25 @@ def run(
         trainer.load_state_dict(state["trainer"])
         spent = state["cpu_seconds"]
         history[: trainer.done] = state["history"]
-        console.print(f"going on from step {trainer.done} of {trainer.steps}, saved in {file}", soft_wrap=True, highlight=False)
+        console.print(
+            f"going on from step {trainer.done} of {trainer.steps}, saved in {file}",
+            soft_wrap=True,
+            highlight=False,
+        )
     start, last = time.process_time(), time.monotonic()
     end = min(trainer.steps, trainer.steps if until is None else until)
 
     def keep() -> None:
         seconds = spent + time.process_time() - start
-        save(file, {"trainer": trainer.state_dict(), "history": history[: trainer.done], "cpu_seconds": seconds}, about)
+        save(
+            file,
+            {
+                "trainer": trainer.state_dict(),
+                "history": history[: trainer.done],
+                "cpu_seconds": seconds,
+            },
+            about,
+        )
 
     with _stop_signals() as stop, _progress(console, trainer, history) as tick:
         while trainer.done < end and not stop.is_set():
@@ -155,9 +188,19 @@ def run(
 @contextmanager
 def _progress(console: Console, trainer: Steps, history: Tensor) -> Iterator[Any]:
     """A bar with the time left; a line a minute where there is no terminal."""
-    columns = TextColumn("{task.completed}/{task.total} steps"), BarColumn(), TextColumn("loss {task.fields[loss]:.4f}")
+    columns = (
+        TextColumn("{task.completed}/{task.total} steps"),
+        BarColumn(),
+        TextColumn("loss {task.fields[loss]:.4f}"),
+    )
     first, told = (time.monotonic(), trainer.done), [time.monotonic()]
-    with Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console, disable=not console.is_terminal) as bar:
+    with Progress(
+        *columns,
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        disable=not console.is_terminal,
+    ) as bar:
         task = bar.add_task("", total=trainer.steps, completed=trainer.done, loss=float("nan"))
 
         def tick() -> None:
@@ -165,7 +208,14 @@ def _progress(console: Console, trainer: Steps, history: Tensor) -> Iterator[Any
             bar.update(task, completed=trainer.done, loss=loss)
             if not console.is_terminal and time.monotonic() - told[0] > 60:
                 told[0] = time.monotonic()
-                left = (told[0] - first[0]) / (trainer.done - first[1]) * (trainer.steps - trainer.done)
-                console.print(f"step {trainer.done} of {trainer.steps}, loss {loss:.4f}, {left / 60:.0f} min left", highlight=False)
+                left = (
+                    (told[0] - first[0])
+                    / (trainer.done - first[1])
+                    * (trainer.steps - trainer.done)
+                )
+                console.print(
+                    f"step {trainer.done} of {trainer.steps}, loss {loss:.4f}, {left / 60:.0f} min left",
+                    highlight=False,
+                )
 
         yield tick

@@ -6,8 +6,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from molrg import checks, checkpoints
-from molrg.networks import UNet
+from molrg import checks
+from molrg.denoisers import checkpoints
+from molrg.denoisers.networks import UNet
 from molrg.zoo.classifiers import Classifier
 
 MODELS = Path(__file__).parent / "models"
@@ -29,7 +30,10 @@ def verify() -> dict[str, int]:
     """
     for name in names():
         checkpoints.verify(MODELS / name)
-    return {name: sum(path.stat().st_size for path in (MODELS / name).rglob("*") if path.is_file()) for name in names()}
+    return {
+        name: sum(path.stat().st_size for path in (MODELS / name).rglob("*") if path.is_file())
+        for name in names()
+    }
 
 
 def record(name: str) -> dict[str, Any]:
@@ -58,9 +62,20 @@ def load(name: str, *, folder: str | Path | None = None) -> UNet | Classifier:
     if "/" in str(name) or (not place.is_dir() and Path(name).exists()):
         return checkpoints.from_pretrained(name)
     if not place.is_dir():
-        raise FileNotFoundError(f"{name}: no such model; shipped are {', '.join(names()) or 'none'}, others by folder or hub id")
-    checks.require(checkpoints.verify(place), f"sha256 of {place}", "missing", f"a folder with {checkpoints.SUMS}")
-    return load_classifier(place) if (place / "model.safetensors").is_file() else checkpoints.from_pretrained(place)
+        raise FileNotFoundError(
+            f"{name}: no such model; shipped are {', '.join(names()) or 'none'}, others by folder or hub id"
+        )
+    checks.require(
+        checkpoints.verify(place),
+        f"sha256 of {place}",
+        "missing",
+        f"a folder with {checkpoints.SUMS}",
+    )
+    return (
+        load_classifier(place)
+        if (place / "model.safetensors").is_file()
+        else checkpoints.from_pretrained(place)
+    )
 
 
 def save_classifier(model: Classifier, folder: Path) -> None:
@@ -87,7 +102,11 @@ def load_classifier(folder: Path) -> Classifier:
         model = Classifier(tuple(config["shape"]), config["classes"])
         model.load_state_dict(load_file(folder / "model.safetensors"))
     except (OSError, KeyError, TypeError, SafetensorError, RuntimeError) as error:
-        raise ValueError(f"weights of {folder} = unreadable ({' '.join(str(error).split())[:200]}): allowed is config.json and weights that fit it") from error
+        raise ValueError(
+            f"weights of {folder} = unreadable ({' '.join(str(error).split())[:200]}): allowed is config.json and weights that fit it"
+        ) from error
     bad = [key for key, value in model.state_dict().items() if not bool(value.isfinite().all())]
-    checks.require(not bad, f"weights of {folder}", f"{bad[:3]} with NaN or infinity", "finite numbers")
+    checks.require(
+        not bad, f"weights of {folder}", f"{bad[:3]} with NaN or infinity", "finite numbers"
+    )
     return model.eval().requires_grad_(False)

@@ -1,0 +1,5 @@
+"""Moved: molrg.sweeps.stores."""
+
+from molrg._moved import forward
+
+__getattr__ = forward(__name__, "molrg.sweeps.stores")

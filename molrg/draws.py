@@ -1,0 +1,76 @@
+"""Random numbers: drawn on the CPU from a given generator, then moved, so that a seed means one thing.
+
+The same seed gives the same numbers on every device. Nothing in the package draws from a global source.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from molrg import checks
+
+Generators = torch.Generator | Sequence[torch.Generator]
+
+
+def source(*key: int) -> torch.Generator:
+    """A generator of its own for every key, such as (seed, purpose, model); keys of one seed do not meet.
+
+    Source: numpy's ``SeedSequence``, which hashes the whole key.
+
+    Args:
+        *key: whole numbers >= 0, at least one.
+
+    Raises:
+        ValueError: where a number is negative or not whole, or there is none.
+    """
+    checks.require(len(key) > 0, "key", key, "one whole number or more")
+    numbers = [checks.count(f"key[{i}]", number, 0) for i, number in enumerate(key)]
+    return torch.Generator().manual_seed(int(np.random.SeedSequence(numbers).generate_state(1)[0]))
+
+
+def spread(generator: Generators, models: int) -> list[torch.Generator]:
+    """One generator for each model: the same again where a single one is given.
+
+    Args:
+        generator: one, or one for each model.
+        models: how many.
+
+    Raises:
+        ValueError: where the number of generators is neither one nor `models`.
+    """
+    single = isinstance(generator, torch.Generator)
+    sources = [generator] * models if single else list(generator)
+    allowed = f"one, or one for each of {models} models"
+    checks.require(len(sources) == models, "len(generator)", len(sources), allowed)
+    return sources
+
+
+def normal(
+    shape: Sequence[int],
+    *,
+    generator: torch.Generator,
+    dtype: torch.dtype | None = None,
+    device: torch.device | str = "cpu",
+) -> Tensor:
+    """Standard normal numbers of a shape, drawn on the CPU and moved to the device."""
+    return torch.randn(tuple(shape), generator=generator, dtype=dtype, device="cpu").to(device)
+
+
+def normal_like(x: Tensor, *, generator: torch.Generator) -> Tensor:
+    """Standard normal numbers of the shape, dtype and device of `x`."""
+    return normal(x.shape, generator=generator, dtype=x.dtype, device=x.device)
+
+
+def uniform(
+    shape: Sequence[int],
+    *,
+    generator: torch.Generator,
+    dtype: torch.dtype | None = None,
+    device: torch.device | str = "cpu",
+) -> Tensor:
+    """Uniform numbers in [0, 1) of a shape, drawn on the CPU and moved to the device."""
+    return torch.rand(tuple(shape), generator=generator, dtype=dtype, device="cpu").to(device)

@@ -1,0 +1,45 @@
+"""Image sets by name, folders of pictures, drawn scenes, and the quality of samples."""
+
+from molrg.images.scenes import APART, EDGE, FINE, KINDS, RANGES, Pieces, Scenes
+from molrg.images.sets import (
+    DIGITS_TRAIN,
+    NAMES,
+    PICTURES,
+    SHIPPED,
+    SLICE,
+    SPLITS,
+    Arrays,
+    Availability,
+    available,
+    fetch,
+    folder,
+    load,
+    make_slice,
+    names,
+    rendered,
+)
+
+__all__ = [
+    "APART",
+    "DIGITS_TRAIN",
+    "EDGE",
+    "FINE",
+    "KINDS",
+    "NAMES",
+    "PICTURES",
+    "RANGES",
+    "SHIPPED",
+    "SLICE",
+    "SPLITS",
+    "Arrays",
+    "Availability",
+    "Pieces",
+    "Scenes",
+    "available",
+    "fetch",
+    "folder",
+    "load",
+    "make_slice",
+    "names",
+    "rendered",
+]

@@ -1,0 +1,26 @@
+"""Statistics over seeds: summaries, intervals, transitions, success maps, corrected tests."""
+
+from molrg.stats.success_maps import (
+    BoundaryLine,
+    SuccessMap,
+    boundary_line,
+    first_success,
+    succeeded,
+    tolerance,
+)
+from molrg.stats.summaries import Summary, holm
+from molrg.stats.transitions import Transition, crossing, fit_transition
+
+__all__ = [
+    "BoundaryLine",
+    "SuccessMap",
+    "Summary",
+    "Transition",
+    "boundary_line",
+    "crossing",
+    "first_success",
+    "fit_transition",
+    "holm",
+    "succeeded",
+    "tolerance",
+]

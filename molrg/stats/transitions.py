@@ -1,0 +1,193 @@
+"""Where a curve changes: sigmoids fitted to transitions, and the place where a level is passed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.optimize import least_squares
+from scipy.special import expit
+
+from molrg import checks
+
+
+@dataclass(frozen=True)
+class Transition:
+    r"""A sigmoid :math:`low + (high - low) / (1 + e^{-(u - centre)/width})` fitted to a score.
+
+    `centre` and `width` are in units of u (log2 N, or the abscissa itself); from 12 to 88 % of the
+    rise takes 4 widths, and a negative width is a fall. Where the score does not pass the middle of
+    its levels within the range there is nothing to fit: `width` is NaN, and `centre` is +inf where
+    the whole range is before the transition, -inf where it is after it, NaN where the score is flat
+    and its levels were to be fitted. Ends of intervals can be infinite in the same sense.
+    """
+
+    centre: float
+    width: float
+    low: float
+    high: float
+    centre_interval: tuple[float, float]
+    width_interval: tuple[float, float]
+    log2: bool
+
+    @property
+    def found(self) -> bool:
+        """Whether the transition lies within the range."""
+        return math.isfinite(self.centre)
+
+    def at(self, level: float) -> float:
+        """Abscissa (N itself where ``log2``) at which the curve reaches `level`, as a share of its rise."""
+        checks.require(0 < level < 1, "level", level, "a share of the rise, between 0 and 1")
+        u = self.centre + (self.width * math.log(level / (1 - level)) if self.found else 0.0)
+        return 2.0**u if self.log2 else u
+
+    def __call__(self, x: ArrayLike) -> NDArray[np.float64]:
+        """The fitted curve at abscissae x; NaN where nothing was found."""
+        u = np.log2(np.asarray(x, dtype=float)) if self.log2 else np.asarray(x, dtype=float)
+        return _sigmoid((self.centre, self.width, self.low, self.high), u)
+
+
+def _sigmoid(p: Sequence[float], u: NDArray) -> NDArray:
+    centre, width, low, high = p
+    return low + (high - low) * expit((u - centre) / width)
+
+
+def _fit(
+    u: NDArray, y: NDArray, levels: tuple[float, float] | None, falls: bool, contrast: float
+) -> tuple[float, ...]:
+    """Least squares on one curve: (centre, width, low, high), without a width where there is no transition."""
+    low, high = levels or (y.min(), y.max())
+    if high - low < contrast:
+        return (math.nan, math.nan, low, high)  # flat: before or after cannot be told
+    sign, middle, span, room = (-1.0 if falls else 1.0), (low + high) / 2, u[-1] - u[0], high - low
+    passed = sign * (y - middle) > 0
+    if passed.all() or not passed.any():
+        return (-math.inf if passed.all() else math.inf, math.nan, low, high)
+    start, least, most = (
+        [u[passed.argmax()], span / 8],
+        [u[0] - span, span / 200],
+        [u[-1] + span, 2 * span],
+    )
+    if not levels:
+        start, least, most = (
+            start + [low, high],
+            least + [low - room / 5, middle],
+            most + [middle, high + room / 5],
+        )
+
+    def gap(p: NDArray) -> NDArray:
+        return _sigmoid((p[0], sign * p[1], *(levels or p[2:])), u) - y
+
+    p = least_squares(gap, start, bounds=(least, most)).x
+    if not u[0] <= p[0] <= u[-1]:
+        return (math.inf if p[0] > u[-1] else -math.inf, math.nan, low, high)
+    return (float(p[0]), sign * float(p[1]), *map(float, levels or p[2:]))
+
+
+def fit_transition(
+    x: ArrayLike,
+    score: ArrayLike,
+    *,
+    levels: tuple[float, float] | None = (0.0, 1.0),
+    falls: bool = False,
+    log2: bool = True,
+    draws: int = 200,
+    contrast: float = 0.1,
+    seed: int = 0,
+) -> Transition:
+    """Fit a sigmoid to the mean of a score over seeds; intervals by a bootstrap over seeds.
+
+    Source: 2409.02426 version 5 fits its score by a sigmoid in log2(N / d) (as restated by a
+    secondary source; its levels are not known). Least squares by scipy; the rest is ours.
+
+    Args:
+        x: abscissae (P,), P >= 3, ascending: training set sizes, or times.
+        score: (S, P), one row a seed; (P,) for a single one, whose interval is then infinite.
+        levels: low and high plateau; None to fit both, too.
+        falls: the score goes from high to low.
+        log2: fit in log2 of x, which must then be positive.
+        draws: bootstrap samples of the seeds.
+        contrast: with fitted levels, the smallest range of the score that counts as a transition.
+        seed: of the bootstrap.
+
+    Returns:
+        The `Transition`, with 95 % intervals.
+
+    Raises:
+        ValueError: where shapes disagree, entries are not finite, or x is not ascending.
+    """
+    at, rows = np.asarray(x, dtype=float), np.atleast_2d(np.asarray(score, dtype=float))
+    rising = (
+        at.ndim == 1 and len(at) >= 3 and bool((np.diff(at) > 0).all()) and np.isfinite(at).all()
+    )
+    checks.require(
+        bool(rising) and (not log2 or at[0] > 0),
+        "x",
+        at.tolist(),
+        "at least 3 ascending numbers" + " > 0" * log2,
+    )
+    ok = rows.ndim == 2 and rows.shape[1] == len(at) and np.isfinite(rows).all()
+    checks.require(bool(ok), "score", f"array of shape {rows.shape}", f"finite (S, {len(at)})")
+    checks.require(
+        levels is None or levels[0] < levels[1],
+        "levels",
+        levels,
+        "(low, high) with low < high, or None",
+    )
+    u = np.log2(at) if log2 else at
+    least = checks.real("contrast", contrast, 0.0) if levels is None else 0.0
+    best = _fit(u, rows.mean(0), levels, falls, least)
+    rng = np.random.default_rng(seed)
+    picks = rng.integers(len(rows), size=(checks.count("draws", draws), len(rows)))
+    again = [_fit(u, rows[pick].mean(0), levels, falls, least)[:2] for pick in picks]
+    return Transition(
+        *best, *(_interval(column, len(rows)) for column in zip(*again, strict=True)), log2
+    )
+
+
+def _interval(values: Sequence[float], seeds: int) -> tuple[float, float]:
+    """Central 95 %, with infinite ends where that many draws found nothing; undefined draws are left out."""
+    known = np.sort([value for value in values if not math.isnan(value)])
+    if seeds < 2 or len(known) == 0:
+        return -math.inf, math.inf
+    cut = int(0.025 * len(known))
+    return float(known[cut]), float(known[-1 - cut])
+
+
+def crossing(
+    N: Sequence[float], values: Sequence[float], level: float, *, falls: bool = True
+) -> float:
+    """From which N on a curve stays beyond a level, linear in log N between the points.
+
+    Args:
+        N: ascending and positive.
+        values: one for each N.
+        level: to be reached.
+        falls: the curve has to come down to the level; else to come up to it.
+
+    Returns:
+        The last passage. Where the curve is beyond the level throughout, the first N, and where it is not
+        at the end, the last one: a bound then, and not a measurement.
+
+    Raises:
+        ValueError: where N and values are not as above.
+    """
+    at, y = np.asarray(N, dtype=float), np.asarray(values, dtype=float) - level
+    fits = at.shape == y.shape == (len(at),) and len(at) > 1 and bool(np.isfinite([*at, *y]).all())
+    checks.require(
+        fits and bool((np.diff(at) > 0).all()) and at[0] > 0,
+        "N",
+        list(N),
+        "ascending numbers > 0, with one finite value each",
+    )
+    short = np.flatnonzero(y > 0 if falls else y < 0)  # not there yet
+    if len(short) == 0:
+        return float(at[0])
+    k = short[-1]
+    if k == len(at) - 1:
+        return float(at[-1])
+    share = y[k] / (y[k] - y[k + 1])
+    return float(at[k] ** (1 - share) * at[k + 1] ** share)

@@ -1,0 +1,223 @@
+r"""Forward and backward: noise a point up to a time, denoise it at random, and ask what has survived.
+
+A score of survival is put on a scale from 1, identical, to 0, unrelated, so that the fall of a class and the
+fall of a feature are curves of one kind; `width` says how abrupt each is. A width belongs to a clock: in t it
+depends on the schedule, in :math:`\log\sigma_t` it does not. The yardstick there is one Gaussian coordinate of
+variance :math:`\lambda`, whose correlation with its past is :math:`\lambda/(\lambda + \sigma_t^2)`: a sigmoid in
+:math:`\log\sigma_t` with the width 1/2, exactly.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+
+from molrg import checks, sampling
+from molrg.denoisers import Denoiser
+from molrg.schedules import Schedule
+from molrg.stats import fit_transition
+
+
+def route(schedule: Schedule, t: float, *, steps: int = 20, rho: float = 7.0) -> Tensor:
+    """Times from t down to 0: those of one grid from 1 to 0, whatever t is, so that all starts share their way.
+
+    Args:
+        schedule: the forward process.
+        t: the start, in (0, 1].
+        steps: of the grid from 1 to 0; from a lower start fewer are left.
+        rho: of `molrg.sampling.time_grid`.
+
+    Returns:
+        (1 + steps left,), strictly descending, float64.
+
+    Raises:
+        ValueError: where an argument is out of range.
+    """
+    checks.require(0 < t <= 1, "t", t, "a time in (0, 1]")
+    grid = sampling.time_grid(schedule, steps, rho=rho)
+    return torch.cat([torch.tensor([t], dtype=torch.float64), grid[grid < t]])
+
+
+@torch.no_grad()
+def run(
+    denoiser: Denoiser,
+    x0: Tensor,
+    t: float,
+    *,
+    steps: int = 20,
+    rho: float = 7.0,
+    generator: torch.Generator,
+) -> Tensor:
+    """Noise every point up to t, and denoise it by ancestral sampling along `route`.
+
+    For an exact denoiser and many steps this draws x_0 from its posterior given x_t: the law of the points is unchanged.
+
+    Source: the experiment of 2402.16991.
+
+    Args:
+        denoiser: any denoiser.
+        x0: points (B, \\*event).
+        t: how far, in (0, 1].
+        steps: of the grid from 1 to 0.
+        rho: of `molrg.sampling.time_grid`.
+        generator: source of both noises.
+
+    Returns:
+        (B, \\*event), one draw for each point.
+
+    Raises:
+        ValueError: where an argument is out of range or x0 is not finite.
+    """
+    times = route(denoiser.schedule, t, steps=steps, rho=rho)
+    s, gamma = denoiser.schedule.at(t, checks.finite("x0", x0))
+    x_t = s * x0 + gamma * torch.randn(x0.shape, generator=generator, dtype=x0.dtype)
+    return sampling.finish(sampling.ancestral(denoiser, x_t, times, generator=generator))
+
+
+def _centred(name: str, features: Tensor, centre: Tensor) -> Tensor:
+    checks.require(
+        checks.finite(name, features).dim() >= 2,
+        f"{name}.shape",
+        tuple(features.shape),
+        "(B, *event)",
+    )
+    fits = centre.numel() == features[0].numel() if len(features) else False
+    checks.require(
+        fits,
+        f"{name}.shape",
+        tuple(features.shape),
+        f"(B, *event) with {centre.numel()} entries each, as centre has, and B >= 1",
+    )
+    return torch.nn.functional.normalize(features.flatten(1) - centre.flatten(), dim=-1)
+
+
+def similarity(a: Tensor, b: Tensor, *, centre: Tensor) -> Tensor:
+    """Cosine of centred features, row by row.
+
+    Args:
+        a: features (B, \\*event).
+        b: features of the same shape.
+        centre: the mean over a large set, (\\*event). Without it any two images would be alike, for they share their mean.
+
+    Returns:
+        (B,), in [-1, 1].
+
+    Raises:
+        ValueError: where shapes differ or entries are not finite.
+    """
+    checks.require(a.shape == b.shape, "b.shape", tuple(b.shape), f"that of a, {tuple(a.shape)}")
+    return (_centred("a", a, centre) * _centred("b", b, centre)).sum(-1)
+
+
+def unrelated(features: Tensor, *, centre: Tensor) -> float:
+    """The mean `similarity` over all pairs of different rows: what 0 has to mean.
+
+    Args:
+        features: (N, \\*event), N >= 2.
+        centre: as in `similarity`.
+
+    Raises:
+        ValueError: where there are fewer than two rows, shapes differ or entries are not finite.
+    """
+    checks.require(len(features) >= 2, "len(features)", len(features), ">= 2: a pair")
+    directions, N = _centred("features", features, centre).double(), len(features)
+    own = directions.square().sum().item()  # N, but for rows equal to the centre
+    return (directions.sum(0).square().sum().item() - own) / (N * (N - 1))
+
+
+def same_class(classes: Tensor) -> float:
+    """The share of pairs of different images that agree in their class: `unrelated`, for a class.
+
+    Args:
+        classes: (N,) whole numbers >= 0, N >= 2.
+
+    Raises:
+        ValueError: where there are fewer than two.
+    """
+    whole = (
+        classes.dim() == 1
+        and not classes.is_floating_point()
+        and classes.dtype != torch.bool
+        and bool((classes >= 0).all())
+    )
+    checks.require(
+        whole and len(classes) >= 2,
+        "classes",
+        f"{classes.dtype} of shape {tuple(classes.shape)}",
+        "(N,) whole numbers >= 0, N >= 2",
+    )
+    counts = torch.bincount(classes).double()
+    return ((counts * (counts - 1)).sum() / (len(classes) * (len(classes) - 1))).item()
+
+
+def above(score: ArrayLike, chance: ArrayLike) -> NDArray[np.float64]:
+    """(score - chance) / (1 - chance): 1 stays 1, chance becomes 0."""
+    chance = np.asarray(chance, dtype=float)
+    checks.require(bool((chance < 1).all()), "chance", chance.tolist(), "numbers below 1")
+    return (np.asarray(score, dtype=float) - chance) / (1 - chance)
+
+
+def width(
+    x: ArrayLike, score: ArrayLike, *, levels: tuple[float, float] | None = (0.0, 1.0)
+) -> NDArray[np.float64]:
+    """Width of the fall of every row, from the sigmoid of `molrg.memorization.fit_transition`.
+
+    From 88 to 12 per cent takes 4 widths. So a fall between two neighbouring abscissae may have any width up to a fourth of their
+    distance, and none is called narrower than a fourth of the median one. A row that does not pass the middle of its levels within the range has
+    no transition, and is given the length of the whole range: no abrupt thing may be had from a flat curve.
+
+    Args:
+        x: abscissae (P,), ascending: times, or the logarithm of the noise level.
+        score: (S, P), or (P,).
+        levels: of the sigmoid, low and high; None to fit them, too.
+
+    Returns:
+        (S,).
+
+    Raises:
+        ValueError: where shapes disagree, entries are not finite, or x is not ascending.
+    """
+    rows = np.atleast_2d(np.asarray(score, dtype=float))
+    fits = [fit_transition(x, row, levels=levels, falls=True, log2=False, draws=1) for row in rows]
+    at = np.asarray(x, dtype=float)
+    narrowest, span = float(np.median(np.diff(at))) / 4, float(np.ptp(at))
+    return np.array(
+        [
+            max(abs(fit.width), narrowest) if fit.found and math.isfinite(fit.width) else span
+            for fit in fits
+        ]
+    )
+
+
+def between(kept: Tensor) -> float:
+    """How far an outcome depends on the image rather than on the draw: share of its variance between images.
+
+    1 where all draws of an image agree, so that every image has its own abrupt threshold; 0, up to the error of
+    the estimate, where draws of an image agree no more than those of different ones.
+
+    Args:
+        kept: (B, R) zeros and ones, R >= 2 draws of each of B >= 2 images.
+
+    Returns:
+        The share; 0 where all outcomes are equal.
+
+    Raises:
+        ValueError: where the shape is not as above, or there are other entries.
+    """
+    checks.require(
+        kept.dim() == 2 and min(kept.shape) >= 2,
+        "kept.shape",
+        tuple(kept.shape),
+        "(B, R) with B, R >= 2",
+    )
+    checks.require(
+        bool(((kept == 0) | (kept == 1)).all()), "kept", "with other entries", "zeros and ones"
+    )
+    share, R = kept.double().mean(1), kept.shape[1]
+    within = (share * (1 - share)).mean().item() * R / (R - 1)
+    spread = (share.mean() * (1 - share.mean())).item()
+    return 1 - within / spread if spread > 0 else 0.0

@@ -1,0 +1,288 @@
+r"""Assign and refit: the alternation of K-subspaces, for many data sets and many starts at once.
+
+The objective :math:`\sum_i \max_k \|U_k^T x_i\|^2` sees of a basis only the part inside the span of the
+data. So the loop runs in the row space of each data set, of dimension r <= min(N, n), and lifts the bases
+to n dimensions at the end. A run is one start on one data set; runs that have come to rest are left out
+of the next round.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn.functional import one_hot, pad
+
+Generators = torch.Generator | Sequence[torch.Generator]
+
+_BLOCK = 1 << 18  # numbers in the covariances of one block of runs: 2 MB, which stays in the cache
+_POLAR_STEPS = 4  # after each assignment, where bases are jointly orthonormal
+_CLIMBING = 1e-12  # relative gain of the objective below which a run is at rest
+
+
+def polar(x: Tensor) -> Tensor:
+    r"""Nearest matrix with orthonormal columns: the polar factor of (..., n, m), m <= n.
+
+    It is also the V with orthonormal columns that maximises :math:`\operatorname{tr}(V^T x)`.
+
+    Source: standard (Higham, 2008, chapter 8).
+    """
+    left, _, right = torch.linalg.svd(x, full_matrices=False)
+    return left @ right
+
+
+def row_space(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Orthonormal bases V (D, n, r) of the row spaces of x (D, N, n), and the coordinates x V (D, N, r).
+
+    r is the largest numerical rank among the D; where it is n, V is the identity.
+    """
+    n = x.shape[-1]
+    values, rows = torch.linalg.svd(x, full_matrices=False)[1:]
+    rounding = max(x.shape[-2:]) * torch.finfo(x.dtype).eps * values[:, :1]
+    r = max(int((values > rounding).sum(-1).max()), 1)
+    if r == n:
+        return torch.eye(n, dtype=x.dtype).expand(len(x), n, n), x
+    V = rows[:, :r].mT
+    return V, x @ V
+
+
+@dataclass
+class Runs:
+    """R starts on each of D data sets, P = D R runs in all.
+
+    Bases are padded with zero columns to m columns. One that leaves the row space (a start, or one
+    completed at random) is held in n dimensions and marked.
+
+    Attributes:
+        V: row spaces (D, n, r).
+        z: coordinates of the data (D, N, r).
+        wanted: (K, m) booleans, the columns that are no padding.
+        inner: the bases as the data see them, (P, K, r, m).
+        full: bases (P, K, n, m), valid where `outside`.
+        outside: (P, K) booleans.
+        labels: (P, N) current assignment, -1 where there is none yet.
+        generators: a source for each data set (the same one where it is shared).
+        joint: whether [U_1 ... U_K] is orthonormal, or each basis by itself.
+    """
+
+    V: Tensor
+    z: Tensor
+    wanted: Tensor
+    inner: Tensor
+    full: Tensor
+    outside: Tensor
+    labels: Tensor
+    generators: Sequence[torch.Generator]
+    joint: bool
+
+    def __post_init__(self) -> None:
+        self._spare: dict[int, Tensor] = {}
+
+    @classmethod
+    def of(
+        cls,
+        x: Tensor,
+        start: Sequence[Tensor],
+        labels: Tensor,
+        generators: Sequence[torch.Generator],
+        joint: bool,
+    ) -> Runs:
+        """Begin with K bases (D, R, n, d_k), and with labels (D, R, N) where they are not -1."""
+        V, z = row_space(x)
+        dims = torch.tensor([basis.shape[-1] for basis in start])
+        m = int(dims.max())
+        wanted = torch.arange(m) < dims.unsqueeze(-1)
+        if joint:
+            start = polar(torch.cat(tuple(start), -1)).split(dims.tolist(), -1)
+        full = torch.stack(
+            [pad(basis, (0, m - basis.shape[-1])) for basis in start], 2
+        )  # (D, R, K, n, m)
+        inner = V.mT[:, None, None] @ full
+        outside = torch.ones(full.shape[:3], dtype=torch.bool)
+        flat = (tensor.flatten(0, 1) for tensor in (inner, full, outside, labels))
+        return cls(V, z, wanted, *flat, generators, joint)
+
+    def of_runs(self, tensor: Tensor, runs: Tensor) -> Tensor:
+        """The entries of a (D, ...) tensor that belong to these runs."""
+        return tensor[runs // (len(self.labels) // len(self.z))]
+
+    def energies(self, runs: Tensor) -> Tensor:
+        """Squared projections of the points on the bases, (runs, K, N)."""
+        return (self.of_runs(self.z, runs).unsqueeze(1) @ self.inner[runs]).square().sum(-1)
+
+    def refit(self, runs: Tensor) -> None:
+        """The best bases for the labels of these runs; a cluster without points keeps its basis."""
+        z = self.of_runs(self.z, runs).unsqueeze(1)
+        member = (
+            one_hot(self.labels[runs], len(self.wanted)).mT.unsqueeze(-1).to(z.dtype)
+        )  # (runs, K, N, 1)
+        covariances, counts = (z * member).mT @ z, member.sum((-2, -1))
+        (self._refit_jointly if self.joint else self._refit_each)(runs, covariances, counts)
+
+    def _refit_each(self, runs: Tensor, covariances: Tensor, counts: Tensor) -> None:
+        r, m = covariances.shape[-1], self.wanted.shape[-1]
+        vectors = torch.linalg.eigh(covariances).eigenvectors[..., -m:].flip(-1)
+        vectors = pad(vectors, (0, max(m - r, 0)))
+        known = self.wanted & (torch.arange(m) < counts.clamp(max=r).unsqueeze(-1))  # (runs, K, m)
+        filled = counts > 0
+        self.inner[runs] = torch.where(
+            filled[..., None, None], vectors * known.unsqueeze(-2), self.inner[runs]
+        )
+        self.outside[runs] &= ~filled
+        row, k = (filled & (known != self.wanted).any(-1)).nonzero(as_tuple=True)
+        if len(row):
+            self._complete(runs[row], k, known[row, k])
+
+    def _complete(self, runs: Tensor, k: Tensor, known: Tensor) -> None:
+        """Fewer points than dimensions: the directions that are not `known` (C, m) are drawn at random."""
+        V = self.of_runs(self.V, runs)
+        given = torch.where(
+            known.unsqueeze(1), V @ self.inner[runs, k], self.spare(runs)[torch.arange(len(k)), k]
+        )
+        full = torch.linalg.qr(given).Q * self.wanted[k].unsqueeze(
+            1
+        )  # the known columns come first and stay
+        self.full[runs, k], self.inner[runs, k], self.outside[runs, k] = full, V.mT @ full, True
+
+    def _refit_jointly(self, runs: Tensor, covariances: Tensor, counts: Tensor) -> None:
+        r, sizes = covariances.shape[-1], self.wanted.sum(-1)
+        enough = (counts >= sizes).all(-1) & (int(sizes.sum()) <= r)
+        short = runs[~enough]
+        V = self.of_runs(self.V, short)
+        for _ in range(_POLAR_STEPS):
+            climbed = self._columns(covariances @ self.inner[runs])
+            self.inner[runs[enough]], self.outside[runs[enough]] = (
+                self._blocks(polar(climbed[enough])),
+                False,
+            )
+            if len(short):
+                full = self._blocks(
+                    self._polar_completed(V @ climbed[~enough], self._columns(self.spare(short)))
+                )
+                self.full[short], self.inner[short], self.outside[short] = (
+                    full,
+                    V.mT.unsqueeze(1) @ full,
+                    True,
+                )
+
+    @staticmethod
+    def _polar_completed(x: Tensor, spare: Tensor) -> Tensor:
+        """The polar factor of x (C, n, m); where its rank is too low, any is best, and one is drawn."""
+        left, values, right = torch.linalg.svd(x, full_matrices=False)
+        known = values > 1e3 * torch.finfo(x.dtype).eps * values[:, :1]
+        Q, R = torch.linalg.qr(torch.where(known.unsqueeze(1), left, spare))
+        return (Q * R.diagonal(dim1=-2, dim2=-1).sign().unsqueeze(1)) @ right
+
+    def _columns(self, blocks: Tensor) -> Tensor:
+        """[U_1 ... U_K] (C, rows, sum of d_k) from padded blocks (C, K, rows, m)."""
+        return blocks.movedim(1, 2).flatten(2)[..., self.wanted.flatten()]
+
+    def _blocks(self, columns: Tensor) -> Tensor:
+        padded = columns.new_zeros(*columns.shape[:2], self.wanted.numel())
+        padded[..., self.wanted.flatten()] = columns
+        return padded.unflatten(2, tuple(self.wanted.shape)).movedim(2, 1)
+
+    def spare(self, runs: Tensor) -> Tensor:
+        """Gaussian columns (runs, K, n, m), drawn for a data set when it first needs them."""
+        starts = len(self.labels) // len(self.z)
+        for i in (runs // starts).unique().tolist():
+            if i not in self._spare:
+                shape = (starts, *self.full.shape[1:])
+                self._spare[i] = torch.randn(
+                    shape, generator=self.generators[i], dtype=torch.float64
+                ).to(self.full.dtype)
+        return torch.stack([self._spare[run // starts][run % starts] for run in runs.tolist()])
+
+    def bases(self) -> list[Tensor]:
+        """The K bases in n dimensions, each (P, n, d_k)."""
+        V = self.of_runs(self.V, torch.arange(len(self.labels)))
+        chosen = torch.where(self.outside[..., None, None], self.full, V.unsqueeze(1) @ self.inner)
+        return [chosen[:, k, :, :d].clone() for k, d in enumerate(self.wanted.sum(-1).tolist())]
+
+    def climb(self, max_iterations: int) -> int:
+        """Assign and refit until no run moves; returns the number of rounds."""
+        given = (self.labels[:, 0] >= 0).nonzero().squeeze(1)
+        if len(given):
+            self.refit(given)
+            self.labels[given] = -1
+        active, reached = torch.arange(len(self.labels)), self.inner.new_zeros(len(self.labels))
+        for iteration in range(1, max_iterations + 1):
+            energy, labels = self.energies(active).max(1)
+            total = energy.sum(-1)
+            climbing = total > reached[active] * (
+                1 + _CLIMBING
+            )  # a point that two bases hold may hop for ever
+            moved = (labels != self.labels[active]).any(-1)
+            moved = climbing & (
+                moved | self.joint
+            )  # polar steps go on climbing while the labels stay
+            reached[active] = total
+            self.labels[active] = labels
+            active = active[moved]
+            if not len(active):
+                break
+            self.refit(active)
+        return iteration
+
+
+@dataclass(frozen=True)
+class Found:
+    """What `alternate` found: bases, K of (D, R, n, d_k); labels (D, R, N); objectives (D, R); rounds."""
+
+    bases: list[Tensor]
+    labels: Tensor
+    objectives: Tensor
+    iterations: int
+
+
+def alternate(
+    x: Tensor,
+    start: Sequence[Tensor],
+    labels: Tensor,
+    *,
+    joint: bool = False,
+    max_iterations: int = 100,
+    generators: Sequence[torch.Generator],
+) -> Found:
+    r"""Climb from R starts on each of D data sets.
+
+    With ``joint=True`` the refit, max of :math:`\sum_k \operatorname{tr} U_k^T C_k U_k` over jointly
+    orthonormal bases, has no closed form for K >= 2; it is replaced by steps
+    :math:`[U_1 \dots U_K] \leftarrow \operatorname{polar}[C_1 U_1 \dots C_K U_K]`, none of which
+    descends. (A convex function lies above its tangent, and the polar factor maximises the tangent.)
+
+    Source: ours; the step is minorise and maximise, as in the generalised power method (Journee et al., 2010).
+
+    Args:
+        x: data (D, N, n).
+        start: K orthonormal bases, each (D, R, n, d_k).
+        labels: (D, R, N) first assignments that go before the bases, or -1 where there are none.
+        joint: keep [U_1 ... U_K] orthonormal, not only each U_k.
+        max_iterations: alternations at most.
+        generators: a source for each data set, for clusters with fewer points than dimensions.
+    """
+    size = max(len(start) * start[0].shape[1] * min(x.shape[1:]) ** 2, 1)
+    parts = []
+    for part in torch.arange(len(x)).split(max(_BLOCK // size, 1)):
+        runs = Runs.of(
+            x[part],
+            [basis[part] for basis in start],
+            labels[part],
+            [generators[i] for i in part],
+            joint,
+        )
+        rounds = runs.climb(max_iterations)
+        energy, chosen = runs.energies(torch.arange(len(runs.labels))).max(1)
+        parts.append((*runs.bases(), chosen, energy.mean(-1), torch.tensor([rounds])))
+    *bases, chosen, objectives, rounds = (
+        torch.cat(tensors) for tensors in zip(*parts, strict=True)
+    )
+    shape = (len(x), start[0].shape[1])
+    return Found(
+        [b.unflatten(0, shape) for b in bases],
+        chosen.view(*shape, -1),
+        objectives.view(shape),
+        int(rounds.max()),
+    )

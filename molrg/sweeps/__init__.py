@@ -1,0 +1,18 @@
+"""Sweeps over cells and seeds, with stores that lose nothing."""
+
+from molrg.sweeps.fingerprints import fingerprint
+from molrg.sweeps.runner import JobFailed, kept, run
+from molrg.sweeps.stores import Job, Store, key_of, lines, name_of, plain
+
+__all__ = [
+    "Job",
+    "JobFailed",
+    "Store",
+    "fingerprint",
+    "kept",
+    "key_of",
+    "lines",
+    "name_of",
+    "plain",
+    "run",
+]
