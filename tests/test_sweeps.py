@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -44,6 +45,11 @@ def _batch(cells, seeds):
 batched_mean.batched = _batch
 
 
+@sweeps.batched
+def decorated_mean(cells, seeds):
+    return _batch(cells, seeds)
+
+
 def two_loops(cells=CELLS, seeds=range(3)):
     rows = [{**cell, "seed": seed, **mean(seed, **cell)} for cell in cells for seed in seeds]
     return pd.DataFrame([row | {"mean": row["mean"].item()} for row in rows])
@@ -57,12 +63,19 @@ def same(table, wanted):
 # the table
 
 
-@pytest.mark.parametrize("fn", [mean, batched_mean])
+@pytest.mark.parametrize("fn", [mean, batched_mean, decorated_mean])
 @pytest.mark.parametrize("chunk", [None, 1, 5, 100])
 def test_the_table_is_that_of_two_loops(fn, chunk, tmp_path):
     table = sweeps.run(fn, CELLS, seeds=range(3), chunk=chunk, store=tmp_path / "s.jsonl")
     assert list(table) == ["d", "N", "seed", "mean", "size"] and same(table, two_loops())
     assert same(sweeps.run(fn, CELLS, seeds=range(3), store=tmp_path / "s.jsonl"), table)
+
+
+def test_a_decorated_batch_is_a_function_of_one_cell_and_travels_by_name():
+    assert decorated_mean(2, d=3, N=4) == mean(2, 3, 4) and decorated_mean.batched
+    assert pickle.loads(pickle.dumps(decorated_mean)) is decorated_mean
+    other = sweeps.batched(lambda cells, seeds: [{"mean": 0.0, "size": 0}] * len(cells))
+    assert sweeps.fingerprint(other) != sweeps.fingerprint(decorated_mean)
 
 
 def test_a_batched_function_sees_whole_cells_in_order():
@@ -148,7 +161,7 @@ def test_where_a_notebook_keeps_its_sweeps():
 # executors
 
 
-@pytest.mark.parametrize("fn", [mean, batched_mean])
+@pytest.mark.parametrize("fn", [mean, batched_mean, decorated_mean])
 def test_threads_give_the_same_table(fn, tmp_path):
     with ThreadPoolExecutor(3) as executor:
         table = sweeps.run(
@@ -174,7 +187,7 @@ def dask():
         yield client.get_executor()
 
 
-@pytest.mark.parametrize("fn", [mean, batched_mean])
+@pytest.mark.parametrize("fn", [mean, batched_mean, decorated_mean])
 def test_dask_gives_the_same_table(dask, fn, tmp_path):
     table = sweeps.run(fn, CELLS, seeds=range(3), executor=dask, store=tmp_path / "s", chunk=2)
     assert same(table, two_loops())

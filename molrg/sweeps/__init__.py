@@ -1,5 +1,6 @@
 """Sweeps over cells and seeds, with stores that lose nothing."""
 
+from molrg.sweeps.batches import batched
 from molrg.sweeps.fingerprints import fingerprint
 from molrg.sweeps.runner import JobFailed, kept, run
 from molrg.sweeps.stores import Job, Store, key_of, lines, name_of, plain
@@ -8,6 +9,7 @@ __all__ = [
     "Job",
     "JobFailed",
     "Store",
+    "batched",
     "fingerprint",
     "kept",
     "key_of",
