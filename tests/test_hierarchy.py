@@ -66,7 +66,8 @@ def test_beliefs_equal_enumeration(shape, scale):
     given = evidence(M, scale=scale)
     _, expected = enumerated(M, given)
     for level, truth in zip(M.marginals(given), expected, strict=True):
-        assert level.dtype == torch.float64 and worst(level, truth) < EXACT
+        assert level.dtype == torch.float64
+        assert worst(level, truth) < EXACT
     assert worst(M.class_posterior(given), expected[-1][:, 0]) < EXACT
 
 
@@ -113,7 +114,9 @@ def test_denoiser_at_no_noise_returns_the_sentence():
 def test_rules_are_dealt_without_sharing(shape):
     s, v, m = shape
     rules = h.random_rules(s, v, m, generator=rng())
-    assert rules.shape == (v, m, s) and rules.min() >= 0 and rules.max() < v
+    assert rules.shape == (v, m, s)
+    assert rules.min() >= 0
+    assert rules.max() < v
     assert len(torch.unique(rules.flatten(0, 1), dim=0)) == v * m
 
 
@@ -142,7 +145,9 @@ def test_what_no_rule_makes_is_marked():
         next(p for p in itertools.product(range(8), repeat=2) if p not in used)
     )
     parsed = M.parse(broken)
-    assert parsed[1][0, 0] == -1 and parsed[1][0, 1] == tree[1][0, 1] and parsed[2][0, 0] == -1
+    assert parsed[1][0, 0] == -1
+    assert parsed[1][0, 1] == tree[1][0, 1]
+    assert parsed[2][0, 0] == -1
 
 
 # equivalence and invariance
@@ -152,7 +157,7 @@ def test_batches_and_chunks_change_nothing(monkeypatch):
     M = model(5, 2, 6, 2)
     given = evidence(M, B=7)
     together = M.marginals(given)
-    monkeypatch.setattr(h, "_CELLS", 1)
+    monkeypatch.setattr("molrg.hierarchy.model._CELLS", 1)
     single = M.marginals(given)
     assert all(worst(a, b) < EXACT for a, b in zip(together, single, strict=True))
 
@@ -205,10 +210,8 @@ def test_deep_trees_at_extreme_noise(sigma, dtype):
             if sigma < 1
             else torch.full_like(level, 1 / 8)
         )
-        assert (
-            bool(torch.isfinite(level).all())
-            and worst(level.sum(-1), torch.ones_like(level[..., 0])) < 1e-4
-        )
+        assert bool(torch.isfinite(level).all())
+        assert worst(level.sum(-1), torch.ones_like(level[..., 0])) < 1e-4
         if sigma < 1 or level is found[-1]:
             assert worst(level, expected) < 1e-4
 
@@ -235,10 +238,8 @@ def test_beliefs_of_the_epsilon_process():
     leaves = torch.tensor([[0, 2], [1, 1]])
     beliefs = h.epsilon_evidence(leaves, torch.tensor([0.4, 1.0]), 4).exp()
     assert worst(beliefs.sum(-1), torch.ones(2, 2).double()) < EXACT
-    assert (
-        worst(beliefs[0, 1], torch.tensor([0.1, 0.1, 0.7, 0.1]).double()) < 1e-7
-        and worst(beliefs[1], torch.full((2, 4), 0.25).double()) < EXACT
-    )
+    assert worst(beliefs[0, 1], torch.tensor([0.1, 0.1, 0.7, 0.1]).double()) < 1e-7
+    assert worst(beliefs[1], torch.full((2, 4), 0.25).double()) < EXACT
 
 
 def test_clean_evidence_is_parsed():
@@ -261,11 +262,10 @@ def test_threshold_for_pairs_is_the_formula(v, m):
 @pytest.mark.parametrize(("s", "v", "m"), [(2, 16, 4), (3, 8, 4), (4, 5, 6), (3, 8, 6)])
 def test_fixed_point_is_one_and_unstable(s, v, m):
     p, step = h.fixed_point(s, v, m), 1e-6
-    assert 1 / v < p < 1 and abs(h.mean_field_map(p, s, v, m) - p) < 1e-12
-    assert (
-        h.mean_field_map(p + step, s, v, m) > p + step
-        and h.mean_field_map(p - step, s, v, m) < p - step
-    )
+    assert 1 / v < p < 1
+    assert abs(h.mean_field_map(p, s, v, m) - p) < 1e-12
+    assert h.mean_field_map(p + step, s, v, m) > p + step
+    assert h.mean_field_map(p - step, s, v, m) < p - step
     slope = (h.mean_field_map(1.0, s, v, m) - h.mean_field_map(1 - step, s, v, m)) / step
     assert abs(slope - s * m * (v - 1) / (v**s - 1)) < 1e-4
 

@@ -30,7 +30,7 @@ def offline(monkeypatch, tmp_path):
         raise ConnectionError("no network in tests")
 
     monkeypatch.delenv("MOLRG_DATA", raising=False)
-    monkeypatch.setattr(images, "_cache", lambda name: tmp_path / "cache" / name)
+    monkeypatch.setattr(images.sets, "_cache", lambda name: tmp_path / "cache" / name)
     monkeypatch.setattr(pooch, "retrieve", refuse)
 
 
@@ -59,9 +59,12 @@ def fake(monkeypatch, tmp_path):
 )
 def test_offline_sets_have_the_promised_shape_and_range(name, size):
     x, y = images.load(name)
-    assert x.shape == size and x.dtype == torch.float32
-    assert y.shape == size[:1] and y.dtype == torch.int64
-    assert x.min() == -1 and x.max() == 1
+    assert x.shape == size
+    assert x.dtype == torch.float32
+    assert y.shape == size[:1]
+    assert y.dtype == torch.int64
+    assert x.min() == -1
+    assert x.max() == 1
     held_out, _ = images.load(name, "test")
     shared = {v.numpy().tobytes() for v in x} & {v.numpy().tobytes() for v in held_out}
     assert not shared
@@ -76,7 +79,8 @@ def test_slices_hold_the_first_images_of_each_class(name):
             index = arrays[f"{split}_index"]
             assert (np.diff(index) > 0).all()
             # every row before the last of each class's quota is in the slice, so early rows are consecutive
-            assert index[0] == 0 and (index[:500] == np.arange(500)).all()
+            assert index[0] == 0
+            assert (index[:500] == np.arange(500)).all()
 
 
 @pytest.mark.parametrize("name", SLICES)
@@ -84,7 +88,8 @@ def test_the_card_says_the_bytes_and_the_sha256_of_its_file(name):
     card = (images.SHIPPED / f"{name}.md").read_text(encoding="utf-8")
     path = images.SHIPPED / f"{name}.npz"
     assert re.search(rf"\| Bytes \| {path.stat().st_size} \|", card)
-    assert f"`{images._sha256(path)}`" in card and images._SLICES[name] == images._sha256(path)
+    assert f"`{images.sets._sha256(path)}`" in card
+    assert images.sets._SLICES[name] == images.sets._sha256(path)
     for word in ("Source", "Selection", "Made by", "Licence"):
         assert word in card
 
@@ -93,7 +98,7 @@ def test_a_damaged_slice_is_not_used(monkeypatch, tmp_path):
     data = bytearray((images.SHIPPED / "mnist-slice.npz").read_bytes())
     data[1000] ^= 1
     (tmp_path / "mnist-slice.npz").write_bytes(bytes(data))
-    monkeypatch.setattr(images, "SHIPPED", tmp_path)
+    monkeypatch.setattr(images.sets, "SHIPPED", tmp_path)
     with pytest.raises(ValueError, match="sha256 of .*mnist-slice.npz"):
         images.load("mnist-slice")
     with pytest.raises(FileNotFoundError, match="make_slice"):
@@ -108,7 +113,8 @@ def test_a_choice_is_the_first_n_or_a_seeded_draw():
         images.load("mnist-slice", n=50, generator=torch.Generator().manual_seed(s))
         for s in (3, 3, 4)
     ]
-    assert torch.equal(drawn[0][0], drawn[1][0]) and not torch.equal(drawn[0][0], drawn[2][0])
+    assert torch.equal(drawn[0][0], drawn[1][0])
+    assert not torch.equal(drawn[0][0], drawn[2][0])
     assert len(torch.unique(drawn[0][0].flatten(1), dim=0)) == 50
 
 
@@ -167,10 +173,8 @@ def test_cifar10_is_read_from_binary_batches_and_from_pictures(monkeypatch, tmp_
     assert torch.equal(((x + 1) * 127.5).round().byte(), torch.from_numpy(pixels[order]))
     records.tofile(folder / "test_batch.bin")
     x, y = images.load("cifar10", "test")
-    assert (
-        torch.equal(((x + 1) * 127.5).round().byte(), torch.from_numpy(pixels))
-        and y.tolist() == labels.tolist()
-    )
+    assert torch.equal(((x + 1) * 127.5).round().byte(), torch.from_numpy(pixels))
+    assert y.tolist() == labels.tolist()
 
 
 # errors
@@ -241,7 +245,8 @@ def test_the_second_mirror_is_tried_and_a_wrong_checksum_is_not_forgiven(
     monkeypatch.setattr(pooch, "retrieve", second_answers)
     with pytest.raises(ValueError, match="does not match sha256"):
         images.fetch("mnist")
-    assert len(tried) == 2 and tried[0] != tried[1]
+    assert len(tried) == 2
+    assert tried[0] != tried[1]
 
 
 # a reader's own folder
@@ -262,7 +267,9 @@ def test_a_folder_of_pictures_comes_back_pixel_by_pixel(tmp_path):
     arrays = write_pictures(tmp_path, [(5, 4, 3)] * 3)
     (tmp_path / "notes.txt").write_text("not a picture")
     x, y = images.folder(tmp_path)
-    assert x.shape == (3, 3, 5, 4) and x.dtype == torch.float32 and y.tolist() == [0, 0, 0]
+    assert x.shape == (3, 3, 5, 4)
+    assert x.dtype == torch.float32
+    assert y.tolist() == [0, 0, 0]
     assert np.array_equal(
         ((x.numpy() + 1) * 127.5).round().astype(np.uint8), arrays.transpose(0, 3, 1, 2)
     )
@@ -273,13 +280,15 @@ def test_folders_in_a_folder_are_classes(tmp_path):
     write_pictures(tmp_path / "cats", [(4, 4, 3)])
     (tmp_path / "empty").mkdir()
     x, y = images.folder(tmp_path, grey=True)
-    assert x.shape == (3, 1, 4, 4) and y.tolist() == [0, 1, 1]
+    assert x.shape == (3, 1, 4, 4)
+    assert y.tolist() == [0, 1, 1]
 
 
 def test_a_folder_of_pictures_of_many_sizes_is_cut_to_squares(tmp_path):
     write_pictures(tmp_path, [(6, 9), (12, 5)])
     x, _ = images.folder(tmp_path, size=4, grey=True)
-    assert x.shape == (2, 1, 4, 4) and x.abs().max() <= 1
+    assert x.shape == (2, 1, 4, 4)
+    assert x.abs().max() <= 1
     with pytest.raises(
         ValueError, match=r"1.png = \(12, 5\): allowed is the size of the first, \(6, 9\)"
     ):

@@ -41,13 +41,15 @@ def test_tangent_spaces_have_dimension_d(d, objects, kinds, curvature):
     family = Scenes(d, 16, objects=objects, kinds=kinds, curvature=curvature)
     _, z = drawn(family, 4)
     spectra = torch.linalg.svdvals(family.tangents(z).flatten(2))
-    assert spectra.shape == (4, d) and float((spectra[:, -1] / spectra[:, 0]).min()) > 1e-4
+    assert spectra.shape == (4, d)
+    assert float((spectra[:, -1] / spectra[:, 0]).min()) > 1e-4
 
 
 def test_the_linear_end_spans_exactly_d_dimensions_and_the_curved_one_more():
     flat, curved = (drawn(Scenes(6, 16, curvature=c), 100)[0].flatten(1) for c in (0.0, 1.0))
     spectrum = torch.linalg.svdvals(flat - flat.mean(0))
-    assert spectrum[5] > 1e-3 * spectrum[0] and spectrum[6] < 1e-12 * spectrum[0]
+    assert spectrum[5] > 1e-3 * spectrum[0]
+    assert spectrum[6] < 1e-12 * spectrum[0]
     bent = torch.linalg.svdvals(curved - curved.mean(0))
     assert bent[6] > 1e-2 * bent[0]
 
@@ -60,9 +62,8 @@ def test_all_curvatures_touch_at_the_base_scene_and_approach_the_linear_one():
     _, z = drawn(families[0])
     straight, *bent = (f.render(z) for f in families)
     near, far, full = (worst(x, straight) for x in bent)
-    assert (
-        far / near == pytest.approx(2, rel=0.05) and full > 20 * near
-    )  # first order in the curvature
+    assert far / near == pytest.approx(2, rel=0.05)
+    assert full > 20 * near
 
 
 @pytest.mark.parametrize("curvature", [0.0, 1.0, 3.0])
@@ -122,8 +123,11 @@ def test_estimated_dimension_does_not_see_the_pixels():
 def test_the_same_seed_gives_the_same_images_and_another_one_others():
     family = Scenes(6, 8)
     (x, z), (again, _), (other, _) = drawn(family), drawn(family), drawn(family, seed=1)
-    assert torch.equal(x, again) and not torch.equal(x, other)
-    assert torch.equal(family.render(z), x) and z.shape == (8, 6) and z.abs().max() <= 1
+    assert torch.equal(x, again)
+    assert not torch.equal(x, other)
+    assert torch.equal(family.render(z), x)
+    assert z.shape == (8, 6)
+    assert z.abs().max() <= 1
     assert not torch.equal(Scenes(6, 8, scene=1).render(z), x), "another scene"
 
 
@@ -137,8 +141,10 @@ def test_factors_beyond_d_are_at_rest():
 @pytest.mark.parametrize("curvature", [1.0, 3.0])
 def test_pictures_are_in_range_and_of_the_dtype_asked_for(curvature):
     x, z = Scenes(24, 16, curvature=curvature).sample(200, rng())
-    assert x.shape == (200, 1, 16, 16) and x.dtype == z.dtype == torch.float32
-    assert float(x.abs().max()) <= 1 and float(x.max()) > -0.2
+    assert x.shape == (200, 1, 16, 16)
+    assert x.dtype == z.dtype == torch.float32
+    assert float(x.abs().max()) <= 1
+    assert float(x.max()) > -0.2
     assert Scenes(2, 8).render(z[:, :2].double()).dtype == F64
 
 
@@ -150,10 +156,15 @@ def test_every_kind_changes_the_picture():
 
 def test_a_union_has_the_images_of_its_families():
     union = images.rendered([2, 5], 16)
-    assert isinstance(union, Pieces) and union.dims == [2, 5] and union.size == 16
+    assert isinstance(union, Pieces)
+    assert union.dims == [2, 5]
+    assert union.size == 16
     x, z, y = union.sample([3, 4], rng(), dtype=F64)
-    assert y.tolist() == [0] * 3 + [1] * 4 and z.shape == (7, 5) and x.shape == (7, 1, 16, 16)
-    assert z[:3, 2:].isnan().all() and not z[3:].isnan().any()
+    assert y.tolist() == [0] * 3 + [1] * 4
+    assert z.shape == (7, 5)
+    assert x.shape == (7, 1, 16, 16)
+    assert z[:3, 2:].isnan().all()
+    assert not z[3:].isnan().any()
     assert worst(x[3:], Scenes(5, 16, scene=1).render(z[3:])) == 0
     assert worst(x[:3], Scenes(2, 16, scene=0).render(z[:3, :2])) == 0
     labels = union.sample(200, rng())[2]
@@ -163,10 +174,8 @@ def test_a_union_has_the_images_of_its_families():
 def test_images_rendered_is_the_family():
     _, z = drawn(Scenes(4, 8, objects=2, curvature=2.0, scene=3))
     family = images.rendered(4, 8, objects=2, curvature=2.0, scene=3)
-    assert (
-        isinstance(family, Scenes)
-        and worst(family.render(z), Scenes(4, 8, objects=2, curvature=2.0, scene=3).render(z)) == 0
-    )
+    assert isinstance(family, Scenes)
+    assert worst(family.render(z), Scenes(4, 8, objects=2, curvature=2.0, scene=3).render(z)) == 0
 
 
 # bad input
