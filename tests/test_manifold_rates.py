@@ -1,8 +1,10 @@
-"""Rates on manifolds: closed forms against quadrature, samples, Monte Carlo and the samplers; identities; bite."""
+"""Rates on manifolds: closed forms against quadrature, samples and samplers; identities; bite."""
 
 from __future__ import annotations
 
+import importlib
 import math
+from itertools import pairwise
 
 import pytest
 import torch
@@ -12,21 +14,17 @@ from scipy import integrate, stats
 from molrg import sampling
 from molrg.denoisers import Empirical, LinearMixture, LowRank
 from molrg.schedules import DDPM, EDM, VP
+from molrg.studies.curves import Curve, KernelDensity
 from molrg.studies.manifold_rates import (
-    SCHEMES,
-    Curve,
-    Tube,
-    coefficients,
     endpoint,
     endpoint_variance,
     gaussian_kl,
-    level_grid,
     path_kl,
-    reverse,
-    score,
-    score_error,
+    path_steps_needed,
     steps_needed,
 )
+from molrg.studies.reverse_schemes import SCHEMES, coefficients, level_grid, reverse
+from molrg.studies.score_rates import score, score_error
 
 GRID = level_grid(VP(), 60, stop=0.05)
 every = pytest.mark.parametrize("schedule", SCHEDULES.values(), ids=SCHEDULES)
@@ -39,23 +37,24 @@ schemes = pytest.mark.parametrize("scheme", SCHEMES)
 def test_the_curve_has_its_length_and_lies_on_the_sphere(D):
     curve = Curve.random(D, length=6.0, generator=rng())
     points = curve(torch.linspace(0, 1, 20_001, dtype=torch.float64))
-    assert curve.D == D and points.shape == (20_001, D)
+    assert curve.D == D
+    assert points.shape == (20_001, D)
     assert worst(points.norm(dim=1), torch.ones(20_001, dtype=torch.float64)) < EXACT
-    assert points.diff(dim=0).norm(dim=1).sum().item() == pytest.approx(
-        6.0, rel=1e-5
-    ) and curve.length == pytest.approx(6.0)
+    assert points.diff(dim=0).norm(dim=1).sum().item() == pytest.approx(6.0, rel=1e-5)
+    assert curve.length == pytest.approx(6.0)
 
 
 def test_the_curve_uses_every_coordinate_and_direction():
-    """Nearly all coordinates have their share of the energy (sines of low frequency less); the rank is full."""
+    """Nearly all coordinates have their share of the energy (slow sines less); full rank."""
     nodes = Curve.random(12, generator=rng()).nodes()
     assert torch.linalg.svdvals(nodes)[-1] > 1e-10 * torch.linalg.svdvals(nodes)[0]
     energy = Curve.random(512, generator=rng()).nodes().square().mean(0)
-    assert (energy > 0).all() and (energy > 0.1 / 512).double().mean() > 0.9
+    assert (energy > 0).all()
+    assert (energy > 0.1 / 512).double().mean() > 0.9
 
 
 def test_frequencies_follow_the_law_they_are_said_to():
-    """Kolmogorov-Smirnov against Student's law with five degrees of freedom, before scaling; false fail 1e-4."""
+    """Kolmogorov-Smirnov against Student's law, five degrees of freedom; false fail 1e-4."""
     omega = Curve.random(20_000, length=1.0, generator=rng()).frequencies
     assert stats.kstest((omega * math.sqrt(5 / 3)).numpy(), stats.t(5).cdf).pvalue > 1e-4
 
@@ -65,7 +64,7 @@ def test_midpoints_are_a_quadrature():
     curve = Curve.random(32, generator=rng())
     x_t = curve.sample(50, generator=rng(1)) + 0.2 * normal(50, 32)
     t = EDM().t_of_sigma(0.2).item()
-    few, many = (Tube(curve.nodes(count), EDM())(x_t, t) for count in (512, 8192))
+    few, many = (KernelDensity(curve.nodes(count), EDM())(x_t, t) for count in (512, 8192))
     assert worst(few, many) < 1e-4
 
 
@@ -76,7 +75,9 @@ def test_midpoints_are_a_quadrature():
 def test_without_noise_it_is_the_empirical_denoiser(schedule):
     data, x_t = normal(9, 6), normal(5, 6, seed=1)
     for t in (0.0, 0.3, 1.0):
-        assert worst(Tube(data, schedule)(x_t, t), Empirical(data, schedule)(x_t, t)) < EXACT
+        assert (
+            worst(KernelDensity(data, schedule)(x_t, t), Empirical(data, schedule)(x_t, t)) < EXACT
+        )
 
 
 @every
@@ -87,7 +88,7 @@ def test_with_noise_it_is_a_mixture_of_gaussians(schedule):
         torch.full((7,), 1 / 7, dtype=torch.float64), points, identity, schedule
     )
     for t in (0.2, 0.6):
-        assert worst(Tube(points, schedule, noise=tau)(x_t, t), mixture(x_t, t)) < EXACT
+        assert worst(KernelDensity(points, schedule, noise=tau)(x_t, t), mixture(x_t, t)) < EXACT
 
 
 # scores
@@ -109,7 +110,8 @@ def test_the_scaled_error_is_the_same_in_every_schedule():
         errors.append(
             score_error(Empirical(data, schedule), mixture.denoiser(schedule), schedule.s(t) * y, t)
         )
-    assert errors[0] == pytest.approx(errors[1], rel=1e-9) and errors[0] > 0.01
+    assert errors[0] == pytest.approx(errors[1], rel=1e-9)
+    assert errors[0] > 0.01
 
 
 def test_pure_noise_counts_as_one_a_coordinate():
@@ -134,7 +136,7 @@ def test_on_a_flat_subspace_the_error_does_not_know_the_dimension(D):
     )
 
     def error(x, nodes, x_t):
-        return score_error(Empirical(x, EDM()), Tube(nodes, EDM()), x_t, t)
+        return score_error(Empirical(x, EDM()), KernelDensity(nodes, EDM()), x_t, t)
 
     latent, ambient = (
         error(x, curve.nodes(), x0 + noise @ U),
@@ -144,7 +146,7 @@ def test_on_a_flat_subspace_the_error_does_not_know_the_dimension(D):
 
 
 def test_ambient_noise_spreads_the_weights_as_stated():
-    """Variance of the log-weight over e_i against the formula of the book, 40,000 draws: within 5 standard errors."""
+    """Variance of the log-weight against the book's formula: within 5 standard errors."""
     D, tau, sigma, draws = 30, 0.3, 0.7, 40_000
     v = normal(D, seed=5)
     log_weight = -(v - tau * normal(draws, D, seed=6)).square().sum(1) / (2 * sigma**2)
@@ -171,7 +173,7 @@ def test_on_a_curve_the_error_falls_with_N_and_not_with_D_and_the_gaussian_bites
             x, x0, reference = (
                 curve.sample(N, generator=g),
                 curve.sample(64, generator=g),
-                Tube(curve.nodes(), EDM()),
+                KernelDensity(curve.nodes(), EDM()),
             )
         return score_error(Empirical(x, EDM()), reference, x0 + sigma * normal(64, D, seed=D), t)
 
@@ -188,22 +190,24 @@ def test_on_a_curve_the_error_falls_with_N_and_not_with_D_and_the_gaussian_bites
 
 
 def test_freezing_the_posterior_mean_is_ancestral_sampling():
+    """The coefficients, applied by hand, against the sampler that draws the same noise."""
     for schedule in (VP(), EDM()):
-        denoiser, x, times = (
-            general().denoiser(schedule),
-            normal(5, 6),
-            torch.tensor([1.0, 0.6, 0.3, 0.0], dtype=torch.float64),
-        )
-        ours = sampling.finish(
+        denoiser, x = general().denoiser(schedule), normal(5, 6)
+        times = torch.tensor([1.0, 0.6, 0.3, 0.0], dtype=torch.float64)
+        end = sampling.finish(
             reverse(denoiser, x, times, scheme="posterior mean", generator=rng(1))
         )
-        theirs = sampling.finish(sampling.ancestral(denoiser, x, times, generator=rng(1)))
-        assert worst(ours, theirs) < EXACT * theirs.abs().max()
+        generator = rng(1)
+        for t, to in pairwise(times.tolist()):
+            A, B, C = coefficients("posterior mean", schedule, t, to)
+            noise = torch.randn(x.shape, generator=generator, dtype=x.dtype)
+            x = A * x + B * denoiser(x, t) + C * noise
+        assert worst(x, end) < EXACT * end.abs().max()
 
 
 @schemes
 def test_a_step_solves_its_equation(scheme):
-    """Mean and variance of dx = (x/2 + score) dh + dB over a step, the right thing held fixed, by scipy."""
+    """Moments of dx = (x/2 + score) dh + dB over a step, the right thing held fixed, by scipy."""
     schedule, t, to, x, x0_hat = VP(), 0.5, 0.42, 1.3, -0.4
     s, gamma = schedule.s(t).item(), schedule.gamma(t).item()
     h = 2 * math.log(schedule.s(to).item() / s)
@@ -219,10 +223,8 @@ def test_a_step_solves_its_equation(scheme):
 
     mean, variance = integrate.solve_ivp(rates, (0, h), [x, 0.0], rtol=1e-10, atol=1e-12).y[:, -1]
     A, B, C = (c.item() for c in coefficients(scheme, schedule, t, to))
-    assert (
-        A * x + B * x0_hat == pytest.approx(mean, rel=1e-8)
-        and pytest.approx(variance, rel=1e-8) == C**2
-    )
+    assert A * x + B * x0_hat == pytest.approx(mean, rel=1e-8)
+    assert pytest.approx(variance, rel=1e-8) == C**2
 
 
 @schemes
@@ -232,7 +234,8 @@ def test_all_schemes_are_right_in_the_limit_and_of_first_order(scheme):
         errors.append(
             abs(endpoint_variance(scheme, VP(), level_grid(VP(), int(count), stop=0.05), 1.0) - 1)
         )
-    assert errors[-1] < 0.02 and abs(slope(steps, torch.tensor(errors)) + 1) < 0.1
+    assert errors[-1] < 0.02
+    assert abs(slope(steps, torch.tensor(errors)) + 1) < 0.1
 
 
 @schemes
@@ -338,15 +341,12 @@ def test_free_of_the_dimension_and_not():
         ends = [endpoint(scheme, VP(), GRID, D=int(D), d=int(D) if full else 4) for D in dims]
         return slope(dims, torch.tensor([getattr(end, field) for end in ends]))
 
-    assert (
-        abs(slopes("kl", "posterior mean")) < 1e-9
-        and abs(slopes("w2_denoised", "posterior mean")) < 1e-9
-    )
+    assert abs(slopes("kl", "posterior mean")) < 1e-9
+    assert abs(slopes("w2_denoised", "posterior mean")) < 1e-9
     for scheme in SCHEMES[1:]:
         assert 0.9 < slopes("kl", scheme) < 1.15
-    assert slopes("kl", "posterior mean", full=True) == pytest.approx(1) and slopes(
-        "w2", "posterior mean", full=True
-    ) == pytest.approx(0.5)
+    assert slopes("kl", "posterior mean", full=True) == pytest.approx(1)
+    assert slopes("w2", "posterior mean", full=True) == pytest.approx(0.5)
     assert 0.4 < slopes("w2", "posterior mean") < 0.55
 
 
@@ -377,7 +377,9 @@ def test_the_end_diverges_less_than_the_path(steps):
 def test_noise_levels_in_geometric_progression(schedule):
     times = level_grid(schedule, 20, stop=0.05)
     ratios = schedule.sigma(times)[1:] / schedule.sigma(times)[:-1]
-    assert times[0] == 1 and len(times) == 21 and (times.diff() < 0).all()
+    assert times[0] == 1
+    assert len(times) == 21
+    assert (times.diff() < 0).all()
     assert schedule.sigma(times[-1]).item() == pytest.approx(
         0.05, rel=0.1 if isinstance(schedule, DDPM) else 1e-9
     )
@@ -394,12 +396,28 @@ def test_steps_needed_are_the_fewest(scheme):
     assert kl[0] > 0.2 >= kl[1]
 
 
+def test_path_steps_are_enough_and_one_per_cent_fewer_are_not():
+    steps = path_steps_needed(VP(), d=3, kl=0.5, stop=0.1)
+    fewer = int(steps / 1.01) - 1
+    kl = [path_kl(VP(), level_grid(VP(), count, stop=0.1), d=3) for count in (fewer, steps)]
+    assert kl[0] > 0.5 >= kl[1]
+
+
+def test_the_old_address_knows_the_old_names():
+    with pytest.warns(DeprecationWarning, match="has moved"):
+        old = importlib.reload(importlib.import_module("molrg.manifold_rates"))
+    assert old.Tube is KernelDensity
+    assert old.endpoint is endpoint
+    assert old.Curve is Curve
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_dtype_and_events(dtype):
     x = normal(3, 3, 4, 4, dtype=dtype)
     denoiser = general(48, (2, 3), dtype=dtype).denoiser(VP())
     end = sampling.finish(reverse(denoiser, x, GRID[:4], scheme="score", generator=rng()))
-    assert end.dtype == dtype and end.shape == x.shape
+    assert end.dtype == dtype
+    assert end.shape == x.shape
 
 
 # bad input
@@ -417,9 +435,9 @@ DENOISER = general().denoiser(VP())
         (lambda: Curve(normal(3, 2)), "frequencies.shape"),
         (lambda: Curve.random(8, generator=rng()).sample(0, generator=rng()), "N"),
         (lambda: Curve.random(8, generator=rng()).nodes(0), "count"),
-        (lambda: Tube(normal(4, 3), VP(), noise=-0.1), "noise"),
-        (lambda: Tube(normal(4), VP()), "points.shape"),
-        (lambda: Tube(normal(4, 3), VP())(normal(2, 5), 0.5), "x_t.shape"),
+        (lambda: KernelDensity(normal(4, 3), VP(), noise=-0.1), "noise"),
+        (lambda: KernelDensity(normal(4), VP()), "points.shape"),
+        (lambda: KernelDensity(normal(4, 3), VP())(normal(2, 5), 0.5), "x_t.shape"),
         (lambda: score(DENOISER, normal(2, 6), 0.0), "t"),
         (lambda: level_grid(VP(), 0, stop=0.1), "steps"),
         (lambda: level_grid(VP(), 5, stop=0.0), "stop"),
@@ -452,6 +470,8 @@ DENOISER = general().denoiser(VP())
         (lambda: path_kl(VP(), torch.tensor([1.0, 0.0]), d=2), "times[-1]"),
         (lambda: steps_needed("score", VP(), D=8, d=2, kl=0.0, stop=0.1), "kl"),
         (lambda: steps_needed("score", VP(), D=8, d=2, kl=1e-9, stop=0.1, most=16), "kl"),
+        (lambda: path_steps_needed(VP(), d=2, kl=0.0, stop=0.1), "kl"),
+        (lambda: path_steps_needed(VP(), d=2, kl=1e-6, stop=0.1, most=16), "kl"),
     ],
 )
 def test_bad_input(call, name):
