@@ -20,7 +20,7 @@ RUN   := $(PY) -m molrg run $(if $(JOBS),--jobs $(JOBS))
 TEST_RECORDS := $(CURDIR)/_build/test-records
 
 .DEFAULT_GOAL := help
-.PHONY: help env book test lab claims doctor benchmark clean
+.PHONY: help env book test lint lab claims doctor benchmark clean
 
 help: ## this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,6 +44,12 @@ test: env ## all the tests: package, ledger, notebooks, strict build of the book
 	@MOLRG_RECORDS="$(TEST_RECORDS)" $(PY) -m pytest --nbval-lax --nbval-current-env -p no:cacheprovider notebooks
 	@echo "==> the book, warnings as errors"
 	@$(PY) -m pytest -m book tests
+
+lint: env ## style, format, types, direction of imports
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-cache
 
 lab: env ## JupyterLab on the notebooks
 	@cd notebooks && "$(abspath $(PY))" -m jupyterlab

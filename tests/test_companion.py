@@ -300,7 +300,7 @@ def test_a_change_of_the_package_is_not_reused(project, monkeypatch):
     module = project / "module.py"
     module.write_text("a = 1\n")
     real = list(notebooks._package_files())
-    assert {"claims.py", "training.py", "subspaces.py"} <= {path.name for path in real}
+    assert {"claims.py", "trainer.py", "geometry.py"} <= {path.name for path in real}
     monkeypatch.setattr(notebooks, "_package_files", lambda: [*real, module])
     before = select(["01"])[0].key({})
     module.write_text("a = 2\n")

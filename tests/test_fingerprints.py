@@ -213,14 +213,14 @@ def test_a_change_in_the_package_is_seen_where_it_is_used(monkeypatch):
     def log_uniform_times(schedule, sigma, u):
         return u
 
-    monkeypatch.setattr(training, "log_uniform_times", log_uniform_times)
+    monkeypatch.setattr(training.trainer, "log_uniform_times", log_uniform_times)
     assert fingerprint(fn) != before
 
 
 def test_it_is_the_same_in_another_process_with_another_hash_seed(tmp_path):
     script = tmp_path / "script.py"
     script.write_text(
-        SOURCE + "\nfrom molrg.fingerprints import fingerprint\nprint(fingerprint(fn))\n"
+        SOURCE + "\nfrom molrg.sweeps.fingerprints import fingerprint\nprint(fingerprint(fn))\n"
     )
     told = {
         subprocess.run(
