@@ -1,0 +1,50 @@
+"""Files: written aside and put in place once they are whole, and known by their sha256."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+def sha256(path: str | os.PathLike[str]) -> str:
+    """Hexadecimal sha256 of a file, read in pieces."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextmanager
+def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """A place to write to; what is written there replaces `path` where the block ends well.
+
+    The place is beside `path` and has its name, so that endings keep their meaning, in a hidden
+    folder that is removed in any case. The mode is what the umask asks for, whoever writes. Where
+    nothing was written, nothing is replaced.
+
+    Args:
+        path: the file, or folder, to make or to replace; the folder above it is made where it is
+            missing.
+
+    Raises:
+        OSError: where the folder cannot be written.
+    """
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    hidden = Path(tempfile.mkdtemp(prefix=".part-", dir=target.parent))
+    try:
+        usual = hidden / ".mode"
+        usual.touch()
+        aside = hidden / target.name
+        yield aside
+        if aside.is_file():
+            aside.chmod(usual.stat().st_mode)
+        elif aside.is_dir() and target.is_dir():
+            target.replace(hidden / ".old")
+        if aside.exists():
+            aside.replace(target)
+    finally:
+        shutil.rmtree(hidden, ignore_errors=True)
