@@ -29,7 +29,7 @@ def test_without_noise_true_labels_and_the_whitened_start_give_the_truth(angle):
 
 
 def test_true_labels_err_to_first_order_in_the_noise():
-    """prop-first-order: tau sqrt((n - d) / (N - d - 1)); 32 subspaces of 20 entries: 4 % of scatter."""
+    """prop-first-order: tau sqrt((n - d) / (N - d - 1)); 4 % of scatter over 16 sets."""
     cell = {"angle": 90.0, "dims": "2 2", "N": 30, "noise": 0.01, "n": 12, "starts": 2}
     table = sweeps.run(bent.recover, [cell], seeds=range(16))
     law = 0.01 * ((12 - 2) / (30 - 2 - 1)) ** 0.5
@@ -69,7 +69,7 @@ def test_no_start_has_a_smaller_loss_than_the_truth_and_training_hardly_leaves_i
 
 
 def test_only_whole_starts_are_compared():
-    """The better of the two has the larger objective, so at zero loss its error is that of the whitened start."""
+    """The better of the two has the larger objective, so its error is one of the two."""
     row = recovered(angle=5.0, dims="3 3", N=4)
     assert row["all"] in (row["whitened"], row["random"])
     assert 0 <= row["single"] <= 1

@@ -1,12 +1,13 @@
-r"""K-subspaces where its assumptions are bent: small angles, noise, unequal shares and dimensions, means.
+r"""K-subspaces with bent assumptions: small angles, noise, unequal shares and dimensions, means.
 
-The functions of one seed are for `molrg.sweeps.run`, which adds the cell and the seed to the row. Errors are
-`molrg.subspaces.subspace_error` from the truth; `with_success` turns them into success.
+The functions of one seed are for `molrg.sweeps.run`, which adds the cell and the seed to the row.
+Errors are `molrg.subspaces.subspace_error` from the truth; `with_success` turns them into success.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -38,12 +39,12 @@ ZERO_LOSS = 1 - 1e-12  # share of the energy that a start has to catch to count 
 
 
 def whitening(seed: int, *, angle: float, n: int = 48, d: int = 4) -> dict[str, float]:
-    """How much inner products of points change when two subspaces at 90 degrees are moved to an angle.
+    """How much inner products of points change when 90 degrees become another angle.
 
     The latent coordinates are the same at both angles, so what changes knows the angle.
 
-    One row is one data set, d + 1 points of each subspace: "whitened" and "plain" are the largest changes of an
-    inner product, of whitened points and of the points themselves at unit length.
+    One row is one data set, d + 1 points of each subspace: "whitened" and "plain" are the largest
+    changes of an inner product, of whitened points and of the points themselves at unit length.
 
     Args:
         seed: of the data.
@@ -81,10 +82,11 @@ def recover(
 ) -> dict[str, float]:
     """Errors of K-subspaces from several starts, and of PCA with labels that are given.
 
-    One row is one data set. "random", "whitened" and "all" are the errors of the best of the random starts by
-    its objective, of the start from whitened points, and of the better of the two; "oracle" and "shuffled"
-    those of PCA with the true labels and with shuffled ones; "rms" that of "oracle" as a root mean square over
-    the subspaces; "single" is the share of random starts that end at zero loss.
+    One row is one data set. "random", "whitened" and "all" are the errors of the best of the random
+    starts by its objective, of the start from whitened points, and of the better of the two;
+    "oracle" and "shuffled" those of PCA with the true labels and with shuffled ones; "rms" that of
+    "oracle" as a root mean square over the subspaces; "single" is the share of random starts that
+    end at zero loss.
 
     Args:
         seed: of the mixture, the data and the starts.
@@ -93,8 +95,9 @@ def recover(
         N: samples of each subspace; d_k + 1 of the k-th where it is 0.
         noise: standard deviation per coordinate.
         mean: length of the mean of every component, in a random direction.
-        lift: one of `LIFTS`: "+1" clusters by subspaces of one dimension more, "ones" in addition appends a
-            coordinate that is always one; both then take PCA about the mean of each cluster.
+        lift: one of `LIFTS`: "+1" clusters by subspaces of one dimension more, "ones" in addition
+            appends a coordinate that is always one; both then take PCA about the mean of each
+            cluster.
         n: ambient dimension.
         starts: of which all but one are random.
 
@@ -154,14 +157,16 @@ def recover_rare(
 
 def _cluster(x: Tensor, dims: Sequence[int], starts: int, generator: torch.Generator) -> KSubspaces:
     """K-subspaces from random starts and, last, from spectral clustering of the whitened points."""
-    settings = {"restarts": starts - 1, "init": "random+whitened", "generator": generator}
-    return k_subspaces(x, len(dims), dims, **settings)
+    return k_subspaces(
+        x, len(dims), dims, restarts=starts - 1, init="random+whitened", generator=generator
+    )
 
 
 def _starts(clustering: KSubspaces) -> dict[str, list[Tensor]]:
     """Bases of the best random start, of the whitened one, and of the best of all."""
     objectives = clustering.objectives
-    chosen = {"random": objectives[:-1].argmax(), "whitened": -1, "all": objectives.argmax()}
+    best = int(objectives[:-1].argmax())
+    chosen = {"random": best, "whitened": -1, "all": int(objectives.argmax())}
     return {name: [basis[k] for basis in clustering.starts] for name, k in chosen.items()}
 
 
@@ -172,7 +177,7 @@ def _principal(
     instead: Sequence[Tensor],
     centred: bool = False,
 ) -> list[Tensor]:
-    """Principal subspace of each cluster, about its mean where `centred`; of an empty one, what is given instead."""
+    """Principal subspace of each cluster, about its mean if `centred`; `instead` of empty ones."""
     bases = []
     for k, d in enumerate(dims):
         cluster = x[labels == k]
@@ -193,11 +198,12 @@ def train(
     starts: int = 4,
     steps: int = 300,
 ) -> pd.DataFrame:
-    """The low-rank denoiser of two subspaces trained by gradients, from random starts and from the truth.
+    """The low-rank denoiser trained by gradients, from random starts and from the truth.
 
-    One row is one data set without noise: "error" and "loss" of the start with the smallest loss, the loss
-    divided by that of the truth; and "from_truth", the error after the same training from the truth. All data
-    sets are trained as one ensemble and share the random numbers of the training, whose seed is the first.
+    One row is one data set without noise: "error" and "loss" of the start with the smallest loss,
+    the loss divided by that of the truth; and "from_truth", the error after the same training from
+    the truth. All data sets are trained as one ensemble and share the random numbers of the
+    training, whose seed is the first.
 
     Args:
         seeds: of the data sets.
@@ -214,23 +220,24 @@ def train(
     samples = [m.sample([N, N], generator=g)[0] for m, g in zip(mixtures, sources, strict=True)]
     data = torch.stack(samples).float()
     truth = [torch.stack([m.bases[k] for m in mixtures]).float() for k in range(2)]
-    budget = {"steps": steps, "lr": 0.05 * scale, "sigma": (0.1 * scale, scale)}
+    sigma = (0.1 * scale, scale)
+    train_on = partial(fit, steps=steps, lr=0.05 * scale, sigma=sigma)
 
     def loss(denoiser: LowRank, points: Tensor) -> Tensor:
         generator = torch.Generator().manual_seed(seeds[0])
-        return evaluate(denoiser, points, sigma=budget["sigma"], generator=generator)
+        return evaluate(denoiser, points, sigma=sigma, generator=generator)
 
     generator = torch.Generator().manual_seed(seeds[0])
     bases = random_basis(n, d, generator=generator, ensemble=(2, len(data) * starts)).float()
     found, repeated = LowRank(list(bases), VP()), data.repeat_interleave(starts, 0)
-    fit(found, repeated, generator=generator, **budget)
+    train_on(found, repeated, generator=generator)
     ratios = loss(found, repeated).view(-1, starts) / loss(LowRank(truth, VP()), data)[:, None]
     owners = [mixture for mixture in mixtures for _ in range(starts)]
     errors = _errors(found, owners).reshape(-1, starts)
     best = ratios.argmin(1).numpy()
 
     stayed = LowRank(truth, VP())
-    fit(stayed, data, generator=torch.Generator().manual_seed(seeds[0]), **budget)
+    train_on(stayed, data, generator=torch.Generator().manual_seed(seeds[0]))
     rows = {
         "seed": list(seeds),
         "error": errors[np.arange(len(best)), best],
@@ -248,7 +255,7 @@ def _errors(ensemble: LowRank, owners: Sequence[MoLRG]) -> np.ndarray:
 
 
 def with_success(table: pd.DataFrame, *methods: str) -> pd.DataFrame:
-    """The table with the errors of these methods replaced by success, 0 or 1, for the angle of each row.
+    """Replace the errors of these methods by success, 0 or 1, for the angle of each row.
 
     Args:
         table: with a column "angle" and one of errors for each method.
