@@ -33,6 +33,7 @@ from molrg.provenance import (
 from molrg.stats import Summary
 
 PROFILES = ("quick", "paper")
+SCOPES = ("identity", "finite instance", "small model")
 VERDICTS = ("reproduced", "with deviation", "not reproduced")
 
 

@@ -34,6 +34,8 @@ FIELDS = {
     "reason",
     "control",
     "expected",
+    "scope",
+    "but",
 }
 
 every_claim = pytest.mark.parametrize("id", REGISTRY)
@@ -120,6 +122,8 @@ def test_an_entry_is_complete(id):
         and entry["reason"]
         and entry["control"]["description"]
     )
+    assert entry["scope"] in claims.SCOPES
+    assert 20 < len(entry["but"]) <= 120 and not entry["but"].endswith(".")
     assert not entry["title"].endswith(".") and "$" not in entry["title"]
     assert entry.get("min_seeds", 5) >= 5 or id in ("C09", "C13", "C14", "C18", "C11", "C12"), (
         "three seeds are for trained networks"

@@ -57,7 +57,7 @@ def _footer(app: Any, config: Any) -> None:
 
 
 def _table_headers(app: Any, doctree: nodes.document) -> None:
-    """Makes the empty corner cells of DataFrames plain cells: an empty header misleads screen readers."""
+    """Makes empty corner cells of DataFrames plain cells: empty headers mislead screen readers."""
     for raw in doctree.findall(nodes.raw):
         if raw.get("format") == "html" and 'class="dataframe"' in raw.astext():
             text = raw.astext().replace("<th></th>", "<td></td>")
@@ -79,7 +79,7 @@ def _keep_punctuation(app: Any, doctree: nodes.document) -> None:
 
 
 def _plain_bars(app: Any, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
-    """Takes |x| in a docstring for an absolute value or norm, not for a substitution; code and :math: stay."""
+    """Takes |x| in a docstring for a norm, not for a substitution; code and :math: stay."""
     for i, line in enumerate(lines):
         parts = CODE.split(line)  # text, code, text, ...
         lines[i] = "".join(
@@ -90,7 +90,7 @@ def _plain_bars(app: Any, what: str, name: str, obj: Any, options: Any, lines: l
 def _without_thebe(
     app: Any, pagename: str, templatename: str, context: dict[str, Any], doctree: Any
 ) -> None:
-    """Leaves out the constants of an unused live-code widget, which name a CDN (and are declared twice)."""
+    """Leaves out the constants of an unused live-code widget, which name a CDN."""
     context["script_files"] = [
         script
         for script in context.get("script_files", [])
@@ -99,8 +99,10 @@ def _without_thebe(
 
 
 def _repair_pages(app: Any, exception: Exception | None) -> None:
-    """Drops font preloads, which browsers refuse when opened from a file (the style sheet loads the fonts
-    anyway), and makes the parameter lists of long signatures what they are: not definition lists."""
+    """Drops font preloads, and makes parameter lists of long signatures plain lists.
+
+    Browsers refuse preloads when a page is opened from a file; the style sheet loads the fonts.
+    """
     if exception is not None or app.builder.format != "html":
         return
     for page in Path(app.outdir).rglob("*.html"):

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from molrg import claims
-from molrg.companion import models, scorecard
+from molrg.companion import drawings, history, models, overview, scorecard
 from molrg.companion.layout import Layout, stale
 from molrg.companion.notebooks import sources
 from molrg.companion.runner import alone
@@ -21,7 +21,7 @@ class BuildFailed(RuntimeError):
 
 
 def stage(root: Path) -> Path:
-    """Mirror configuration and prose beside the executed notebooks, and generate the scorecard and the tables of the models.
+    """Mirror configuration and prose beside the executed notebooks, and make the generated parts.
 
     Raises:
         BuildFailed: where a notebook has not been run, or not as it is now.
@@ -49,9 +49,11 @@ def stage(root: Path) -> Path:
         scorecard.summary_markdown(records), encoding="utf-8"
     )
     (generated / "scorecard.md").write_text(
-        scorecard.full_markdown(records, scorecard.kept()), encoding="utf-8"
+        scorecard.full_markdown(records, scorecard.kept(), history.kept(root)), encoding="utf-8"
     )
+    (generated / "scorecard_overview.md").write_text(overview.table(records), encoding="utf-8")
     models.write(generated)
+    drawings.write(generated)
     return src
 
 
@@ -111,7 +113,7 @@ def _sphinx(root: Path, src: Path) -> Path:
 
 
 def _manifest(html: Path) -> None:
-    """List every file of the site with its sha256, in the format that ``sha256sum --check`` reads."""
+    """List every file of the site with its sha256, for ``sha256sum --check``."""
     lines = [
         f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.relative_to(html).as_posix()}"
         for path in sorted(html.rglob("*"))

@@ -6,10 +6,12 @@ import os
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from rich.table import Table
 
 from molrg import claims
+from molrg.companion import history as criteria
 from molrg.companion.notebooks import sources
 
 NOT_YET = "planned"
@@ -24,7 +26,7 @@ _MARKERS = {
 
 
 def outcome(id: str, records: Mapping[str, dict]) -> str:
-    """The verdict of a claim; "not run" where a landed claim has no record, "planned" before it lands."""
+    """The verdict of a claim; "not run" without a record, "planned" before it lands."""
     if claims.claim(id)["status"] == "planned":
         return NOT_YET
     return records[id]["verdict"] if id in records else NO_RECORD
@@ -83,8 +85,10 @@ def summary_markdown(records: Mapping[str, dict]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def full_markdown(records: Mapping[str, dict], recorded: Mapping[str, dict]) -> str:
-    """Every claim with its criterion, what was measured, the control, and the recorded run beside it."""
+def full_markdown(
+    records: Mapping[str, dict], recorded: Mapping[str, dict], history: Mapping[str, Any]
+) -> str:
+    """Every claim: statement and verdict, and folded its criterion, measurements and history."""
     parts = [sentence(records), ""]
     for id, entry in claims.registry().items():
         parts += [
@@ -95,12 +99,14 @@ def full_markdown(records: Mapping[str, dict], recorded: Mapping[str, dict]) -> 
             "",
         ]
         parts += [
-            f"{_badge(outcome(id, records))} Expected: {entry['expected']}. Source: {_source(entry)}.",
+            f"{_badge(outcome(id, records))}, but: {entry['but']}. Reaches: {entry['scope']}. "
+            f"Expected: {entry['expected']}. Source: {_source(entry)}.",
             "",
         ]
         if entry["status"] == "landed":
             parts += [
-                f"Notebook: {{doc}}`../notebooks/{entry['notebook']}`. Control: {entry['control']['description']}.",
+                f"Notebook: {{doc}}`../notebooks/{entry['notebook']}`. "
+                f"Control: {entry['control']['description']}.",
                 "",
             ]
         if id in records:
@@ -110,9 +116,10 @@ def full_markdown(records: Mapping[str, dict], recorded: Mapping[str, dict]) -> 
             parts += [
                 "Registered criterion:",
                 "",
-                *(f"- {_code(str(c), c.quantity)}" for c in primary + secondary),
+                *(f"- {in_words(id, str(c), c.quantity)}" for c in primary + secondary),
                 "",
             ]
+        parts += criteria.markdown(id, history)
     return "\n".join(parts) + "\n"
 
 
@@ -124,9 +131,10 @@ def _source(entry: Mapping[str, str]) -> str:
     )
 
 
-def _code(condition: str, quantity: str) -> str:
-    """Set the quantity of a condition as code."""
-    return condition.replace(f" {quantity} ", f" `{quantity}` ")
+def in_words(id: str, condition: str, quantity: str) -> str:
+    """A condition in the ledger's own sentence: what is measured, then estimator and bound."""
+    estimator, _, bound = condition.partition(f" of {quantity} ")
+    return f"{claims.claim(id)['quantities'][quantity]}: {estimator} {bound}"
 
 
 def _measured(record: dict, recorded: dict | None) -> list[str]:
@@ -138,24 +146,31 @@ def _measured(record: dict, recorded: dict | None) -> list[str]:
     for line in record["conditions"]:
         met = "" if line["met"] else " (missed)"
         row = [
-            _code(line["condition"], line["quantity"]),
+            in_words(record["id"], line["condition"], line["quantity"]),
             line["estimate"] + met,
             line["control"] or "—",
         ]
         row += [earlier.get(line["condition"], "judged otherwise")] if recorded else []
         lines.append("| " + " | ".join(row) + " |")
-    told = f"{len(record['seeds'])} seeds, {record['cpu_seconds']:.0f} CPU seconds, {record['peak_memory_mb']:.0f} MB."
+    told = (
+        f"{len(record['seeds'])} seeds, {record['cpu_seconds']:.0f} CPU seconds, "
+        f"{record['peak_memory_mb']:.0f} MB."
+    )
     if recorded:
         told += (
             f" Recorded run: {recorded['profile']} profile, {len(recorded['seeds'])} seeds, "
-            f"{recorded['cpu_seconds']:.0f} CPU seconds, {recorded['recorded'][:10]}, {recorded['verdict']}."
+            f"{recorded['cpu_seconds']:.0f} CPU seconds, {recorded['recorded'][:10]}, "
+            f"{recorded['verdict']}."
         )
     return [
+        "`````{dropdown} Conditions, control, recorded run",
         *lines,
         "",
         told,
         "",
         *(_recorded_figure(recorded) if recorded and recorded["figure"] else []),
+        "`````",
+        "",
     ]
 
 
@@ -201,7 +216,7 @@ def figure_index(records: Mapping[str, dict]) -> str:
 
 
 def write_readme(records: Mapping[str, dict], path: Path | None = None) -> None:
-    """Put the last lines of a run, the verdicts and the index of figures into the README, between their markers.
+    """Put the last lines of a run and the verdicts into the README, between their markers.
 
     Raises:
         ValueError: where the markers are not there.
