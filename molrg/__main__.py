@@ -12,7 +12,7 @@ import numpy as np
 from rich.console import Console
 
 from molrg import checks, claims, dimension, images, zoo
-from molrg.companion import book, doctor, layout, live, runner, scorecard
+from molrg.companion import book, doctor, history, layout, live, runner, scorecard
 from molrg.companion.notebooks import parse_parameters
 from molrg.denoisers import checkpoints
 
@@ -56,6 +56,11 @@ def parser() -> argparse.ArgumentParser:
     show.set_defaults(do=_claims)
     show.add_argument(
         "--write-readme", action="store_true", help="put the verdict table into README.md"
+    )
+    show.add_argument(
+        "--write-history",
+        action="store_true",
+        help="write book/criteria_history.yml, the history of every criterion, from git",
     )
     train = commands.add_parser(
         "train", help="train an image model; may be stopped, and continued by the same command"
@@ -103,7 +108,7 @@ def main(words: list[str] | None = None) -> int:
     told = Console(stderr=True, soft_wrap=True, markup=False, highlight=False)
     try:
         return args.do(args, Console())
-    except (runner.RunStopped, book.BuildFailed) as error:
+    except (runner.RunStopped, book.BuildFailed, history.NoHistory) as error:
         told.print(f"stopped: {error}", style="red")
         return 1
     except (ValueError, OSError) as error:
@@ -144,6 +149,8 @@ def _claims(args: argparse.Namespace, console: Console) -> int:
         )
     if args.write_readme:
         scorecard.write_readme(records)
+    if args.write_history:
+        history.write(claims.root())
     if args.json:
         print(json.dumps(records, indent=2, ensure_ascii=False))
         return 0

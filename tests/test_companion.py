@@ -807,8 +807,8 @@ def test_the_readme_holds_the_table_between_its_markers(project, capsys):
     spent = sum(record["cpu_seconds"] for record in claims.records().values())
     assert f"```\n1 reproduced, 1 not reproduced; {spent:.0f} CPU-s\n" in text
     assert (
-        "| C01 | The statement of 01_holds | reproduced |" in text
-        and "| C03 | The statement of 03_later | planned |" in text
+        "| C01 | The statement of 01_holds | reproduced | nothing else |" in text
+        and "| C03 | The statement of 03_later | planned | nothing else |" in text
     )
     assert main(["claims", "--write-readme"]) == 0 and readme.read_text() == text
     change_record(project)
@@ -843,7 +843,12 @@ def test_staging_mirrors_the_prose_and_drops_what_is_gone(project):
     )
     assert {path.name for path in (src / "book" / "_generated").iterdir()} == {
         "scorecard.md",
+        "scorecard_overview.md",
         "scorecard_summary.md",
+        "copies.svg",
+        "splits.svg",
+        "figures",
+        "figures.md",
         "models.md",
         "models",
     }

@@ -20,7 +20,7 @@ DARK = {
 }
 IMAGE = re.compile(r'<img\b[^>]*\bsrc="(?P<src>[^"]*_images/[^"]+\.svg)"[^>]*>')
 LINKED = re.compile(r"<a\b[^>]*>\s*$")
-LEFT_ALONE = ("photo", "only-light", "only-dark", "dark-light", "molrg-thumbnail")
+LEFT_ALONE = ("photo", "only-light", "only-dark", "dark-light")
 
 
 def dark(svg: str) -> str:
@@ -39,13 +39,15 @@ def two_versions(page: str, made: dict[str, str]) -> str:
 
     def replace(found: re.Match[str]) -> str:
         image, src = found[0], found["src"]
-        classes = re.search(r'class="([^"]*)"', image)
+        named = re.search(r'class="([^"]*)"', image)
+        classes = set(named[1].split()) if named else set()
         name = src.rsplit("/", 1)[-1]
-        if name not in made or (classes and set(classes[1].split()) & set(LEFT_ALONE)):
+        if name not in made or classes & set(LEFT_ALONE):
             return image
         other = image.replace(src, f"{src.removesuffix(name)}{made[name]}")
         versions = [(image, src, "only-light"), (other, other_src(src, made[name]), "only-dark")]
-        if LINKED.search(page[: found.start()]):  # the theme has linked it already
+        linked = LINKED.search(page[max(0, found.start() - 500) : found.start()])
+        if linked or "molrg-thumbnail" in classes:  # it leads elsewhere
             return "".join(_with_class(picture, kind) for picture, _, kind in versions)
         return "".join(
             f'<a class="molrg-full {kind}" href="{place}">{_with_class(picture, kind)}</a>'

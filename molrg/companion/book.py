@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from molrg import claims
-from molrg.companion import drawings, history, models, overview, scorecard
+from molrg.companion import drawings, gallery, history, models, overview, scorecard
 from molrg.companion.layout import Layout, stale
 from molrg.companion.notebooks import sources
 from molrg.companion.runner import alone
@@ -54,6 +54,7 @@ def stage(root: Path) -> Path:
     (generated / "scorecard_overview.md").write_text(overview.table(records), encoding="utf-8")
     models.write(generated)
     drawings.write(generated)
+    gallery.write(generated, layout.notebooks)
     return src
 
 

@@ -100,7 +100,6 @@ def collect(root: Path) -> dict[str, dict[str, Any]]:
                 history[id]["changes"].append(
                     {
                         "day": day[:10],
-                        "commit": commit,
                         "why": subject,
                         "when": f"{'after' if after else 'before'} the first recorded run",
                         "what": lines,
@@ -150,7 +149,7 @@ def markdown(id: str, history: Mapping[str, Any]) -> list[str]:
         lines += ["No condition, control or expectation has changed since.", ""]
     for change in entry["changes"]:
         lines += [
-            f"**{change['day']}, {change['when']}** ({change['commit']}): {change['why']}",
+            f"**{change['day']}, {change['when']}.** {change['why']}",
             "",
         ]
         lines += [*(f"- {line}" for line in change["what"]), ""]

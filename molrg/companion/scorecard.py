@@ -12,7 +12,6 @@ from rich.table import Table
 
 from molrg import claims
 from molrg.companion import history as criteria
-from molrg.companion.notebooks import sources
 
 NOT_YET = "planned"
 NO_RECORD = "not run"
@@ -21,7 +20,7 @@ _MARKERS = {
         f"<!-- {part}: made by `python -m molrg claims --write-readme` -->",
         f"<!-- end of {part} -->",
     )
-    for part in ("totals", "verdicts", "figures")
+    for part in ("totals", "verdicts")
 }
 
 
@@ -190,28 +189,12 @@ def _recorded_figure(record: dict) -> list[str]:
 
 
 def readme_table(records: Mapping[str, dict]) -> str:
-    """The verdict table of the README: id, statement, verdict, and nothing else."""
-    lines = ["| claim | statement | verdict |", "|---|---|---|"]
+    """The verdict table of the README: id, statement, verdict, and the strongest caveat."""
+    lines = ["| claim | statement | verdict | but |", "|---|---|---|---|"]
     lines += [
-        f"| {id} | {entry['title']} | {outcome(id, records)} |"
+        f"| {id} | {entry['title']} | {outcome(id, records)} | {entry['but']} |"
         for id, entry in claims.registry().items()
     ]
-    return "\n".join(lines)
-
-
-def figure_index(records: Mapping[str, dict]) -> str:
-    """Every named figure of the notebooks: what makes it, with which seeds, at what cost."""
-    lines = ["| figure | shows | command | seeds | CPU s |", "|---|---|---|---|---|"]
-    for notebook in sources():
-        record = records.get(notebook.claim)
-        seeds = f"{min(record['seeds'])} to {max(record['seeds'])}" if record else ""
-        cost = f"{record['cpu_seconds']:.0f}" if record else ""
-        command = f"`python -m molrg run {notebook.name[:2]}`"
-        for cell in notebook.cells:
-            figure = cell.metadata.get("mystnb", {}).get("figure")
-            if figure:
-                shown = figure["caption"].split(". ")[0].rstrip(".")
-                lines.append(f"| `{figure['name']}` | {shown} | {command} | {seeds} | {cost} |")
     return "\n".join(lines)
 
 
@@ -228,7 +211,6 @@ def write_readme(records: Mapping[str, dict], path: Path | None = None) -> None:
     for part, table in (
         ("totals", last_lines),
         ("verdicts", readme_table(records)),
-        ("figures", figure_index(records)),
     ):
         first, last = _MARKERS[part]
         start, end = text.find(first), text.find(last)
