@@ -77,6 +77,8 @@ def entry(notebook: str, expected: str = "reproduced", status: str = "landed") -
         "reason": "a test",
         "control": {"description": "a large error", "fails": ["error"]},
         "expected": expected,
+        "scope": "finite instance",
+        "but": "nothing else",
     }
 
 
@@ -121,6 +123,8 @@ def finished(tmp_path_factory) -> tuple[Path, str]:
     shutil.copy(ROOT / "book" / "record.schema.json", project / "book")
     shutil.copy(ROOT / "requirements.lock", project)
     (project / "_config.yml").write_text("title: a test\n")
+    (project / "CHANGELOG.md").write_text("# Changelog\n")
+    (project / "book" / "criteria_history.yml").write_text("{}\n")
     (project / "_toc.yml").write_text("format: jb-book\nroot: book/intro\n")
     plant(project, "C01", "holds", check("C01", draw=True))
     plant(

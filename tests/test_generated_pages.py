@@ -1,4 +1,4 @@
-"""Contract: what the book generates from records, executed notebooks and git says what these say."""
+"""Contract: what the book generates says what records, executed notebooks and git say."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def commit(folder, message, day):
 
 @pytest.fixture
 def clone(tmp_path, monkeypatch):
-    """A project with a claim whose bound moves before, and whose expectation after, its first run."""
+    """A claim whose bound moves before, and whose expectation after, its first run."""
     subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)
     ledger = tmp_path / "book" / "claims.yml"
     ledger.parent.mkdir()

@@ -49,7 +49,7 @@ def _picture(cell: Mapping[str, Any]) -> tuple[str, bytes] | None:
 
 
 def write(generated: Path, executed: Path) -> None:
-    """Write ``figures.md`` and its thumbnails into a folder, from a folder of executed notebooks."""
+    """Write ``figures.md`` and its thumbnails into a folder, from executed notebooks."""
     (generated / "figures").mkdir()
     parts = [part for notebook in sources() for part in _section(notebook, generated, executed)]
     (generated / "figures.md").write_text("\n".join(parts) + "\n", encoding="utf-8")

@@ -55,7 +55,10 @@ def _judged(entry: Mapping[str, Any]) -> dict[str, Any]:
                     profile
                 )
     return {
-        "conditions": [f"{line} ({' and '.join(names)})" for line, names in profiles.items()],
+        "conditions": [
+            f"{line} ({' and '.join(sorted(names, reverse=True))})"
+            for line, names in profiles.items()
+        ],
         "control fails": sorted(entry["control"]["fails"]),
         "expected": entry["expected"],
     }
