@@ -1,4 +1,4 @@
-r"""Memorisation: does a sample copy a training point, do two networks agree, and where does that change?
+r"""Memorisation: does a sample copy a training point, and do two networks agree?
 
 A sample copies where its nearest training point is much nearer than the second one,
 :math:`d_1 / d_2 < c`. All distances are Euclidean; images are compared pixel by pixel.
@@ -6,6 +6,7 @@ A sample copies where its nearest training point is much nearer than the second 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -14,22 +15,37 @@ from torch import Tensor
 
 from molrg import checks
 
-THIRD = 1 / 3  # the usual c; `gl` and `copy_ratio` let one sweep it
+THIRD = 1 / 3  # the usual c; `generalisation_score` and `copy_ratio` let one sweep it
+_CELLS = 2**24  # distances held at once
 
 
 def _flat(name: str, x: Tensor, low: int = 1) -> Tensor:
+    """Points (N, n), of single precision at least."""
     checks.finite(name, x)
-    checks.require(
-        x.dim() >= 2 and len(x) >= low,
-        f"{name}.shape",
-        tuple(x.shape),
-        f"(N, *event) with N >= {low}",
-    )
-    return x.flatten(1)
+    if x.dim() < 2 or len(x) < low:
+        raise ValueError(f"{name}.shape = {tuple(x.shape)}: allowed is (N, *event) with N >= {low}")
+    return x.flatten(1).to(torch.promote_types(x.dtype, torch.float32))
+
+
+def _distances(x: Tensor, data: Tensor) -> Tensor:
+    """Distances (B, N) by differences, so that an exact copy has distance exactly 0.
+
+    |x|^2 + |y|^2 - 2 xy would be faster, and wrong by the rounding of |x|^2.
+    """
+    return torch.cdist(x, data, compute_mode="donot_use_mm_for_euclid_dist")
+
+
+def _scale(*clouds: Tensor) -> float:
+    """A power of two near the largest entry: dividing by it is exact, and no square overflows."""
+    largest = max(float(cloud.abs().max()) for cloud in clouds)
+    most = torch.finfo(clouds[0].dtype).max / (4 * clouds[0].shape[1])
+    if largest > most:
+        raise ValueError(f"x, data = entries up to {largest:.0e}: allowed is at most {most:.0e}")
+    return 2.0 ** (math.frexp(largest)[1] - 1)
 
 
 def halves(data: Tensor, N: int, *, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Two disjoint random training sets of N points each, nested: the same seed extends them as N grows.
+    """Two disjoint random training sets of N points each; the same seed extends them as N grows.
 
     Args:
         data: the whole set (M, \\*event).
@@ -37,12 +53,11 @@ def halves(data: Tensor, N: int, *, generator: torch.Generator) -> tuple[Tensor,
         generator: source of the order.
 
     Raises:
-        ValueError: where there are fewer than 2 N points.
+        ValueError: where there are fewer than 2 N points, or one is not finite.
     """
     checks.finite("data", data)
-    order = torch.randperm(len(data), generator=generator)[
-        : 2 * checks.count("N", N, 1, len(data) // 2)
-    ]
+    size = checks.count("N", N, 1, len(data) // 2)
+    order = torch.randperm(len(data), generator=generator)[: 2 * size]
     return data[order[0::2]], data[order[1::2]]
 
 
@@ -55,26 +70,24 @@ def nearest(x: Tensor, data: Tensor, k: int = 2) -> Tensor:
         k: how many, 1 <= k <= N.
 
     Returns:
-        (B, k).
+        (B, k), in the dtype of x; in single precision for points of half precision.
 
     Raises:
-        ValueError: where shapes or dtypes disagree, entries are not finite, or N < k.
+        ValueError: where shapes or dtypes disagree, N < k, or entries are not finite, or so large
+            that distances are not.
     """
-    points, training = _flat("x", x), _flat("data", data, checks.count("k", k))
-    same = points.shape[1] == training.shape[1] and x.dtype == data.dtype
-    checks.require(
-        same,
-        "x",
-        f"{tuple(x.shape)} of {x.dtype}",
-        f"events like those of data, {tuple(data.shape)} of {data.dtype}",
-    )
-    rows = max(1, 2**24 // len(training))  # of the distance matrix held at a time
-    # differences, not |x|^2 + |y|^2 - 2 xy: an exact copy must have distance exactly 0
-    blocks = [
-        torch.cdist(block, training, compute_mode="donot_use_mm_for_euclid_dist")
-        for block in points.split(rows)
-    ]
-    return torch.cat([block.topk(k, largest=False).values for block in blocks])
+    points = _flat("x", x)
+    training = _flat("data", data, checks.count("k", k))
+    if points.shape[1] != training.shape[1] or x.dtype != data.dtype:
+        raise ValueError(
+            f"x = {tuple(x.shape)} of {x.dtype}: allowed is events like those of data, "
+            f"{tuple(data.shape)} of {data.dtype}"
+        )
+    scale = _scale(points, training)
+    scaled = training / scale
+    rows = max(1, _CELLS // len(training))
+    blocks = [_distances(block / scale, scaled) for block in points.split(rows)]
+    return scale * torch.cat([block.topk(k, largest=False).values for block in blocks])
 
 
 def copy_ratio(x: Tensor, data: Tensor) -> Tensor:
@@ -118,7 +131,7 @@ def memorised(x: Tensor, data: Tensor, *, c: float = THIRD) -> Tensor:
 
 
 def distance_ratio(x: Tensor, own: Tensor, other: Tensor) -> Tensor:
-    """Distance to the nearest point of the own training set over that of another set of the same law.
+    """Distance to the nearest point of the own training set over that of another of the same law.
 
     0 for a copy; about 1 for a fresh sample where both sets have the same size.
 
@@ -128,17 +141,18 @@ def distance_ratio(x: Tensor, own: Tensor, other: Tensor) -> Tensor:
         other: (N', \\*event); N' = N unless the sets are to be compared as they are.
 
     Returns:
-        (B,); 1 where both distances are 0.
+        (B,); 1 where both distances are 0, and infinite where x copies a point of `other` alone.
 
     Raises:
         ValueError: as `nearest`.
     """
-    to_own, to_other = nearest(x, own, 1)[:, 0], nearest(x, other, 1)[:, 0]
+    to_own = nearest(x, own, 1)[:, 0]
+    to_other = nearest(x, other, 1)[:, 0]
     return torch.where((to_own == 0) & (to_other == 0), 1.0, to_own / to_other)
 
 
 def off_subspace(x: Tensor, bases: Sequence[Tensor]) -> Tensor:
-    r"""Relative residual to the nearest of K subspaces, :math:`\min_k \|x - U_k U_k^T x\| / \|x\|`, (B,).
+    r"""Relative residual to the nearest of K subspaces, :math:`\min_k \|x - U_k U_k^T x\| / \|x\|`.
 
     Args:
         x: points (B, n).
@@ -151,19 +165,15 @@ def off_subspace(x: Tensor, bases: Sequence[Tensor]) -> Tensor:
     residuals = []
     for k, basis in enumerate(bases):
         checks.orthonormal(f"bases[{k}]", basis)
-        checks.require(
-            len(basis) == points.shape[1],
-            f"bases[{k}].shape",
-            tuple(basis.shape),
-            f"({points.shape[1]}, d)",
-        )
+        if len(basis) != points.shape[1]:
+            given = f"bases[{k}].shape = {tuple(basis.shape)}"
+            raise ValueError(f"{given}: allowed is ({points.shape[1]}, d)")
         residuals.append((points - points @ basis @ basis.T).norm(dim=-1))
-    return torch.stack(residuals).amin(0) / points.norm(dim=-1).clamp_min(
-        torch.finfo(points.dtype).tiny
-    )
+    lengths = points.norm(dim=-1).clamp_min(torch.finfo(points.dtype).tiny)
+    return torch.stack(residuals).amin(0) / lengths
 
 
-def gl(
+def generalisation_score(
     x: Tensor,
     data: Tensor,
     *,
@@ -171,7 +181,7 @@ def gl(
     bases: Sequence[Tensor] | None = None,
     residual: float = 0.2,
 ) -> float:
-    """Generalisation score: the share of samples that are no copies and, with bases, lie on a subspace.
+    """The share of samples that are no copies and, with bases, lie on a subspace.
 
     Without bases it is 1 - share memorised, and noise scores 1, too: report quality beside it.
 
@@ -197,14 +207,14 @@ def gl(
 def scores(
     x: Tensor, own: Tensor, other: Tensor, *, c: float = THIRD, cs: Sequence[float] = ()
 ) -> dict[str, float | list[float]]:
-    """What a table of samples wants: share memorised, mean distance ratio, GL at swept thresholds.
+    """What a table of samples wants: share memorised, distance ratio, generalisation scores.
 
     Args:
         x: samples (B, \\*event) of a model trained on `own`.
         own: training points (N, \\*event), N >= 2.
         other: a disjoint set of the same law, (N, \\*event).
         c: threshold of `memorised`.
-        cs: thresholds of `gl`.
+        cs: thresholds of `generalisation_score`.
 
     Returns:
         "memorised", "ratio", and "gl", one number for each of `cs`.
@@ -212,15 +222,15 @@ def scores(
     Raises:
         ValueError: as `memorised` and `distance_ratio`.
     """
-    share, ratio = (
-        memorised(x, own, c=c).double().mean().item(),
-        distance_ratio(x, own, other).mean().item(),
-    )
-    return {"memorised": share, "ratio": ratio, "gl": [gl(x, own, c=level) for level in cs]}
+    return {
+        "memorised": memorised(x, own, c=c).double().mean().item(),
+        "ratio": distance_ratio(x, own, other).mean().item(),
+        "gl": [generalisation_score(x, own, c=level) for level in cs],
+    }
 
 
 class Agreement(NamedTuple):
-    """How much like each other two sets of samples from the same noise are, and shuffled pairs of them."""
+    """How alike two sets of samples from the same noise are, in pairs and shuffled."""
 
     paired: float
     shuffled: float
@@ -238,24 +248,38 @@ def agreement(a: Tensor, b: Tensor, *, centre: Tensor | None = None) -> Agreemen
 
     Returns:
         The mean correlation (cosine of the centred samples) of the pairs; the same over all pairs
-        that do not belong together; and the mean squared distance of the pairs over that of the others.
+        that do not belong together; and the mean squared distance of the pairs over that of the
+        others.
 
     Raises:
-        ValueError: where shapes differ or B < 2.
+        ValueError: where shapes differ, B < 2, or all samples of both are one and the same.
     """
-    first, second = _flat("a", a, 2), _flat("b", b, 2)
-    checks.require(a.shape == b.shape, "b.shape", tuple(b.shape), f"that of a, {tuple(a.shape)}")
-    middle = torch.cat([first, second]).mean(0) if centre is None else centre.flatten()
-    cosine = (
-        torch.nn.functional.normalize(first - middle, dim=-1)
-        @ torch.nn.functional.normalize(second - middle, dim=-1).T
-    )
-    square = torch.cdist(first, second).square()
-    B = len(first)
-
-    def off(matrix: Tensor) -> float:
-        return ((matrix.sum() - matrix.trace()) / (B * (B - 1))).item()
-
+    first = _flat("a", a, 2)
+    second = _flat("b", b, 2)
+    if a.shape != b.shape:
+        raise ValueError(f"b.shape = {tuple(b.shape)}: allowed is that of a, {tuple(a.shape)}")
+    middle = torch.cat([first, second]).mean(0)
+    scale = _scale(first, second)
+    square = _distances((first - middle) / scale, (second - middle) / scale).square()
+    if centre is not None:
+        middle = centre.to(first).flatten()
+    first = torch.nn.functional.normalize(first - middle, dim=-1)
+    second = torch.nn.functional.normalize(second - middle, dim=-1)
+    cosine = first @ second.T
+    others = _off_diagonal(square)
+    if others == 0:
+        raise ValueError("b = samples that all equal those of a: allowed is samples that differ")
     return Agreement(
-        (cosine.trace() / B).item(), off(cosine), (square.trace() / B).item() / off(square)
+        paired=cosine.diagonal().mean().item(),
+        shuffled=_off_diagonal(cosine),
+        distance=square.diagonal().mean().item() / others,
     )
+
+
+def _off_diagonal(matrix: Tensor) -> float:
+    """Mean of the entries off the diagonal of a (B, B) matrix."""
+    B = len(matrix)
+    return ((matrix.sum() - matrix.trace()) / (B * (B - 1))).item()
+
+
+gl = generalisation_score

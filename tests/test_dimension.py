@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+from dataclasses import astuple
 
 import numpy as np
 import pytest
 import torch
+from factories import complains
+from scipy.spatial.distance import cdist
 
 from molrg import MoLRG, dimension, subspaces
-from molrg.dimension import estimators, tangents
+from molrg.dimension import estimators, report, tangents
 
 
 def seeded(seed):
@@ -25,9 +28,9 @@ def gaussian(N, d, seed=0):
 
 @pytest.mark.parametrize(("method", "k"), [("mle", 5), ("mle", 20), ("twonn", 2)])
 def test_the_vectorised_formula_is_that_of_scikit_dimension(method, k):
-    distances, _ = dimension.nearest(gaussian(400, 6).numpy(), 30)
+    distances, _ = dimension.nearest_neighbours(gaussian(400, 6).numpy(), 30)
     assert estimators._formula(distances, method, k) == pytest.approx(
-        estimators._skdim(distances, method, k), rel=1e-10
+        estimators._reading(distances, method, k), rel=1e-10
     )
 
 
@@ -59,9 +62,9 @@ def test_estimate_equals_scikit_dimension_called_directly(method):
 
 def test_neighbours_in_a_half_are_those_found_by_searching_the_half():
     x = gaussian(600, 3).numpy()
-    distances, near = dimension.nearest(x, 110)
+    distances, near = dimension.nearest_neighbours(x, 110)
     half = estimators._half(600, seeded(1))
-    direct, _ = dimension.nearest(x[half], 20)
+    direct, _ = dimension.nearest_neighbours(x[half], 20)
     assert np.allclose(estimators._within(distances, near, half, 20), direct, atol=1e-7)
 
 
@@ -75,7 +78,8 @@ def test_low_dimensions_are_read_right(d, method):
 def test_affinity_is_the_mean_squared_cosine_of_principal_angles():
     x = gaussian(200, 12)
     pairs = tangents.tangent_pairs(x, anchors=6, neighbours=10, d=3, generator=seeded(0))
-    _, near = dimension.nearest(x.numpy(), 10, queries=x[pairs.rows].numpy())
+    _, others = dimension.nearest_neighbours(x.numpy(), 9, pairs.rows.numpy())
+    near = np.column_stack([pairs.rows, others])
     cloud = x[torch.from_numpy(near)]
     bases = subspaces.pca(cloud - cloud.mean(1, keepdim=True), 3)
     for i in range(6):
@@ -143,7 +147,7 @@ def test_a_bootstrap_would_have_collapsed():
     """Why the interval uses halves: resampled points are each other's nearest neighbours, at distance 0."""
     x = gaussian(300, 4)
     drawn = x[torch.randint(300, (300,), generator=seeded(0))]
-    distances, _ = dimension.nearest(drawn.numpy(), 5)
+    distances, _ = dimension.nearest_neighbours(drawn.numpy(), 5)
     assert (distances[:, 0] < 1e-6).mean() > 0.5
     estimate = dimension.estimate(drawn, k=5)  # duplicates are dropped, and counted
     assert estimate.duplicates == 300 - estimate.N > 90
@@ -171,6 +175,179 @@ def test_proximity_alone_fools_the_naive_comparison_and_not_the_matched_one():
     gap = tangents.tangent_affinity(x, labels, anchors=300, neighbours=10, d=2, generator=seeded(1))
     assert gap.naive > 0.1
     assert abs(gap.matched) < 0.5 * gap.naive
+
+
+# real data: far from the origin, of any scale and type, with near-duplicates, ties and small classes
+
+
+def by_hand(x, k=20):
+    """Levina-Bickel from all distances by differences."""
+    distances = np.sort(cdist(x, x), axis=1)[:, 1 : k + 1]
+    return float(1 / np.log(distances[:, -1:] / distances[:, :-1]).mean())
+
+
+def near_pairs():
+    x = gaussian(200, 64).repeat_interleave(2, dim=0)
+    return (x + 1e-9 * gaussian(400, 64, seed=1)).numpy()
+
+
+def near_crowds():
+    """Twenty crowds of thirty points, each 1e-9 wide: more near neighbours than are asked for."""
+    x = gaussian(20, 5).repeat_interleave(30, dim=0)
+    return (x + 1e-9 * gaussian(600, 5, seed=1)).numpy()
+
+
+def with_an_outlier():
+    x = gaussian(300, 3).numpy()
+    x[0] = 1e9
+    return x
+
+
+@pytest.mark.parametrize("make", [near_pairs, near_crowds, with_an_outlier])
+def test_neighbours_are_those_of_exact_distances(make):
+    x = make()
+    distances, near = dimension.nearest_neighbours(dimension.as_cloud(x).points, 20)
+    centred = dimension.as_cloud(x).points
+    exact = np.sort(cdist(centred, centred), axis=1)[:, 1:21]
+    assert np.allclose(distances, exact, rtol=1e-6, atol=0)
+    apart = np.linalg.norm(centred[:, None] - centred[near], axis=2)
+    assert np.allclose(apart, distances, rtol=1e-6, atol=0)
+
+
+@pytest.mark.parametrize("make", [near_pairs, near_crowds, with_an_outlier])
+def test_estimates_are_those_of_exact_distances(make):
+    x = make()
+    assert dimension.estimate(x).value == pytest.approx(by_hand(x), rel=1e-4)
+
+
+@pytest.mark.parametrize("offset", [0.0, 1e7, -1e10])
+def test_data_far_from_the_origin_read_the_same(offset):
+    x = gaussian(300, 3) @ gaussian(3, 10, seed=1)
+    moved = dimension.describe(x + offset)
+    # 1e10 leaves six digits to a double
+    for method in dimension.METHODS:
+        expected = dimension.estimate(x, method).value
+        assert dimension.estimate(x + offset, method).value == pytest.approx(expected, rel=1e-3)
+    assert moved.reference.value == pytest.approx(by_hand(x.numpy()), rel=1e-3)
+
+
+def test_tangents_of_data_far_from_the_origin_are_the_same():
+    x, y = MoLRG.random(20, [2, 2], generator=seeded(0)).sample([80, 80], generator=seeded(1))
+    gaps = [
+        tangents.tangent_affinity(points, y, anchors=60, neighbours=9, d=2, generator=seeded(2))
+        for points in (x.double(), x.double() + 1e7)
+    ]
+    assert astuple(gaps[0]) == pytest.approx(astuple(gaps[1]), rel=1e-4)
+
+
+@pytest.mark.parametrize("scale", [1e200, 1e30, 1e-30, 1e-200])
+def test_no_scale_overflows(scale):
+    x = gaussian(200, 3)
+    plain, scaled = dimension.describe(x), dimension.describe(x * scale)
+    assert scaled.reference.value == pytest.approx(plain.reference.value, rel=1e-6)
+    assert scaled.twin == pytest.approx(plain.twin, rel=1e-6)
+    pairs = tangents.tangent_pairs(x * scale, anchors=9, neighbours=9, d=2, generator=seeded(0))
+    assert torch.isfinite(pairs.affinity).all()
+    assert torch.allclose(pairs.distance / scale, torch.cdist(x[pairs.rows], x[pairs.rows]))
+
+
+@pytest.mark.parametrize(
+    "dtype", [torch.float16, torch.bfloat16, torch.float32, torch.int32, torch.uint8]
+)
+def test_all_real_types_are_read_as_their_values(dtype):
+    x = (100 + 25 * gaussian(300, 4)).clamp(0, 255).to(dtype)
+    expected = dimension.estimate(x.double())
+    assert dimension.estimate(x).value == expected.value
+    if dtype != torch.bfloat16:  # which numpy does not have
+        assert dimension.estimate(x.numpy()).value == expected.value
+
+
+@pytest.mark.parametrize("dtype", [complex, object, "U3", "M8[s]"])
+def test_other_types_are_refused(dtype):
+    with complains("x"):
+        dimension.describe(np.ones((300, 3)).astype(dtype))
+
+
+def lattice():
+    side = torch.arange(20.0)
+    return torch.cartesian_prod(side, side)
+
+
+def test_ties_are_named_and_not_read():
+    with pytest.raises(ValueError, match="x = points of which 100 % .*equal.*for TwoNN"):
+        dimension.estimate(lattice(), "twonn")
+    for method in dimension.METHODS:  # all distances are equal
+        with pytest.raises(ValueError, match="x = points of which 100 % "):
+            dimension.estimate(torch.eye(100), method)
+    report = dimension.describe(lattice())
+    assert [e.method for e in report.estimates] == ["mle"] * 3
+    assert list(report.unmeasured) == ["TwoNN"]
+    assert "Not measured: TwoNN (points of which 100 %" in repr(report)
+    assert report.reference.value == pytest.approx(by_hand(lattice().numpy()))
+
+
+def test_a_few_ties_are_harmless():
+    """Grey values: the distances of 4 % of the points are equal."""
+    x = (128 + 15 * gaussian(600, 5)).round()
+    assert dimension.estimate(x, "twonn").value == pytest.approx(5, rel=0.25)
+
+
+def test_points_that_a_double_cannot_tell_apart_are_named():
+    x = torch.cat([gaussian(100, 2), 1e-170 * gaussian(100, 2, seed=1)])
+    for call in (dimension.estimate, dimension.describe, dimension.readings):
+        with pytest.raises(ValueError, match="x = 100 points at distance 0 from another one"):
+            call(x)
+
+
+@pytest.mark.parametrize("x", [torch.zeros(100, 3), torch.ones(100, 3), torch.full((2, 1), 1e7)])
+def test_constant_data_are_named(x):
+    for call in (dimension.estimate, dimension.describe):
+        with complains("x"):
+            call(x)
+    with pytest.raises(ValueError, match="= 0|k = 5"):
+        dimension.readings(x)
+
+
+def test_classes_that_are_too_small_are_named_and_nothing_is_claimed_for_them():
+    x = gaussian(135, 200)
+    names = np.array(["cat"] * 100 + ["dog"] * 30 + ["eel"] * 5)
+    report = dimension.describe(x, names)
+    assert list(report.classes) == ["cat"]
+    assert list(report.unmeasured) == ["class dog", "class eel"]
+    text = repr(report)
+    assert "class dog (30 different points, and needs >= 80 of them" in text
+    assert "points in it: 5" in text
+    assert "met: N_k" not in text
+    assert "N_k >= d_k: not known" in text
+    assert "in the measured class that has the fewest" in text
+
+
+def test_where_no_class_can_be_measured_nothing_is_claimed():
+    text = repr(dimension.describe(gaussian(120, 200), torch.arange(120) % 4))
+    assert "met: N_k" not in text
+    assert "N_k >= d_k: not known" in text
+
+
+def test_many_small_classes_do_not_fill_the_report():
+    text = repr(dimension.describe(gaussian(400, 3), torch.arange(400) % 40))
+    assert "class 7 (" in text
+    assert "class 8 (" not in text
+    assert "and 32 more" in text
+
+
+def test_a_class_of_duplicates_is_left_out_and_named():
+    x = gaussian(300, 50)
+    x[200:290] = 0.0
+    report = dimension.describe(x, torch.arange(300) // 100)
+    assert list(report.classes) == [0, 1]
+    assert "11 different points" in report.unmeasured["class 2"]
+    assert "points in it: 100" in repr(report)
+
+
+def test_a_class_name_is_no_markup():
+    report = dimension.describe(gaussian(100, 3), ["<b>"] * 90 + ["<i>"] * 10)
+    assert "<b>" not in report._repr_html_()
+    assert "<i>" not in report._repr_html_()
 
 
 # the report
@@ -215,8 +392,8 @@ def test_calibration_saturates_in_high_dimension():
     assert ratio[0] > 0.9
     assert ratio == sorted(ratio, reverse=True)
     assert ratio[2] < 0.4
-    assert estimators._invert(table, float(table["mle"][1])) == pytest.approx(20)
-    assert math.isinf(estimators._invert(table, 1e6))
+    assert report._invert(table, float(table["mle"][1])) == pytest.approx(20)
+    assert math.isinf(report._invert(table, 1e6))
 
 
 # errors

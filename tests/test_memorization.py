@@ -42,6 +42,47 @@ def test_the_blocks_do_not_matter(monkeypatch):
     assert worst(memorization.nearest(x, big), whole) < EXACT
 
 
+@pytest.mark.parametrize("scale", [1e30, 1e-30])
+def test_single_precision_neither_overflows_nor_underflows(scale):
+    x, data = normal(7, 5, dtype=torch.float32), normal(9, 5, seed=1, dtype=torch.float32)
+    found = memorization.nearest(scale * x, scale * data)
+    assert torch.allclose(found / scale, memorization.nearest(x, data), rtol=1e-5)
+    assert (
+        worst(
+            memorization.copy_ratio(2.0**100 * x, 2.0**100 * data), memorization.copy_ratio(x, data)
+        )
+        == 0
+    ), "powers of two change no bit"
+    with complains("x, data"):
+        memorization.nearest(1e38 * x, data)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_is_computed_in_single(dtype):
+    x, data = normal(7, 5).to(dtype), normal(9, 5, seed=1).to(dtype)
+    assert worst(memorization.nearest(x, data), memorization.nearest(x.float(), data.float())) == 0
+    assert (memorization.nearest(data, data)[:, 0] == 0).all()
+
+
+@pytest.mark.parametrize("offset", [1e7, -1e9])
+def test_points_far_from_the_origin_score_the_same(offset):
+    x, own, other = normal(40, 3), normal(30, 3, seed=1), normal(30, 3, seed=2)
+    plain = memorization.scores(x, own, other, cs=[0.5])
+    moved = memorization.scores(x + offset, own + offset, other + offset, cs=[0.5])
+    assert moved["ratio"] == pytest.approx(plain["ratio"], rel=1e-5)
+    assert (moved["memorised"], moved["gl"]) == (plain["memorised"], plain["gl"])
+    near, far = (memorization.agreement(x[:30] + c, own + c) for c in (0.0, offset))
+    assert far == pytest.approx(near, rel=1e-5, abs=1e-5)
+
+
+def test_samples_that_are_all_one_are_named():
+    same = torch.ones(5, 3)
+    with complains("b"):
+        memorization.agreement(same, same)
+    assert memorization.copy_ratio(same, same).tolist() == [1.0] * 5
+    assert memorization.distance_ratio(same, same, same).tolist() == [1.0] * 5
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_a_copy_has_distance_zero_and_is_memorised(dtype):
     data = 1e3 + normal(
@@ -49,7 +90,7 @@ def test_a_copy_has_distance_zero_and_is_memorised(dtype):
     )  # far from the origin, where expanded squares would cancel
     assert (memorization.nearest(data, data)[:, 0] == 0).all()
     assert memorization.memorised(data, data, c=1e-6).all()
-    assert memorization.gl(data, data) == 0
+    assert memorization.generalisation_score(data, data) == 0
     assert memorization.copy_ratio(data, data).dtype == dtype
 
 
@@ -93,8 +134,8 @@ def test_the_exact_denoiser_generalises_and_the_empirical_one_copies():
     assert memorization.memorised(empirical, own).double().mean() > 0.98
     assert memorization.distance_ratio(exact, own, other).median() > 0.9
     assert memorization.distance_ratio(empirical, own, other).median() < 0.1
-    assert memorization.gl(exact, own, bases=model.bases) > 0.9
-    assert memorization.gl(empirical, own, bases=model.bases) < 0.02
+    assert memorization.generalisation_score(exact, own, bases=model.bases) > 0.9
+    assert memorization.generalisation_score(empirical, own, bases=model.bases) < 0.02
 
 
 def test_the_distance_ratio_of_fresh_samples_is_symmetric():
@@ -138,17 +179,17 @@ def test_gl_wants_both_novelty_and_the_subspace():
     centred = MoLRG(model.bases)
     data, fresh = (centred.sample(200, generator=rng(s))[0] for s in (1, 2))
     noise = normal(200, 20, seed=3)
-    assert memorization.gl(noise, data) > 0.99
-    assert memorization.gl(noise, data, bases=centred.bases) < 0.05
-    assert memorization.gl(fresh, data, bases=centred.bases) > 0.7
-    scores = [memorization.gl(fresh, data, c=c) for c in (0.1, 0.3, 0.6, 0.9)]
+    assert memorization.generalisation_score(noise, data) > 0.99
+    assert memorization.generalisation_score(noise, data, bases=centred.bases) < 0.05
+    assert memorization.generalisation_score(fresh, data, bases=centred.bases) > 0.7
+    scores = [memorization.generalisation_score(fresh, data, c=c) for c in (0.1, 0.3, 0.6, 0.9)]
     assert scores == sorted(scores, reverse=True), "a larger c calls more samples copies"
 
 
 def test_scores_are_the_three_of_them():
     x, own, other = normal(50, 2), normal(9, 2, seed=1), normal(9, 2, seed=2)
     found = memorization.scores(x, own, other, c=0.5, cs=[0.2, 0.5])
-    assert found["gl"] == [memorization.gl(x, own, c=c) for c in (0.2, 0.5)]
+    assert found["gl"] == [memorization.generalisation_score(x, own, c=c) for c in (0.2, 0.5)]
     assert abs(found["memorised"] + found["gl"][1] - 1) < EXACT
     assert abs(found["ratio"] - memorization.distance_ratio(x, own, other).mean().item()) < EXACT
 
@@ -200,10 +241,10 @@ def test_shuffled_is_the_mean_over_all_other_pairs():
         ("x", lambda: memorization.nearest(normal(3, 2, dtype=torch.float32), normal(4, 2))),
         ("x", lambda: memorization.nearest(normal(3, 2) / 0, normal(4, 2))),
         ("c", lambda: memorization.memorised(normal(3, 2), normal(4, 2), c=0)),
-        ("c", lambda: memorization.gl(normal(3, 2), normal(4, 2), c=1.5)),
+        ("c", lambda: memorization.generalisation_score(normal(3, 2), normal(4, 2), c=1.5)),
         (
             "bases[0].shape",
-            lambda: memorization.gl(
+            lambda: memorization.generalisation_score(
                 normal(3, 2), normal(4, 2), bases=[torch.eye(3, dtype=torch.float64)[:, :1]]
             ),
         ),

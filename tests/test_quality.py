@@ -46,6 +46,16 @@ def test_fewer_images_than_features():
     assert abs(quality.frechet(a, a + 1.0) - 20) < 1e-5
 
 
+@pytest.mark.parametrize("shape", [(10, 64), (2, 500), (64, 64), (300, 4)])
+def test_a_set_is_at_distance_zero_from_itself(shape):
+    """Whatever its rank, and wherever it lies."""
+    a = normal(*shape)
+    for cloud in (a, a + 1e7, 1e-6 * a):
+        scale = torch.cov(cloud.T).trace().item()
+        assert abs(quality.frechet(cloud, cloud)) < 1e-12 * scale
+    assert quality.frechet(a.half(), a.half()) == pytest.approx(0, abs=1e-10)
+
+
 def test_one_feature():
     a, b = normal(200, 1), 2 * normal(300, 1, seed=1)
     expected = (a.mean() - b.mean()) ** 2 + (a.std() - b.std()) ** 2

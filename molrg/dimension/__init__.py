@@ -1,37 +1,26 @@
-"""Intrinsic dimension: estimators with intervals, and tangent spaces."""
+"""Intrinsic dimension: estimators with intervals, a report on own data, and tangent spaces."""
 
-from molrg.dimension.estimators import (
-    CALIBRATED_AT,
-    DISCARD,
-    METHODS,
-    Estimate,
-    Floats,
-    Report,
-    as_points,
-    calibration,
-    describe,
-    estimate,
-    gaussian_twin,
-    nearest,
-    readings,
-)
+from molrg.dimension.estimators import DISCARD, METHODS, TIES, Estimate, estimate, readings
+from molrg.dimension.neighbours import Cloud, as_cloud, nearest_neighbours
+from molrg.dimension.report import CALIBRATED_AT, Report, calibration, describe, gaussian_twin
 from molrg.dimension.tangents import Gap, TangentPairs, tangent_affinity, tangent_pairs
 
 __all__ = [
     "CALIBRATED_AT",
     "DISCARD",
     "METHODS",
+    "TIES",
+    "Cloud",
     "Estimate",
-    "Floats",
     "Gap",
     "Report",
     "TangentPairs",
-    "as_points",
+    "as_cloud",
     "calibration",
     "describe",
     "estimate",
     "gaussian_twin",
-    "nearest",
+    "nearest_neighbours",
     "readings",
     "tangent_affinity",
     "tangent_pairs",

@@ -1,4 +1,4 @@
-r"""Do tangent spaces differ between classes? Affinities of local principal subspaces, compared fairly.
+r"""Do tangent spaces differ between classes? Affinities of local subspaces, compared fairly.
 
 Near points have similar tangent spaces whatever the shape of the set, and points of one class are
 near: so classes are compared at equal distance and without common neighbours.
@@ -13,12 +13,14 @@ import torch
 from torch import Tensor
 
 from molrg import checks
-from molrg.dimension.estimators import as_points, nearest
+from molrg.dimension.neighbours import as_cloud, nearest_neighbours
+
+EXACT = "donot_use_mm_for_euclid_dist"  # by differences
 
 
 @dataclass(frozen=True)
 class Gap:
-    """Affinity of tangent spaces within a class, minus that across classes, by three comparisons."""
+    """Affinity of tangent spaces within a class minus that across classes, compared in three ways."""
 
     naive: float  # all pairs
     disjoint: float  # pairs whose neighbourhoods share no point
@@ -28,7 +30,7 @@ class Gap:
 
 @dataclass(frozen=True)
 class TangentPairs:
-    """Affinities of the tangent spaces at m anchors, with what decides which pairs may be compared."""
+    """Affinities of the tangent spaces at m anchors, and which pairs may be compared."""
 
     rows: Tensor  # (m,) which points are the anchors
     affinity: Tensor  # (m, m) mean squared cosine of the principal angles
@@ -42,28 +44,29 @@ class TangentPairs:
         Raises:
             ValueError: where the labels leave no pair to compare.
         """
-        y = torch.as_tensor(labels)[self.rows]
-        same, other = y[:, None] == y, ~torch.eye(len(y), dtype=torch.bool)
-        naive = self._difference(same & other, ~same)
-        matched = [self._matched(i, same[i], self.disjoint[i]) for i in range(len(y))]
-        differences, shares = (
-            zip(*(m for m in matched if m is not None), strict=True) if any(matched) else ((), ())
+        y = torch.as_tensor(labels).to(self.rows.device)[self.rows]
+        same = y[:, None] == y
+        other = ~torch.eye(len(y), dtype=torch.bool, device=y.device)
+        compared = [self._matched(i, same[i], self.disjoint[i]) for i in range(len(y))]
+        matched = [pair for pair in compared if pair is not None]
+        if not matched:
+            allowed = "two classes or more, pairs apart in each"
+            raise ValueError(f"labels = no comparable pairs: allowed is {allowed}")
+        differences, shares = zip(*matched, strict=True)
+        return Gap(
+            naive=self._difference(same & other, ~same),
+            disjoint=self._difference(same & self.disjoint, ~same & self.disjoint),
+            matched=float(np.mean(differences)),
+            kept=float(np.mean(shares)),
         )
-        checks.require(
-            len(differences) > 0,
-            "labels",
-            "no comparable pairs",
-            "two classes or more, pairs apart in each",
-        )
-        disjoint = self._difference(same & self.disjoint, ~same & self.disjoint)
-        return Gap(naive, disjoint, float(np.mean(differences)), float(np.mean(shares)))
 
     def _difference(self, within: Tensor, across: Tensor) -> float:
         return float(self.affinity[within].mean() - self.affinity[across].mean())
 
     def _matched(self, i: int, same: Tensor, allowed: Tensor) -> tuple[float, float] | None:
-        """Mean difference at anchor i, and the share of its pairs matched to within the tolerance."""
-        within, across = (same & allowed).nonzero()[:, 0], (~same & allowed).nonzero()[:, 0]
+        """Mean difference at anchor i, and the share of its pairs that have a match."""
+        within = (same & allowed).nonzero()[:, 0]
+        across = (~same & allowed).nonzero()[:, 0]
         if not len(within) or not len(across):
             return None
         apart = (self.distance[i, within, None] - self.distance[i, across]).abs()
@@ -97,22 +100,25 @@ def tangent_pairs(
         The pairs; ``.gap(labels)`` compares classes.
 
     Raises:
-        ValueError: where an argument is out of range.
+        ValueError: where an argument is out of range, or a neighbourhood spans less than d
+            dimensions.
     """
-    points, _ = as_points(x, drop=False)
-    m, k = (
-        checks.count("anchors", anchors, 2, len(points)),
-        checks.count("neighbours", neighbours, d + 1, len(points)),
-    )
-    rows = torch.randperm(len(points), generator=generator)[:m]
-    _, near = nearest(points, k, queries=points[rows.numpy()])
-    cloud = torch.from_numpy(points)[torch.from_numpy(near)]
-    bases = _principal(cloud - cloud.mean(1, keepdim=True), d)
+    cloud = as_cloud(x, drop=False)
+    N = len(cloud.points)
+    m = checks.count("anchors", anchors, 2, N)
+    k = checks.count("neighbours", neighbours, d + 1, N)
+    rows = torch.randperm(N, generator=generator)[:m]
+    _, others = nearest_neighbours(cloud.points, k - 1, rows.numpy())
+    near = torch.cat([rows[:, None], torch.from_numpy(others)], dim=1)
+    points = torch.from_numpy(cloud.points)
+    patches = points[near]
+    bases = _principal(patches - patches.mean(1, keepdim=True), d)
     frame = bases.permute(1, 0, 2).flatten(1)
     affinity = (frame.T @ frame).square().reshape(m, d, m, d).sum((1, 3)) / d
-    member = torch.zeros(m, len(points)).scatter_(1, torch.from_numpy(near), 1.0)
-    chosen = torch.from_numpy(points)[rows]
-    return TangentPairs(rows, affinity, torch.cdist(chosen, chosen), member @ member.T == 0)
+    member = points.new_zeros(m, N).scatter_(1, near, 1.0)
+    chosen = points[rows]
+    distance = cloud.scale * torch.cdist(chosen, chosen, compute_mode=EXACT)
+    return TangentPairs(rows, affinity, distance, member @ member.T == 0)
 
 
 def tangent_affinity(
@@ -124,28 +130,28 @@ def tangent_affinity(
     d: int = 8,
     generator: torch.Generator,
 ) -> Gap:
-    """Affinity of tangent spaces within classes minus that across, as :func:`tangent_pairs` ``.gap(labels)``.
+    """Affinity of tangent spaces within classes minus that across.
 
-    Close points have similar tangent spaces for no deeper reason (they share neighbours), and points
-    of one class are close. So three differences are returned; the one to quote is ``matched``.
+    The same as :func:`tangent_pairs` and ``.gap(labels)``.
+
+    Close points have similar tangent spaces for no deeper reason (they share neighbours), and
+    points of one class are close. So three differences are returned; the one to quote is ``matched``.
 
     Raises:
         ValueError: where an argument is out of range, or labels do not have one entry a point.
     """
-    checks.require(
-        len(labels) == len(x),
-        "labels.shape",
-        tuple(labels.shape),
-        f"({len(x)},), one label a point",
-    )
-    return tangent_pairs(x, anchors=anchors, neighbours=neighbours, d=d, generator=generator).gap(
-        labels
-    )
+    if len(labels) != len(x):
+        given = tuple(torch.as_tensor(labels).shape)
+        raise ValueError(f"labels.shape = {given}: allowed is ({len(x)},), one label a point")
+    pairs = tangent_pairs(x, anchors=anchors, neighbours=neighbours, d=d, generator=generator)
+    return pairs.gap(labels)
 
 
 def _principal(cloud: Tensor, d: int) -> Tensor:
     """`subspaces.pca` of (m, k, n) with k << n by the k x k Gram matrices: a few times quicker."""
     energy, weights = torch.linalg.eigh(cloud @ cloud.mT)
     flat = int((energy[:, -d] <= 1e-12 * energy[:, -1]).sum())
-    checks.require(flat == 0, "d", d, f"a smaller d: {flat} neighbourhoods span fewer dimensions")
+    if flat:
+        allowed = f"a smaller d: {flat} neighbourhoods span fewer dimensions"
+        raise ValueError(f"d = {d}: allowed is {allowed}")
     return cloud.mT @ (weights[..., -d:] / energy[:, None, -d:].sqrt())
