@@ -128,7 +128,7 @@ def test_images_are_flattened_and_arrays_are_taken():
 
 @pytest.mark.parametrize(("method", "k"), [("mle", 20), ("twonn", 2)])
 def test_the_interval_covers_the_mean_of_the_estimator(method, k):
-    """With true coverage 0.9 or more, fewer than 0.72 of 100 sets has probability below 1e-7 (binomial)."""
+    """With true coverage 0.9, less than 0.72 of 100 sets has probability below 1e-7 (binomial)."""
     runs = [
         dimension.estimate(gaussian(300, 4, s), method, k=max(k, 3), generator=seeded(s))
         for s in range(100)
@@ -144,7 +144,7 @@ def test_the_interval_covers_the_mean_of_the_estimator(method, k):
 
 
 def test_a_bootstrap_would_have_collapsed():
-    """Why the interval uses halves: resampled points are each other's nearest neighbours, at distance 0."""
+    """Why the interval uses halves: points drawn twice are neighbours at distance 0."""
     x = gaussian(300, 4)
     drawn = x[torch.randint(300, (300,), generator=seeded(0))]
     distances, _ = dimension.nearest_neighbours(drawn.numpy(), 5)
@@ -177,7 +177,7 @@ def test_proximity_alone_fools_the_naive_comparison_and_not_the_matched_one():
     assert abs(gap.matched) < 0.5 * gap.naive
 
 
-# real data: far from the origin, of any scale and type, with near-duplicates, ties and small classes
+# real data: far from the origin, of any scale and type, near-duplicates, ties and small classes
 
 
 def by_hand(x, k=20):
@@ -274,7 +274,7 @@ def lattice():
 
 
 def test_ties_are_named_and_not_read():
-    with pytest.raises(ValueError, match="x = points of which 100 % .*equal.*for TwoNN"):
+    with pytest.raises(ValueError, match=r"x = points of which 100 % .*equal.*for TwoNN"):
         dimension.estimate(lattice(), "twonn")
     for method in dimension.METHODS:  # all distances are equal
         with pytest.raises(ValueError, match="x = points of which 100 % "):
@@ -304,7 +304,7 @@ def test_constant_data_are_named(x):
     for call in (dimension.estimate, dimension.describe):
         with complains("x"):
             call(x)
-    with pytest.raises(ValueError, match="= 0|k = 5"):
+    with pytest.raises(ValueError, match=r"= 0|k = 5"):
         dimension.readings(x)
 
 

@@ -108,7 +108,7 @@ def test_duplicates_hide_a_copy():
 
 @pytest.mark.parametrize("d", [1, 2, 4])
 def test_fresh_samples_look_memorised_with_probability_c_to_the_d(d):
-    """Ours: TwoNN's law. 4,000 samples; five standard errors for chance, 8 % for the density that varies."""
+    """Ours: TwoNN's law. Five standard errors for chance, 8 % for the density that varies."""
     model = MoLRG.random(24, [d] * 2, generator=rng(1))
     x, data = (model.sample(4000, generator=rng(seed))[0] for seed in (2, 3))
     for c in (0.25, 0.5, 0.75):

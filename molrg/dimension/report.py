@@ -268,8 +268,8 @@ class Report:
         return (
             f"Bias: a flat Gaussian with this reading (k = {self.reference.k}, "
             f"N = {self.calibrated_at:,}) has dimension {flat}; a curved set can instead read "
-            "higher than its dimension. The interval is for the sampling of independent points and covers "
-            "neither."
+            "higher than its dimension. The interval is for the sampling of independent points and "
+            "covers neither."
         )
 
     def _against_twin(self) -> str:
@@ -305,8 +305,8 @@ class Report:
             verdict = "N_k >= d_k: not known, for some classes could not be measured"
         return (
             f"Linear pieces would be determined ({verdict}), if the data were linear pieces "
-            "without noise. Curved pieces, noise and trained networks need more, and how many more no "
-            "estimate of dimension tells."
+            "without noise. Curved pieces, noise and trained networks need more, and how many more "
+            "no estimate of dimension tells."
         )
 
     def _left_out(self) -> str:

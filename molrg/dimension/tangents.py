@@ -20,7 +20,7 @@ EXACT = "donot_use_mm_for_euclid_dist"  # by differences
 
 @dataclass(frozen=True)
 class Gap:
-    """Affinity of tangent spaces within a class minus that across classes, compared in three ways."""
+    """Affinity of tangent spaces within a class minus that across classes, in three ways."""
 
     naive: float  # all pairs
     disjoint: float  # pairs whose neighbourhoods share no point
@@ -135,7 +135,7 @@ def tangent_affinity(
     The same as :func:`tangent_pairs` and ``.gap(labels)``.
 
     Close points have similar tangent spaces for no deeper reason (they share neighbours), and
-    points of one class are close. So three differences are returned; the one to quote is ``matched``.
+    points of one class are close. So three differences are returned; quote ``matched``.
 
     Raises:
         ValueError: where an argument is out of range, or labels do not have one entry a point.

@@ -85,8 +85,8 @@ def scale(
 
     Returns:
         "samples"; "floor", of the held-out images themselves; "noisy", with noise of standard
-        deviation 0.2; "blurred"; "noise", standard normal, clipped; and "excess", (samples - floor) /
-        (noisy - floor), which survives another classifier.
+        deviation 0.2; "blurred"; "noise", standard normal, clipped; and "excess", which is
+        (samples - floor) / (noisy - floor) and survives another classifier.
 
     Raises:
         ValueError: where images are not finite, samples and held-out images not equally many, or
