@@ -1,8 +1,9 @@
-"""Checks of arguments at the border: one line that names the argument, its value and what is allowed."""
+"""Checks of arguments at the border: one line names the argument, its value and what is allowed."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from numbers import Real
 from typing import Any
 
@@ -82,19 +83,58 @@ def orthonormal(name: str, basis: Tensor) -> Tensor:
         ValueError: where they are not, or where the basis spans the whole space (d >= n).
     """
     finite(name, basis)
-    require(basis.dim() >= 2, f"{name}.shape", tuple(basis.shape), "(n, d) with 1 <= d < n")
-    n, d = basis.shape[-2:]
-    require(1 <= d < n, f"{name}.shape", tuple(basis.shape), "(n, d) with 1 <= d < n")
-    identity = torch.eye(d, dtype=basis.dtype)
-    deviation = (basis.mT @ basis - identity).abs().max().item()
-    allowed = max(1e-6, 100 * torch.finfo(basis.dtype).eps * math.sqrt(n))
-    require(
-        deviation <= allowed,
-        name,
-        f"basis with max|U^T U - I| = {deviation:.2g}",
-        f"orthonormal columns (<= {allowed:.1g})",
-    )
+    if basis.dim() < 2 or not 1 <= basis.shape[-1] < basis.shape[-2]:
+        raise ValueError(f"{name}.shape = {tuple(basis.shape)}: allowed is (n, d) with 1 <= d < n")
+    deviation, allowed = deviation_from_orthonormal(basis).max().item(), _slack(basis)
+    if deviation > allowed:
+        raise ValueError(_not_orthonormal(name, deviation, allowed))
     return basis
+
+
+def orthonormal_each(name: str, bases: Sequence[Tensor]) -> None:
+    """Check K bases (n, d_k) as `orthonormal` does, those of one d at once.
+
+    Raises:
+        ValueError: where there are none, one is not orthonormal, or n, dtype or device differ.
+    """
+    if len(bases) == 0:
+        raise ValueError(f"len({name}) = 0: allowed is at least one basis")
+    members: dict[int, list[int]] = {}
+    for k, basis in enumerate(bases):
+        if not isinstance(basis, Tensor) or not basis.is_floating_point():
+            found = getattr(basis, "dtype", type(basis).__name__)
+            raise ValueError(f"{name}[{k}] = {found}: allowed is a floating-point torch tensor")
+        if basis.dim() != 2 or not 1 <= basis.shape[1] < basis.shape[0]:
+            allowed = "(n, d) with 1 <= d < n"
+            raise ValueError(f"{name}[{k}].shape = {tuple(basis.shape)}: allowed is {allowed}")
+        members.setdefault(basis.shape[1], []).append(k)
+    kinds = {(basis.shape[0], basis.dtype, basis.device) for basis in bases}
+    if len(kinds) > 1:
+        found = " and ".join(str(kind) for kind in sorted(kinds, key=str))
+        raise ValueError(f"{name} = {found}: allowed is one n, one dtype and one device")
+    for indices in members.values():
+        stacked = torch.stack([bases[k] for k in indices])
+        deviations, allowed = deviation_from_orthonormal(stacked), _slack(stacked)
+        if not (deviations <= allowed).all():
+            place = int((deviations <= allowed).int().argmin())
+            label = f"{name}[{indices[place]}]"
+            finite(label, stacked[place])
+            raise ValueError(_not_orthonormal(label, deviations[place].item(), allowed))
+
+
+def deviation_from_orthonormal(basis: Tensor) -> Tensor:
+    """The largest entry of |U^T U - I| of bases (..., n, d), (...); NaN where a basis holds one."""
+    identity = torch.eye(basis.shape[-1], dtype=basis.dtype, device=basis.device)
+    return (basis.mT @ basis - identity).abs().amax((-2, -1))
+
+
+def _slack(basis: Tensor) -> float:
+    return max(1e-6, 100 * torch.finfo(basis.dtype).eps * math.sqrt(basis.shape[-2]))
+
+
+def _not_orthonormal(name: str, deviation: float, allowed: float) -> str:
+    value = f"basis with max|U^T U - I| = {deviation:.2g}"
+    return f"{name} = {value}: allowed is orthonormal columns (<= {allowed:.1g})"
 
 
 def one_of(name: str, value: Any, allowed: tuple[Any, ...]) -> Any:

@@ -35,6 +35,15 @@ def as_time(t: float | Tensor) -> Tensor:
     return tensor
 
 
+def variance_floor(dtype: torch.dtype) -> float:
+    """The least gamma_t^2 that a denoiser divides by, so that it takes its limit at gamma_t = 0.
+
+    The root of the smallest normal number: it is far below every noise level, and squared distances
+    can be divided by it without overflow.
+    """
+    return torch.finfo(dtype).tiny ** 0.5
+
+
 class Schedule(ABC):
     """A forward process, given by its signal scale ``s`` and noise scale ``gamma``."""
 

@@ -1,4 +1,4 @@
-"""The mixture: density, score and posterior mean against scipy, autograd and quadrature; what it draws."""
+"""The mixture: density, score, posterior mean against scipy, autograd, quadrature; its samples."""
 
 from __future__ import annotations
 
@@ -458,3 +458,129 @@ def test_bad_input(call, name):
 def test_points_of_another_dtype_are_refused():
     with complains("x_t.dtype"):
         general().denoiser(VP())(normal(7, 6, dtype=torch.float32), 0.5)
+
+
+# many components
+
+
+def many(K: int = 40, n: int = 60, dtype: torch.dtype = torch.float64, **more) -> MoLRG:
+    dims = [1 + k % 5 for k in range(K)]
+    return MoLRG(bases(n, dims, dtype=dtype), **more)
+
+
+def test_components_in_blocks_are_those_at_once(monkeypatch):
+    means = list(normal(40, 60, seed=8))
+    whole, x_t = many(means=means, noise=0.1), normal(5, 60)
+    monkeypatch.setattr(
+        "molrg.mixture._BLOCK", 60 * 7
+    )  # seven columns at a time, across components
+    blocks = many(means=means, noise=0.1)
+    for one, other in (
+        (whole.denoiser(VP())(x_t, 0.3), blocks.denoiser(VP())(x_t, 0.3)),
+        (whole.log_prob(x_t, 0.3, VP()), blocks.log_prob(x_t, 0.3, VP())),
+    ):
+        assert worst(one, other) < EXACT
+
+
+@pytest.mark.parametrize("distance", [0.0, 1e3])
+@pytest.mark.parametrize("sigma", [0.002, 0.05, 1.0])
+def test_single_precision_keeps_the_weights(sigma, distance):
+    """Against double precision on the same numbers; far away, and at the lowest noise of EDM."""
+    single = many(dtype=torch.float32, means=list(normal(40, 60).float() + distance))
+    double = MoLRG(
+        [U.double() for U in single.bases], means=[mean.double() for mean in single.means]
+    )
+    x0, _ = single.sample(50, generator=rng(1))
+    t = EDM().t_of_sigma(sigma)
+    x_t = x0 + sigma * normal(50, 60, dtype=torch.float32, seed=2)
+    weights = single.responsibilities(x_t, t, EDM())
+    assert worst(weights.double(), double.responsibilities(x_t.double(), t, EDM())) < 1e-6
+
+
+def test_single_precision_tells_close_components_apart():
+    """Two planes at 0.1 degrees: distances to them differ in the seventh digit of the norm."""
+    U = torch.eye(300, 2, dtype=torch.float64)
+    angle = math.radians(0.1)
+    V = torch.zeros_like(U)
+    V[0, 0], V[2, 0], V[1, 1] = math.cos(angle), math.sin(angle), 1
+    single = MoLRG([U.float(), V.float()])
+    x0 = 3 * normal(40, 2).float() @ U.float().T
+    sigma = 0.005
+    t = EDM().t_of_sigma(sigma)
+    x_t = x0 + sigma * normal(40, 300, dtype=torch.float32, seed=2)
+    double = MoLRG([basis.double() for basis in single.bases])
+    exact = double.responsibilities(x_t.double(), t, EDM())
+    assert worst(single.responsibilities(x_t, t, EDM()).double(), exact) < 1e-6
+    assert exact.std() > 0.1
+    latent = torch.stack([x_t @ basis for basis in single.bases], 1).square().sum(-1)
+    cancelled = (x_t.square().sum(-1, keepdim=True) - latent) / sigma**2
+    wrong = (-0.5 * (cancelled + latent / (1 + sigma**2))).softmax(-1)
+    assert worst(wrong.double(), exact) > 1e-3
+
+
+def test_the_loop_over_components_gives_the_same():
+    mixture = many(means=list(normal(40, 60, seed=8)), noise=0.2)
+    x_t, t, schedule = normal(5, 60), 0.4, VP()
+    s, gamma = schedule.at(t, x_t)
+    joints, means = [], []
+    for U, centre in zip(mixture.bases, mixture.means, strict=True):
+        one = MoLRG([U], means=[centre], noise=0.2)
+        joints.append(one.log_prob(x_t, t, schedule))
+        means.append((x_t + gamma**2 * one.score(x_t, t, schedule)) / s)
+    weights = torch.stack(joints, -1).softmax(-1)
+    expected = torch.einsum("bk,kbn->bn", weights, torch.stack(means))
+    assert worst(mixture.denoiser(schedule)(x_t, t), expected) < EXACT
+
+
+def test_nothing_is_as_large_as_points_times_components_times_coordinates():
+    """No tensor of K B n numbers is made on the way, nor kept for the gradient."""
+    mixture, x_t = many(K=100, n=80), normal(10, 80).requires_grad_()
+    sizes = []
+
+    class Watch(torch.utils._python_dispatch.TorchDispatchMode):
+        def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+            result = function(*args, **(kwargs or {}))
+            sizes.append(getattr(result, "numel", lambda: 0)())
+            return result
+
+    with Watch():
+        mixture.denoiser(VP())(x_t, 0.4).sum().backward()
+    assert max(sizes) <= 300 * 80  # the bases themselves
+
+
+def test_under_transforms_of_functions():
+    mixture, x_t = many(noise=0.1), normal(4, 60)
+
+    def one(x):
+        return mixture.denoiser(VP())(x.unsqueeze(0), 0.4).squeeze(0)
+
+    together = torch.vmap(torch.func.jacrev(one))(x_t)
+    forwards = torch.vmap(torch.func.jacfwd(one))(x_t)
+    alone = torch.stack([torch.autograd.functional.jacobian(one, x) for x in x_t])
+    assert worst(together, alone) < EXACT
+    assert worst(forwards, alone) < EXACT
+
+
+def test_sampling_draws_the_numbers_of_one_component_after_another():
+    mixture = general(12, (2, 3, 4), noise=0.3)
+    x, labels = mixture.sample(50, generator=rng(2))
+    generator = rng(2)
+    drawn = torch.multinomial(mixture.weights, 50, True, generator=generator)
+    expected = 0.3 * torch.randn(50, 12, generator=generator, dtype=torch.float64)
+    for k, U in enumerate(mixture.bases):
+        shape = (int((drawn == k).sum()), U.shape[1])
+        latent = torch.randn(shape, generator=generator, dtype=torch.float64)
+        expected[drawn == k] += mixture.means[k] + latent * mixture.variances[k].sqrt() @ U.T
+    assert torch.equal(labels, drawn)
+    assert worst(x, expected) < EXACT
+
+
+def test_moving_keeps_everything():
+    mixture, x_t = general(noise=0.3), normal(7, 6)
+    moved = mixture.denoiser(VP()).to("cpu")
+    assert torch.equal(moved(x_t, 0.3), mixture.denoiser(VP())(x_t, 0.3))
+    away = mixture.to("meta")
+    for name in ("bases", "means", "variances"):
+        assert {value.device.type for value in getattr(away, name)} == {"meta"}
+    assert away.weights.device.type == away.columns.device.type == "meta"
+    assert mixture.columns.device.type == "cpu"
