@@ -1,4 +1,4 @@
-"""The command line: ``python -m molrg run | book | claims | describe | train | export | fetch | doctor``."""
+"""The command line: ``python -m molrg run | book | claims | describe | draw | train | ...``."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from molrg import checks, claims, dimension, images, zoo
 from molrg.companion import book, doctor, history, layout, live, runner, scorecard
 from molrg.companion.notebooks import parse_parameters
 from molrg.denoisers import checkpoints
+from molrg.images.faces import art, maps
 
 
 def parser() -> argparse.ArgumentParser:
@@ -70,6 +71,9 @@ def parser() -> argparse.ArgumentParser:
         "--keep", action="store_true", help="put it among the shipped models, molrg/zoo/models"
     )
     train.set_defaults(do=_train)
+    drawing = commands.add_parser("draw", help="draw a shipped image set again, from its art")
+    drawing.add_argument("name", choices=["faces"], help="faces, in half a minute a size")
+    drawing.set_defaults(do=_draw)
     export = commands.add_parser(
         "export",
         help="write a shipped U-Net into the live figure of the book, checked against torch",
@@ -111,7 +115,7 @@ def main(words: list[str] | None = None) -> int:
     except (runner.RunStopped, book.BuildFailed, history.NoHistory) as error:
         told.print(f"stopped: {error}", style="red")
         return 1
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, ModuleNotFoundError) as error:
         told.print(f"error: {error}", style="red")
         return 2
     except KeyboardInterrupt:
@@ -167,6 +171,16 @@ def _train(args: argparse.Namespace, console: Console) -> int:
     folder = zoo.train(args.name, build=claims.root() / "_build", keep=args.keep, console=console)
     console.print(f"weights and card: {os.path.relpath(folder)}", highlight=False, soft_wrap=True)
     return 0
+
+
+def _draw(args: argparse.Namespace, console: Console) -> int:
+    file = claims.root() / "_build" / "images" / f"{args.name}.npz"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    art.make(file)
+    same = maps.equal(file, maps.FILE)
+    told = "equal to the shipped ones" if same else "NOT equal to the shipped ones"
+    console.print(f"{os.path.relpath(file)}: arrays {told}", highlight=False, soft_wrap=True)
+    return 0 if same else 1
 
 
 def _export(args: argparse.Namespace, console: Console) -> int:

@@ -31,6 +31,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from molrg import checks
+from molrg.images import faces
 from molrg.images.scenes import KINDS, Pieces, Scenes
 
 Arrays = tuple[NDArray[np.uint8], NDArray[np.int64]]
@@ -99,7 +100,7 @@ _SLICES = {  # sha256 of the shipped files; the cards repeat them
     "mnist-slice": "27d52e95bad65c8f6c759b69ce99ab2075eb6d0e26a5e30dbe78890a5c920832",
     "fashion-mnist-slice": "71dee264e9a5a2b384d794b15ed29218780a1980b8ab9ea22a9659a07ca6c08b",
 }
-NAMES = ("digits", *_SLICES, *_SOURCES)
+NAMES = ("digits", *_SLICES, *faces.SETS, *_SOURCES)
 
 
 @dataclass(frozen=True)
@@ -146,6 +147,8 @@ def load(
             cannot be downloaded.
     """
     checks.one_of("name", name, NAMES), checks.one_of("split", split, SPLITS)
+    if name in faces.SETS:
+        return faces.load(name, split, n=n, generator=generator)
     images, labels = _arrays(name, split)
     size = len(labels) if n is None else checks.count("n", n, 1, len(labels))
     rows = (
@@ -264,6 +267,8 @@ def available() -> list[Availability]:
                 name, path.is_file(), str(path), 0, _SOURCES[name.removesuffix("-slice")].licence
             )
         )
+    drawn = "drawn by molrg.images.faces"
+    rows += [Availability(name, True, drawn, 0, "CC BY 4.0 (Draftbit)") for name in faces.SETS]
     for name, source in _SOURCES.items():
         folder, cached = (
             _folder(name),

@@ -208,6 +208,8 @@ RECIPES: dict[str, Denoising | Classifying] = {
     "mnist-classifier": Classifying("mnist", seen=120_000, shift=2),
     "cifar10": Denoising("cifar10", seen=96_000),
     "cifar10-classifier": Classifying("cifar10", seen=240_000, shift=2, flip=True),
+    "faces": Denoising("faces", seen=384_000),
+    "faces-pose": Denoising("faces-pose", seen=192_000),
     "digits": Denoising("digits", seen=100_000),
     "digits-classifier": Classifying("digits", seen=60_000, shift=1),
 }
