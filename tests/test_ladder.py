@@ -1,38 +1,40 @@
-"""The ladder: problems, reading, judging, rungs as alone and together, and where a curve stays below a level."""
+"""The ladder: problems, measures, rungs alone and together, N* and its exponent."""
 
 from __future__ import annotations
 
+import numpy as np
+import pandas as pd
 import pytest
 import torch
 from factories import complains
 
 from molrg import stats, sweeps
 from molrg.memorization import gl
-from molrg.studies import ladder
+from molrg.studies import ladder, ladder_measures as measures
 from molrg.sweeps.fingerprints import fingerprint
 
 D, N = 3, 24
 
 
-def alone(denoiser, seed=0, d=D, N=N, points=256):
-    told = ladder.problem(seed, d, N)
-    return ladder.read(ladder.Beside([denoiser]), [told], [seed], points=points)
+def alone(denoiser, seed=0):
+    task = measures.problem(seed, D, N)
+    return measures.evaluate(ladder.Beside([denoiser]), [task], [seed], points=256)
 
 
 # oracle
 
 
 def test_the_exact_denoiser_has_no_error_and_its_samples_lie_on_the_subspaces():
-    found = ladder.reference(0, "bayes", D, N)
-    assert found["errors"].max() == 0 and found["residual"] < 0.05
+    row = ladder.reference(0, "bayes", D, N)
+    assert row["errors"].max() == 0 and row["residual"] < 0.05
 
 
 def test_twice_the_exact_denoiser_is_wrong_by_all_of_it():
-    mixture, _ = ladder.problem(0, D, N)
-    exact = mixture.denoiser(ladder.SCHEDULE)
+    mixture, _ = measures.problem(0, D, N)
+    exact = mixture.denoiser(measures.SCHEDULE)
 
     class Twice:
-        schedule = ladder.SCHEDULE
+        schedule = measures.SCHEDULE
 
         def __call__(self, x_t, t):
             return 2 * exact(x_t, t)
@@ -43,36 +45,36 @@ def test_twice_the_exact_denoiser_is_wrong_by_all_of_it():
 
 @pytest.mark.parametrize("d", [2, 3, 6])
 def test_a_perfect_denoiser_copies_as_often_as_fresh_points_do(d):
-    """prop-calibration: c^d in the limit; 1024 samples, 3 seeds, 4.5 standard errors and 0.02 for finite N."""
+    """prop-calibration: c^d in the limit; 3 seeds, 4.5 standard errors, and 0.02 for finite N."""
     shares = torch.tensor(
         [
             [float(v) for v in ladder.reference(s, "bayes", d, 32 * d, points=2048)["memorised"]]
             for s in range(3)
         ]
     )
-    law = torch.tensor([c**d for c in ladder.CS])
+    law = torch.tensor([c**d for c in measures.CS])
     assert ((shares.mean(0) - law).abs() < 4.5 * (law / 3072).sqrt() + 0.02).all()
 
 
 def test_the_denoiser_of_the_training_set_copies_it():
-    found = ladder.reference(0, "empirical", 6, 8 * 6)
-    assert found["memorised"][2] > 0.99 and found["spread"] < 0.05
+    row = ladder.reference(0, "empirical", 6, 8 * 6)
+    assert row["memorised"][2] > 0.99 and row["spread"] < 0.05
 
 
-def test_judging_agrees_with_the_score_of_the_package():
-    mixture, data = ladder.problem(1, D, N)
-    x = ladder.fresh(mixture, 1, 200) + 0.05 * torch.randn(
-        200, ladder.n, generator=torch.Generator().manual_seed(0)
+def test_the_scores_of_samples_agree_with_the_score_of_the_package():
+    mixture, data = measures.problem(1, D, N)
+    x = measures.fresh(mixture, 1, 200) + 0.05 * torch.randn(
+        200, measures.n, generator=torch.Generator().manual_seed(0)
     )
-    found = ladder.judge(x, mixture, data, ladder.fresh(mixture, 1, 100))
-    for row, c in zip(found["gl"], ladder.CS, strict=True):
-        for value, most in zip(row, ladder.RESIDUALS, strict=True):
+    scores = measures.sample_scores(x, mixture, data, measures.fresh(mixture, 1, 100))
+    for row, c in zip(scores["gl"], measures.CS, strict=True):
+        for value, most in zip(row, measures.RESIDUALS, strict=True):
             assert float(value) == gl(x, data, c=c, bases=mixture.bases, residual=most)
 
 
 def test_problems_have_equal_shares_and_one_mixture_for_all_sizes():
-    (mixture, few), (same, many) = ladder.problem(3, 4, 5), ladder.problem(3, 4, 50)
-    assert few.shape == (10, ladder.n) and many.shape == (100, ladder.n)
+    (mixture, few), (same, many) = measures.problem(3, 4, 5), measures.problem(3, 4, 50)
+    assert few.shape == (10, measures.n) and many.shape == (100, measures.n)
     assert all(torch.equal(a, b) for a, b in zip(mixture.bases, same.bases, strict=True))
     assert [int((few @ basis).norm(dim=1).gt(1e-5).sum()) for basis in mixture.bases] == [5, 5]
 
@@ -87,8 +89,8 @@ def test_a_model_is_the_same_alone_and_in_company(kind):
         for d, size in ((2, 2), (2, 6), (3, 4))
     ]
     together = ladder.train.batched(cells, [0, 0, 1])
-    for cell, seed, found in zip(cells, [0, 0, 1], together, strict=True):
-        assert torch.allclose(ladder.train(seed=seed, **cell)["errors"], found["errors"], rtol=1e-3)
+    for cell, seed, row in zip(cells, [0, 0, 1], together, strict=True):
+        assert torch.allclose(ladder.train(seed=seed, **cell)["errors"], row["errors"], rtol=1e-3)
 
 
 def test_training_helps_and_too_few_points_do_not():
@@ -103,9 +105,15 @@ def test_training_helps_and_too_few_points_do_not():
 
 
 def test_a_unet_learns_something_in_twenty_steps():
-    found = ladder.unet(0, D, N, images=20 * 64, batch=64, lr=5e-3)
-    assert found["errors"].shape == (3, 8) and found["samples"].shape == (3, 256, ladder.n)
-    assert found["errors"][2].mean() < found["errors"][0].mean()
+    budget = {"images": 20 * 64, "batch": 64, "lr": 5e-3}
+    row = ladder.unet(0, D, N, **budget)
+    assert row["errors"].shape == (3, 8) and row["samples"].shape == (3, 256, measures.n)
+    assert row["errors"][2].mean() < row["errors"][0].mean()
+
+    cell = {"d": D, "N": N, "seed": 0} | budget
+    scores = ladder.unet_scores(pd.DataFrame([cell | {k: v.tolist() for k, v in row.items()}]))
+    assert list(scores.share) == list(ladder.SHARES)
+    assert scores.error.tolist() == pytest.approx(row["errors"].mean(1).tolist(), abs=1e-4)
 
 
 def test_rungs_can_be_kept_between_runs():
@@ -114,6 +122,20 @@ def test_rungs_can_be_kept_between_runs():
         ladder.reference, [{"kind": "bayes", "d": 2, "N": 4, "points": 16}], seeds=[0, 1]
     )
     assert list(table.seed) == [0, 1] and len(table.errors[0]) == 8
+
+
+# N* and its exponent
+
+
+def test_arrivals_are_the_crossings_of_each_curve():
+    """Curves 4 d / N reach one half at N = 8 d, whatever the seed."""
+    grid = [(seed, d, N) for seed in (0, 1) for d in (2, 4) for N in (4, 16, 64)]
+    table = pd.DataFrame(grid, columns=["seed", "d", "N"]).eval("error = 4 * d / N")
+    log_table = table.assign(error=np.log(table.error))  # crossings are linear in log N
+    arrived = measures.arrivals(log_table, np.log(0.5))
+    assert np.allclose(arrived, [[16, 32], [16, 32]])
+    assert np.allclose(measures.samples_per_dimension(arrived), 8)
+    assert np.allclose(measures.exponent(arrived), 1)
 
 
 # where a curve stays below a level
@@ -138,17 +160,17 @@ def test_crossings_by_hand(values, falls, expected):
 
 
 @pytest.mark.parametrize(
-    ("call", "told"),
+    ("call", "name"),
     [
-        (lambda: ladder.train(0, "linear", 8, 2, 4, 10), "kind"),
-        (lambda: ladder.train(0, "mlp", 8, 2, 4, 9), "steps"),
+        (lambda: ladder.train(seed=0, kind="linear", width=8, d=2, N=4, steps=10), "kind"),
+        (lambda: ladder.train(seed=0, kind="mlp", width=8, d=2, N=4, steps=9), "steps"),
         (lambda: ladder.reference(0, "exact", 2, 4), "kind"),
         (lambda: ladder.unet(0, 2, 4, 100, 64, 1e-3), "images"),
-        (lambda: ladder.problem(0, 2, 0), "N"),
+        (lambda: measures.problem(0, 2, 0), "N"),
         (lambda: stats.crossing([2, 1], [0, 1], 0.5), "N"),
         (lambda: stats.crossing([1, 2], [0.0, float("nan")], 0.5), "N"),
     ],
 )
-def test_bad_input(call, told):
-    with complains(told):
+def test_bad_input(call, name):
+    with complains(name):
         call()

@@ -1,61 +1,60 @@
 r"""A ladder of denoisers of growing freedom: trained on the same mixtures, measured the same way.
 
 The rungs are the tied low-rank denoiser, the free mixture, perceptrons of any width, and a small
-U-Net on the points read as 3 x 4 x 4 images. Two denoisers that are not trained calibrate what is measured:
-the exact one of the mixture, and the exact one of the training set.
+U-Net on the points read as 3 x 4 x 4 images. Two denoisers that are not trained calibrate what is
+measured: the exact one of the mixture, and the exact one of the training set.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from molrg import checks
+from molrg import checks, sweeps
 from molrg.denoisers import MLP, Denoiser, Empirical, FreeMixture, LowRank, UNet
-from molrg.memorization import copy_ratio, nearest, off_subspace
-from molrg.mixture import MoLRG
-from molrg.sampling import finish, heun, time_grid
-from molrg.schedules import VP
-from molrg.subspaces import random_bases, random_basis
+from molrg.studies.ladder_measures import (
+    CS,
+    RESIDUALS,
+    SCALE,
+    SCHEDULE,
+    SIGMA,
+    K,
+    Task,
+    evaluate,
+    fresh,
+    n,
+    problem,
+    sample_scores,
+)
+from molrg.subspaces import random_basis
 from molrg.training import Trainer, output_weighting
 
-n, K = 48, 2  # those of the paper's network experiment
+__all__ = [
+    "CS",
+    "REFERENCES",
+    "RESIDUALS",
+    "SHARES",
+    "Beside",
+    "problem",
+    "reference",
+    "train",
+    "unet",
+    "unet_scores",
+]
+
 EVENT = (3, 4, 4)
-SCHEDULE = VP()
-SIGMA = (
-    0.1,
-    3.0,
-)  # noise levels of training and sampling; a direction of a subspace has variance one
-READ = (
-    0.1,
-    1.0,
-)  # those of the error: below, x_t is nearly the answer, above, the answer is nearly the mean
-SCALE = 0.3  # of a coordinate, sqrt(d / n) for d between 4 and 5; the same for all d
-CS = (0.2, 0.25, 1 / 3, 0.4, 0.5)
-RESIDUALS = (0.05, 0.1, 0.2, 0.3, 0.5)
 REFERENCES = ("bayes", "empirical")
-
-
-def problem(seed: int, d: int, N: int) -> tuple[MoLRG, Tensor]:
-    """A mixture of two orthogonal subspaces of dimension d, and N training points of each, (2 N, n).
-
-    Without ambient noise, as in the released code of 2409.02426; the mixture depends on seed and d alone.
-
-    Raises:
-        ValueError: unless d >= 1 and N >= 1.
-    """
-    generator = torch.Generator().manual_seed(seed)
-    bases = random_bases(n, [checks.count("d", d)] * K, generator=generator)
-    mixture = MoLRG([basis.float() for basis in bases])
-    return mixture, mixture.sample([checks.count("N", N)] * K, generator=generator)[0]
+SHARES = (0.25, 0.5, 1.0)  # of the training of a U-Net, at which it is evaluated
 
 
 class Beside:
-    """Denoisers with models of their own, read as one ensemble: (E, B, n) in, (E, B, n) out.
+    """Denoisers with models of their own, as one ensemble: (E, B, n) in, (E, B, n) out.
 
     Args:
         denoisers: E of them, on one schedule.
@@ -71,205 +70,74 @@ class Beside:
         return torch.stack([denoiser(points, t).flatten(1) for denoiser, points in pairs])
 
 
-@torch.no_grad()
-def read(
-    denoiser: Denoiser,
-    problems: Sequence[tuple[MoLRG, Tensor]],
-    seeds: Sequence[int],
-    *,
-    points: int = 512,
-) -> tuple[Tensor, Tensor]:
-    """What every model of an ensemble makes of fresh noisy points, and of noise alone.
-
-    Args:
-        denoiser: an ensemble of E models, x_t (E, B, n).
-        problems: E pairs of a mixture and its training points.
-        seeds: E seeds of the points and of the noise: the same for all rungs.
-        points: fresh points at each noise level; half as many samples are drawn.
-
-    Returns:
-        Squared errors (E, 8) at noise levels over `READ`, mean square distance to the exact denoiser over
-        the mean square of that one; and samples (E, points / 2, n): 12 steps of Heun's method down to the
-        lowest level of training, and what the denoiser makes of that.
-    """
-    schedule, sources = (
-        denoiser.schedule,
-        [torch.Generator().manual_seed(2**20 + seed) for seed in seeds],
-    )
-    x0 = torch.stack(
-        [fresh(mixture, seed, points) for (mixture, _), seed in zip(problems, seeds, strict=True)]
-    )
-    errors = []
-    for t in schedule.t_of_sigma(torch.logspace(*map(math.log10, READ), 8, dtype=torch.float64)):
-        noise = torch.stack([torch.randn(points, n, generator=g) for g in sources])
-        s, gamma = schedule.at(t, x0)
-        x_t = s * x0 + gamma * noise
-        exact = torch.stack(
-            [
-                mixture.denoiser(schedule)(x, t)
-                for (mixture, _), x in zip(problems, x_t, strict=True)
-            ]
-        )
-        errors.append(
-            (denoiser(x_t, t) - exact).square().mean((1, 2)) / exact.square().mean((1, 2))
-        )
-    last, start = schedule.t_of_sigma(torch.tensor(SIGMA)).tolist()
-    noise = torch.stack([torch.randn(points // 2, n, generator=g) for g in sources])
-    s, gamma = schedule.at(start, noise)
-    first = (s.square() * SCALE**2 + gamma.square()).sqrt() * noise
-    samples = denoiser(
-        finish(heun(denoiser, first, time_grid(schedule, 12, start=start, stop=last))), last
-    )
-    return torch.stack(errors, dim=1), samples
-
-
-def fresh(mixture: MoLRG, seed: int, points: int) -> Tensor:
-    """Points that no model was trained on, (points, n)."""
-    return mixture.sample(points, generator=torch.Generator().manual_seed(2**21 + seed))[0]
-
-
-def unet(seed: int, d: int, N: int, images: int, batch: int, lr: float) -> dict[str, Any]:
-    """Train a small U-Net by AdamW with a half-cosine decay, read a quarter of the way, halfway and at the end.
-
-    Two levels of 32 channels, one residual block each, no attention, v-prediction, moving average; no augmentation.
-
-    Args:
-        seed: of the problem, the weights and the training.
-        d: dimension of both subspaces.
-        N: training points of each.
-        images: noisy images seen in training.
-        batch: images in a step.
-        lr: largest step size.
-
-    Returns:
-        "errors" and "samples" as in `read`, to four digits, for each of the three times.
-
-    Raises:
-        ValueError: unless images make 20 steps or more.
-    """
-    from diffusers import UNet2DModel
-
-    told = problem(seed, d, N)
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        network = UNet2DModel(
-            sample_size=4,
-            in_channels=3,
-            out_channels=3,
-            block_out_channels=(32, 32),
-            layers_per_block=1,
-            norm_num_groups=8,
-            down_block_types=("DownBlock2D",) * 2,
-            up_block_types=("UpBlock2D",) * 2,
-            add_attention=False,
-        )
-    steps = checks.count("images", images, 20 * checks.count("batch", batch)) // batch
-    trainer = Trainer(
-        UNet(network, SCHEDULE, data_scale=SCALE),
-        told[1].unflatten(-1, EVENT),
-        steps=steps,
-        lr=lr,
-        sigma=SIGMA,
-        batch=batch,
-        weighting=output_weighting("v", SCHEDULE, SCALE),
-        warmup=steps // 20,
-        weight_decay=1e-4,
-        ema=0.99,
-        clip=100.0,
-        generator=torch.Generator().manual_seed(2**22 + seed),
-    )
-    found = []
-    for stop in (steps // 4, steps // 2, steps):
-        while trainer.done < stop:
-            trainer.step()
-        found.append(read(Beside([trainer.average], EVENT), [told], [seed]))
-    errors, samples = zip(*found, strict=True)
-    return {"errors": torch.cat(errors), "samples": torch.cat(samples).double().round(decimals=4)}
-
-
 _SETTINGS: dict[str, dict[str, Any]] = {
     "tied": {"lr": 0.05, "batch": 32, "sigma": (0.02, 0.2)},
     "free": {"lr": 0.05, "batch": 64, "sigma": SIGMA},
     "mlp": {"lr": 0.01, "batch": 64, "sigma": SIGMA, "warmup": 20, "ema": 0.99},
 }
-_STARTS = {"tied": 8}  # random ones, of which the training loss chooses; the others need no choice
+# Random starts, of which the training loss chooses one; the others need no choice.
+_STARTS = {"tied": 8, "free": 1, "mlp": 1}
 
 
-def train(seed: int, kind: str, width: int, d: int, N: int, steps: int) -> dict[str, Any]:
+@sweeps.batched
+def train(cells: Sequence[Mapping[str, Any]], seeds: Sequence[int]) -> list[dict[str, Any]]:
     """Train one rung; in a sweep, all that are alike as one ensemble.
 
-    Every rung minimises the denoising loss with weight one, at the noise levels `SIGMA`; the tied one at a tenth to
-    a half of these, where it finds weak directions (C06). The perceptrons predict x_0, have two hidden layers, and are
-    read as their moving average.
+    Every rung minimises the denoising loss with weight one, at the noise levels `SIGMA`; the tied
+    one at a tenth to a half of these, where it finds weak directions (C06). The perceptrons predict
+    x_0, have two hidden layers, and are evaluated as their moving average.
+
+    One row is one trained denoiser: "errors", as `molrg.studies.ladder_measures.evaluate` returns
+    them, and what `molrg.studies.ladder_measures.sample_scores` says of its samples.
 
     Args:
-        seed: of the problem, the start and the training.
-        kind: "tied" for `LowRank` with the true dimensions, the best of 8 starts by its training loss;
-            "free" for `FreeMixture`; "mlp" for `MLP`.
-        width: of the hidden layers; no matter for the others.
-        d: dimension of both subspaces.
-        N: training points of each.
-        steps: of Adam, 64 noisy points each.
-
-    Returns:
-        "errors", as in `read`, and what `judge` returns.
+        cells: with "kind": "tied" for `LowRank` with the true dimensions, the best of 8 starts by
+            its training loss, "free" for `FreeMixture`, "mlp" for `MLP`; "width" of the hidden
+            layers, no matter for the others; "d" of both subspaces; "N" training points of each;
+            "steps" of Adam, at least 10, 64 noisy points each.
+        seeds: of the problem, the start and the training.
 
     Raises:
-        ValueError: where the kind is none of the three.
+        ValueError: where the kind is none of the three, or steps are too few.
     """
-    cell = {"kind": kind, "width": width, "d": d, "N": N, "steps": steps}
-    return train.batched([cell], [seed])[0]
-
-
-def _batched(cells: Sequence[Mapping[str, Any]], seeds: Sequence[int]) -> list[dict[str, Any]]:
     groups: dict[tuple, list[int]] = {}
     for job, cell in enumerate(cells):
         checks.one_of("kind", cell["kind"], tuple(_SETTINGS))
+        checks.count("steps", cell["steps"], 10)
         # bases of one ensemble have one shape; everything else does not see d
         alike = (cell["kind"], cell["width"], cell["steps"], cell["kind"] == "tied" and cell["d"])
         groups.setdefault(alike, []).append(job)
-    found: dict[int, dict[str, Any]] = {}
+    rows: dict[int, dict[str, Any]] = {}
     for jobs in groups.values():
-        found |= zip(
-            jobs, _together([cells[job] for job in jobs], [seeds[job] for job in jobs]), strict=True
-        )
-    return [found[job] for job in range(len(cells))]
-
-
-train.batched = _batched
+        together = _together([cells[job] for job in jobs], [seeds[job] for job in jobs])
+        rows |= zip(jobs, together, strict=True)
+    return [rows[job] for job in range(len(cells))]
 
 
 def _together(cells: Sequence[Mapping[str, Any]], seeds: Sequence[int]) -> list[dict[str, Any]]:
     """Train cells of one kind, width and number of steps as one ensemble."""
-    kind, steps, starts = cells[0]["kind"], cells[0]["steps"], _STARTS.get(cells[0]["kind"], 1)
-    problems = [
-        problem(seed, cell["d"], cell["N"]) for cell, seed in zip(cells, seeds, strict=True)
-    ]
-    sources = [
-        torch.Generator().manual_seed(2**22 + 1000 * seed + start)
-        for seed in seeds
-        for start in range(starts)
-    ]
-    # every set repeated to one length: a row drawn from it is still uniform over its points
-    length = math.lcm(*(len(x) for _, x in problems))
-    data = torch.stack([x.repeat(length // len(x), 1) for _, x in problems]).repeat_interleave(
-        starts, dim=0
-    )
+    kind, steps = cells[0]["kind"], cells[0]["steps"]
+    starts = _STARTS[kind]
+    tasks = [problem(seed, cell["d"], cell["N"]) for cell, seed in zip(cells, seeds, strict=True)]
+    keys = [2**22 + 1000 * seed + start for seed in seeds for start in range(starts)]
+    sources = [torch.Generator().manual_seed(key) for key in keys]
     denoiser = _start(cells[0], sources)
+    data = _of_one_length([x for _, x in tasks]).repeat_interleave(starts, dim=0)
     trainer = Trainer(denoiser, data, steps=steps, generator=sources, **_SETTINGS[kind])
-    history = torch.stack([trainer.step() for _ in range(checks.count("steps", steps, 10))])
+    history = torch.stack([trainer.step() for _ in range(steps)])
     late = history[-(steps // 10) :].mean(0).view(-1, starts)
     chosen = late.argmin(1) + starts * torch.arange(len(cells))
     denoiser = trainer.average or denoiser
     for parameter in denoiser.parameters():
         parameter.data = parameter.data[chosen]
     denoiser.ensemble = (len(cells),)
-    errors, samples = read(denoiser, problems, seeds)
-    judged = [
-        judge(x, *told, fresh(told[0], seed, 512))
-        for x, told, seed in zip(samples, problems, seeds, strict=True)
-    ]
-    return [{"errors": row, **scores} for row, scores in zip(errors, judged, strict=True)]
+    return _rows(denoiser, tasks, seeds)
+
+
+def _of_one_length(sets: Sequence[Tensor]) -> Tensor:
+    """Every set repeated to one length: a row drawn from it is still uniform over its points."""
+    length = math.lcm(*map(len, sets))
+    return torch.stack([x.repeat(length // len(x), 1) for x in sets])
 
 
 def _start(cell: Mapping[str, Any], sources: list[torch.Generator]) -> nn.Module:
@@ -287,54 +155,127 @@ def _start(cell: Mapping[str, Any], sources: list[torch.Generator]) -> nn.Module
             ensemble=E,
             generator=sources,
         )
-    bases = torch.stack(
-        [random_basis(n, cell["d"], generator=g, ensemble=(K,)) for g in sources]
-    ).float()
-    return LowRank(list(bases.unbind(1)), SCHEDULE)
+    drawn = [random_basis(n, cell["d"], generator=source, ensemble=(K,)) for source in sources]
+    return LowRank(list(torch.stack(drawn).float().unbind(1)), SCHEDULE)
 
 
-def judge(samples: Tensor, mixture: MoLRG, data: Tensor, unseen: Tensor) -> dict[str, Any]:
-    """Do samples copy the training points, and do they lie on the subspaces?
-
-    Args:
-        samples: (B, n).
-        mixture: whose subspaces.
-        data: the training points.
-        unseen: points of the mixture that are not among them.
-
-    Returns:
-        "memorised", the share with d1 / d2 below each of `CS`; "gl", the share that is no copy and has
-        a relative residual below r, rows over `CS`, columns over `RESIDUALS`; "residual", the median;
-        "spread", the mean distance to the nearest training point over that of the unseen points.
-    """
-    ratio, residual = copy_ratio(samples, data), off_subspace(samples, mixture.bases)
-    good = [[((ratio >= c) & (residual < most)).double().mean() for most in RESIDUALS] for c in CS]
-    return {
-        "memorised": [(ratio < c).double().mean() for c in CS],
-        "gl": good,
-        "residual": residual.median(),
-        "spread": nearest(samples, data, 1).mean() / nearest(unseen, data, 1).mean(),
-    }
+def _rows(
+    denoiser: Denoiser, tasks: Sequence[Task], seeds: Sequence[int], points: int = 512
+) -> list[dict[str, Any]]:
+    """Errors and scores of every model of an ensemble."""
+    errors, samples = evaluate(denoiser, tasks, seeds, points=points)
+    rows = []
+    for row, x, (mixture, data), seed in zip(errors, samples, tasks, seeds, strict=True):
+        scores = sample_scores(x, mixture, data, fresh(mixture, seed, points))
+        rows.append({"errors": row, **scores})
+    return rows
 
 
 def reference(seed: int, kind: str, d: int, N: int, points: int = 512) -> dict[str, Any]:
-    """A denoiser that is not trained, read like the rungs: "bayes", exact for the mixture, or "empirical", for its training set.
+    """A denoiser that is not trained, measured like the rungs.
+
+    One row is one such denoiser, as in `train`.
 
     Args:
         seed: of the problem.
-        kind: one of `REFERENCES`.
+        kind: "bayes", exact for the mixture, or "empirical", exact for its training set.
         d: dimension of both subspaces.
         N: training points of each.
-        points: as in `read`.
-
-    Returns:
-        As `train`.
+        points: fresh points at each noise level.
 
     Raises:
         ValueError: where the kind is neither.
     """
-    told = problem(seed, d, N)
     exact = checks.one_of("kind", kind, REFERENCES) == "bayes"
-    denoiser = told[0].denoiser(SCHEDULE) if exact else Empirical(told[1], SCHEDULE)
-    errors, samples = read(Beside([denoiser]), [told], [seed], points=points)
-    return {"errors": errors[0], **judge(samples[0], *told, fresh(told[0], seed, points))}
+    mixture, data = problem(seed, d, N)
+    denoiser = mixture.denoiser(SCHEDULE) if exact else Empirical(data, SCHEDULE)
+    return _rows(Beside([denoiser]), [(mixture, data)], [seed], points)[0]
+
+
+def unet(seed: int, d: int, N: int, images: int, batch: int, lr: float) -> dict[str, Any]:
+    """A small U-Net trained by AdamW with a half-cosine decay, evaluated at `SHARES` of the way.
+
+    Two levels of 32 channels, one residual block each, no attention, v-prediction, moving average;
+    no augmentation.
+
+    One row is one trained network; `unet_scores` makes a table of such rows.
+
+    Args:
+        seed: of the problem, the weights and the training.
+        d: dimension of both subspaces.
+        N: training points of each.
+        images: noisy images seen in training.
+        batch: images in a step.
+        lr: largest step size.
+
+    Returns:
+        "errors" and "samples" as `evaluate` returns them, to four digits, for each of the times.
+
+    Raises:
+        ValueError: unless images make 20 steps or more.
+    """
+    steps = checks.count("images", images, 20 * checks.count("batch", batch)) // batch
+    task = problem(seed, d, N)
+    trainer = Trainer(
+        UNet(_network(seed), SCHEDULE, data_scale=SCALE),
+        task[1].unflatten(-1, EVENT),
+        steps=steps,
+        lr=lr,
+        sigma=SIGMA,
+        batch=batch,
+        weighting=output_weighting("v", SCHEDULE, SCALE),
+        warmup=steps // 20,
+        weight_decay=1e-4,
+        ema=0.99,
+        clip=100.0,
+        generator=torch.Generator().manual_seed(2**22 + seed),
+    )
+    errors, samples = [], []
+    for share in SHARES:
+        while trainer.done < int(share * steps):
+            trainer.step()
+        error, x = evaluate(Beside([trainer.average], EVENT), [task], [seed])
+        errors.append(error)
+        samples.append(x)
+    return {"errors": torch.cat(errors), "samples": torch.cat(samples).double().round(decimals=4)}
+
+
+def _network(seed: int) -> Any:
+    from diffusers import UNet2DModel  # noqa: PLC0415 - an extra, and slow to import
+
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return UNet2DModel(
+            sample_size=EVENT[-1],
+            in_channels=3,
+            out_channels=3,
+            block_out_channels=(32, 32),
+            layers_per_block=1,
+            norm_num_groups=8,
+            down_block_types=("DownBlock2D",) * 2,
+            up_block_types=("UpBlock2D",) * 2,
+            add_attention=False,
+        )
+
+
+def unet_scores(table: pd.DataFrame) -> pd.DataFrame:
+    """Errors and scores of U-Nets along their training, as they are recorded, to four digits.
+
+    One row is one network at one of `SHARES` of its training: "d", "N", "seed" and "images", the
+    "share", the mean "error" over noise levels, and what `sample_scores` says of its samples.
+
+    Args:
+        table: a row for each network, as a sweep of `unet` returns it.
+    """
+    return pd.DataFrame(line for row in table.itertuples() for line in _stages(row))
+
+
+def _stages(row: Any) -> Iterator[dict[str, Any]]:
+    """The rows of one network."""
+    mixture, data = problem(row.seed, row.d, row.N)
+    unseen = fresh(mixture, row.seed, 512)
+    network = {"d": row.d, "N": row.N, "seed": row.seed, "images": row.images}
+    for share, errors, samples in zip(SHARES, row.errors, row.samples, strict=True):
+        scores = sample_scores(torch.tensor(samples), mixture, data, unseen)
+        rounded = {name: np.round(np.asarray(value, dtype=float), 4).tolist() for name, value in scores.items()}
+        yield network | {"share": share, "error": round(float(np.mean(errors)), 4)} | rounded
