@@ -277,5 +277,8 @@ def _stages(row: Any) -> Iterator[dict[str, Any]]:
     network = {"d": row.d, "N": row.N, "seed": row.seed, "images": row.images}
     for share, errors, samples in zip(SHARES, row.errors, row.samples, strict=True):
         scores = sample_scores(torch.tensor(samples), mixture, data, unseen)
-        rounded = {name: np.round(np.asarray(value, dtype=float), 4).tolist() for name, value in scores.items()}
+        rounded = {
+            name: np.round(np.asarray(value, dtype=float), 4).tolist()
+            for name, value in scores.items()
+        }
         yield network | {"share": share, "error": round(float(np.mean(errors)), 4)} | rounded
