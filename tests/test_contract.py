@@ -366,7 +366,7 @@ def network(code):
 
 @pytest.mark.parametrize("path", [*MODULES, *NOTEBOOKS], ids=lambda path: path.name)
 def test_no_network_but_for_the_named_image_sets(path):
-    if path.parent.name == "images" and path.name == "sets.py":
+    if path.parent.name == "images" and path.name == "downloads.py":
         assert "pooch" in network(python_of(path)), "the one place from which data are fetched"
         return
     code = (

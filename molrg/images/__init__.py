@@ -1,45 +1,50 @@
 """Image sets by name, folders of pictures, drawn scenes, and the quality of samples."""
 
+from molrg.images.cards import card
+from molrg.images.folders import PictureWarning, class_names, folder
+from molrg.images.pictures import SUFFIXES
+from molrg.images.records import RECORDS, SPLITS, Place, Record, Split
 from molrg.images.scenes import APART, EDGE, FINE, KINDS, RANGES, Pieces, Scenes
 from molrg.images.sets import (
-    DIGITS_TRAIN,
-    NAMES,
-    PICTURES,
-    SHIPPED,
-    SLICE,
-    SPLITS,
-    Arrays,
     Availability,
+    altered,
     available,
     fetch,
-    folder,
     load,
     make_slice,
     names,
+    record,
     rendered,
 )
+from molrg.images.slices import SHIPPED, SLICE
 
 __all__ = [
     "APART",
-    "DIGITS_TRAIN",
     "EDGE",
     "FINE",
     "KINDS",
-    "NAMES",
-    "PICTURES",
     "RANGES",
+    "RECORDS",
     "SHIPPED",
     "SLICE",
     "SPLITS",
-    "Arrays",
+    "SUFFIXES",
     "Availability",
+    "PictureWarning",
     "Pieces",
+    "Place",
+    "Record",
     "Scenes",
+    "Split",
+    "altered",
     "available",
+    "card",
+    "class_names",
     "fetch",
     "folder",
     "load",
     "make_slice",
     "names",
+    "record",
     "rendered",
 ]

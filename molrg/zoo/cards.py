@@ -19,13 +19,6 @@ from molrg.zoo import recipes, shipped
 from molrg.zoo.classifiers import Classifier, accuracy, in_batches
 
 SAMPLES, STEPS = 1000, 18
-LICENCES = {
-    "fashion-mnist": "Fashion-MNIST (Xiao, Rasul, Vollgraf, arXiv 1708.07747), MIT, copyright 2017 Zalando SE",
-    "mnist": "MNIST (LeCun, Cortes, Burges), commonly stated to be CC BY-SA 3.0",
-    "cifar10": "CIFAR-10 (Krizhevsky), no licence stated by its authors: no image of it is in this folder",
-    "white-noise": "independent normal pixels: no one's",
-    "digits": "digits 8x8 (UCI, by way of scikit-learn), CC BY 4.0",
-}
 
 
 @torch.no_grad()
@@ -161,6 +154,13 @@ def write(
     return record
 
 
+def _credit(data: str) -> str:
+    """Whose the training data are, and under what licence."""
+    if data == "white-noise":
+        return "independent normal pixels: no one's"
+    return images.record(data).credit
+
+
 def _versions() -> dict[str, str]:
     from importlib.metadata import version
 
@@ -201,7 +201,7 @@ def card(record: dict[str, Any], folder: Path) -> str:
         f"```\n{lines}\n```",
         " ".join(
             [
-                f"Trained on {LICENCES.get(recipe['data'], recipe['data'])}.",
+                f"Trained on {_credit(recipe['data'])}.",
                 *([record["note"]] if "note" in record else []),
             ]
         ),

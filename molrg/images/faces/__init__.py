@@ -11,7 +11,7 @@ Tones and hues are drawn for the experiment, and stand for no population.
 
 from molrg.images.faces.attributes import ATTRIBUTES, COLOURS, KINDS, POSE, kind, kinds, kinds_of
 from molrg.images.faces.family import draw, draw_factors, render, tangents
-from molrg.images.faces.fixed_draws import COUNTS, SETS, fixed, load
+from molrg.images.faces.fixed_draws import COUNTS, SETS, fixed
 from molrg.images.faces.law import columns, means, mixture
 from molrg.images.faces.maps import SIZES
 
@@ -30,7 +30,6 @@ __all__ = [
     "kind",
     "kinds",
     "kinds_of",
-    "load",
     "means",
     "mixture",
     "render",

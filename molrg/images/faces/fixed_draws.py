@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 import pandas as pd
-import torch
 from torch import Tensor
 
 from molrg import checks, draws
@@ -49,15 +48,3 @@ def fixed_factors(name: str, split: str) -> pd.DataFrame:
     checks.one_of("split", split, tuple(COUNTS))
     generator = draws.source(SEED, SETS.index(name), list(COUNTS).index(split))
     return draw_factors(COUNTS[split], pose=name == "faces-pose", generator=generator)
-
-
-def load(
-    name: str, split: str, *, n: int | None = None, generator: torch.Generator | None = None
-) -> tuple[Tensor, Tensor]:
-    """Images and kinds, in the way of `molrg.images.load`."""
-    size = COUNTS[split] if n is None else checks.count("n", n, 1, COUNTS[split])
-    order = torch.arange(COUNTS[split], device="cpu")
-    if generator is not None:
-        order = torch.randperm(COUNTS[split], generator=generator, device="cpu")
-    images, table = fixed(name, split, rows=order[:size])
-    return images, torch.from_numpy(table["kind"].to_numpy(copy=True)).long()

@@ -1,0 +1,126 @@
+"""The formats in which full sets come: idx files, CIFAR-10's batches, folders of pictures."""
+
+from __future__ import annotations
+
+import gzip
+import math
+import zlib
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from molrg.images import downloads, folders
+from molrg.images.dataset import Record, Split
+
+_STEMS = {"train": "train", "test": "t10k"}
+_BATCHES = {"train": "data_batch_?.bin", "test": "test_batch.bin"}
+_ARCHIVE = "cifar-10-binary.tar.gz"
+_FOLDER = "cifar-10-batches-bin"
+_ROW = 1 + 3 * 32 * 32  # bytes of a picture of CIFAR-10, its label first
+_LONGEST = 2**30  # bytes that an idx file may unpack to
+
+
+def idx_files(folder: Path, split: str) -> list[Path]:
+    """The images and the labels of a split, each an idx file, plain or gzipped.
+
+    Raises:
+        FileNotFoundError: where one is missing.
+    """
+    return [_one_of(folder, stem) for stem in _idx_names(split)]
+
+
+def _idx_names(split: str) -> list[str]:
+    stem = _STEMS[split]
+    return [f"{stem}-images-idx3-ubyte", f"{stem}-labels-idx1-ubyte"]
+
+
+def _one_of(folder: Path, stem: str) -> Path:
+    for path in (folder / stem, folder / f"{stem}.gz"):
+        if path.is_file():
+            return path
+    raise FileNotFoundError(f"{folder} has no {stem} or {stem}.gz")
+
+
+def read_idx_set(record: Record, split: str) -> Split:
+    """A set of grey pictures in idx files.
+
+    Raises:
+        ValueError: where a file is not whole, or there is not one label an image.
+        FileNotFoundError: where a file can neither be found nor downloaded.
+    """
+    folder = downloads.own_folder(record.name)
+    if folder is None:
+        paths = [downloads.download(record, f"{name}.gz") for name in _idx_names(split)]
+    else:
+        paths = idx_files(folder, split)
+    images, labels = (read_idx(path) for path in paths)
+    if images.ndim != 3 or labels.shape != images.shape[:1]:
+        given = f"{labels.shape} labels of {images.shape} images"
+        raise ValueError(f"{record.name} {split} = {given}: allowed is one label an image")
+    return Split.of_arrays(images[:, None], labels)
+
+
+def read_idx(path: Path) -> NDArray[np.uint8]:
+    """Read an idx file of unsigned bytes: two zeros, type 8, number of axes, sizes, data.
+
+    Raises:
+        ValueError: where it is not whole; the message names the file.
+    """
+    raw = _unzipped(path) if path.suffix == ".gz" else path.read_bytes()
+    start = 4 + 4 * raw[3] if len(raw) > 3 else 4
+    sizes = np.frombuffer(raw[4:start], ">u4").tolist() if len(raw) >= start else []
+    if raw[:3] != b"\x00\x00\x08" or len(raw) != start + math.prod(sizes):
+        given = f"{len(raw)} bytes starting {raw[:4]!r}"
+        raise ValueError(f"{path} = {given}: allowed is a complete idx file of unsigned bytes")
+    return np.frombuffer(raw, np.uint8, offset=start).reshape(sizes)
+
+
+def _unzipped(path: Path) -> bytes:
+    try:
+        with gzip.open(path) as file:
+            raw = file.read(_LONGEST + 1)
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise ValueError(f"{path} = {error}: allowed is a complete gzip file") from error
+    if len(raw) > _LONGEST:
+        raise ValueError(f"{path} = more than {_LONGEST} bytes: allowed is an idx file of images")
+    return raw
+
+
+def cifar_files(folder: Path, split: str) -> list[Path]:
+    """The binary batches of a split; or the folder with its pictures, in class folders.
+
+    Raises:
+        FileNotFoundError: where there is neither.
+    """
+    batches = _BATCHES[split]
+    found = sorted(folder.glob(batches)) or sorted(folder.glob(f"{_FOLDER}/{batches}"))
+    if found:
+        return found
+    if (folder / split).is_dir():
+        return [folder / split]
+    raise FileNotFoundError(f"{folder} has no {batches}, and no {split}/<class>/ with pictures")
+
+
+def read_cifar(record: Record, split: str) -> Split:
+    """CIFAR-10, from batches with records of 1 + 3,072 bytes or from pictures in class folders.
+
+    Raises:
+        ValueError: where a file is not whole.
+        FileNotFoundError: where the set can neither be found nor downloaded.
+    """
+    folder = downloads.own_folder(record.name)
+    if folder is None:
+        folder = downloads.unpack(downloads.download(record, _ARCHIVE), _FOLDER)
+    paths = cifar_files(folder, split)
+    if paths[0].is_dir():
+        return Split.of_arrays(*folders.read_arrays(paths[0]))
+    raw = np.concatenate([_batch(path) for path in paths])
+    return Split.of_arrays(raw[:, 1:].reshape(-1, 3, 32, 32), raw[:, 0])
+
+
+def _batch(path: Path) -> NDArray[np.uint8]:
+    raw = np.fromfile(path, np.uint8)
+    if raw.size == 0 or raw.size % _ROW:
+        raise ValueError(f"{path} = {raw.size} bytes: allowed is whole records of {_ROW}")
+    return raw.reshape(-1, _ROW)
