@@ -68,10 +68,10 @@ The art is a remix of "Personas by Draftbit" (https://personas.draftbit.com/) by
 and changed here as said above. These arrays and pictures made of them are under the same
 licence, with the same attribution."""
 _CAVEATS = """\
-Tones and hues are drawn for the experiment, independently of every other attribute. They stand
-for no population, and no kind stands for a group of people. Faces of one kind have dimension 7
-(10 with a pose); all kinds are equally frequent. The two most alike kinds (eyes open and happy)
-are 0.81 apart at the mean colours, as pictures in [0, 1]."""
+Tones and hues are drawn for the experiment, independently of every other attribute. They
+stand for no population, and no kind stands for a group of people. Faces of one kind have
+dimension 7 (10 with a pose); all kinds are equally frequent. The two most alike kinds (eyes open
+and happy) are 0.81 apart at the mean colours, as pictures in [0, 1]."""
 
 
 def _read(record: Record, split: str) -> Split:
