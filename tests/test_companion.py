@@ -848,8 +848,11 @@ def test_staging_mirrors_the_prose_and_drops_what_is_gone(project):
     assert {path.name for path in (src / "book" / "_generated").iterdir()} == {
         "scorecard.md",
         "scorecard_overview.md",
+        "scorecard_strip.md",
         "scorecard_summary.md",
         "copies.svg",
+        "hero.png",
+        "kinds.png",
         "splits.svg",
         "figures",
         "figures.md",

@@ -51,6 +51,7 @@ def stage(root: Path) -> Path:
     (generated / "scorecard.md").write_text(
         scorecard.full_markdown(records, scorecard.kept(), history.kept(root)), encoding="utf-8"
     )
+    (generated / "scorecard_strip.md").write_text(overview.strip(records), encoding="utf-8")
     (generated / "scorecard_overview.md").write_text(overview.table(records), encoding="utf-8")
     models.write(generated)
     drawings.write(generated)

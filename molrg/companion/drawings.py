@@ -1,4 +1,4 @@
-"""Drawings of the theory pages: made when the book is built, from the package and nothing else."""
+"""Drawings of the front and theory pages: made when the book is built, from the package alone."""
 
 from __future__ import annotations
 
@@ -6,9 +6,13 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
+import torch
 from matplotlib.axes import Axes
+from torch import Tensor
 
-from molrg import plots
+from molrg import draws, plots
+from molrg.images import faces
+from molrg.schedules import EDM
 
 # Four points, two from each of two lines through the origin of the plane of the drawing: every
 # plane through the origin of space is drawn as a line, every direction in it as a point.
@@ -16,13 +20,59 @@ FIRST = np.array([[-1.0, -0.55], [-0.1, 0.95]])
 SECOND = np.array([[0.35, -0.9], [1.0, 0.6]])
 
 
+NOISE = (0.2, 0.5, 1.0, 2.0, 4.0, 10.0)  # in units of half the range from black to white
+SEED = 11  # a face with much to lose: glasses, a beard, curls
+
+
 def write(folder: Path) -> None:
-    """Draw every figure of the theory pages into a folder, as SVG."""
+    """Draw every figure of the front page and the theory pages into a folder."""
     plots.house_style()
-    for name, draw in {"splits": splits, "copies": copies}.items():
+    for name, draw in {"splits.svg": splits, "copies.svg": copies}.items():
         figure = draw()
-        figure.savefig(folder / f"{name}.svg", metadata={"Date": None})
+        figure.savefig(folder / name, metadata={"Date": None})
         plt.close(figure)
+    for name, draw in {"hero.png": hero, "kinds.png": kinds}.items():
+        figure = draw()
+        figure.savefig(folder / name, dpi=160)
+        plt.close(figure)
+
+
+def hero() -> plt.Figure:
+    """A face under growing noise, and the exact estimate from each noisy picture."""
+    generator = draws.source(SEED)
+    x0, _ = faces.draw(1, generator=torch.Generator().manual_seed(SEED))
+    noise = draws.normal(x0.shape, generator=generator)
+    schedule = EDM()
+    denoiser = faces.mixture().denoiser(schedule)
+    figure, axes = plt.subplots(2, len(NOISE), figsize=(8.4, 3.0))
+    for column, sigma in zip(axes.T, NOISE, strict=True):
+        x_t = x0 + sigma * noise
+        x0_hat = denoiser(x_t, schedule.t_of_sigma(sigma))
+        _show(column[0], x_t[0] / max(1.0, sigma))  # dimmed, so that it stays within the range
+        _show(column[1], x0_hat[0])
+        column[0].set_title(f"$\\sigma$ = {sigma:g}")
+    return figure
+
+
+def kinds() -> plt.Figure:
+    """Three components of the mixture of faces: the kind stays, seven colour factors vary."""
+    figure, axes = plt.subplots(3, 8, figsize=(8.4, 3.4))
+    generator = torch.Generator().manual_seed(SEED)
+    images, factors = faces.draw(3000, generator=generator)
+    kind = torch.as_tensor(factors["kind"].to_numpy())
+    chosen = kind.bincount().argsort(descending=True, stable=True)[:3]
+    for row, k in zip(axes, chosen, strict=True):
+        for ax, image in zip(row, images[kind == k], strict=False):
+            _show(ax, image)
+        for ax in row:
+            ax.axis("off")
+    return figure
+
+
+def _show(ax: Axes, image: Tensor) -> None:
+    """A picture in [-1, 1], clipped."""
+    ax.imshow((image.permute(1, 2, 0) / 2 + 0.5).clamp(0, 1).numpy())
+    ax.axis("off")
 
 
 def splits() -> plt.Figure:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from molrg import claims
 from molrg.claims import Condition
-from molrg.companion.scorecard import outcome
+from molrg.companion.scorecard import outcome, sentence
 
 WIDTH = 110  # of a small picture, in pixels
 HEIGHT = 22
@@ -81,6 +81,24 @@ def picture(record: Mapping) -> str:
 def _x(ratio: float) -> str:
     place = (math.log(ratio) / math.log(FAR) + 1) / 2
     return f"{5 + place * (WIDTH - 10):.1f}"
+
+
+_SIGNS = {"reproduced": "✓", "with deviation": "≈", "not reproduced": "✗"}
+
+
+def strip(records: Mapping[str, dict]) -> str:
+    """All verdicts at a glance: a cell a claim, which leads to its page."""
+    cells = []
+    for id, entry in claims.registry().items():
+        verdict = outcome(id, records)
+        label = f"{id}, {verdict}: {html.escape(entry['title'], quote=True)}"
+        place = f"../notebooks/{entry['notebook']}.html" if entry["status"] == "landed" else "#"
+        cells.append(
+            f'<a class="molrg-cell molrg-cell-{verdict.replace(" ", "-")}" href="{place}" '
+            f'title="{label}" aria-label="{label}"><b>{id[1:]}</b>{_SIGNS.get(verdict, "·")}</a>'
+        )
+    key = ", ".join(f"{sign} {verdict}" for verdict, sign in _SIGNS.items())
+    return f'<p class="molrg-strip">{"".join(cells)}</p>\n\n{key}. {sentence(records)}\n'
 
 
 def table(records: Mapping[str, dict]) -> str:
