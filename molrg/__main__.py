@@ -12,7 +12,7 @@ import numpy as np
 from rich.console import Console
 
 from molrg import checks, claims, dimension, images, zoo
-from molrg.companion import book, doctor, history, layout, live, runner, scorecard
+from molrg.companion import book, doctor, history, layout, live, readme, runner, scorecard
 from molrg.companion.notebooks import parse_parameters
 from molrg.denoisers import checkpoints
 from molrg.images.faces import art, maps
@@ -152,7 +152,8 @@ def _claims(args: argparse.Namespace, console: Console) -> int:
             f"not run as they are now: {', '.join(stale)}. First: python -m molrg run"
         )
     if args.write_readme:
-        scorecard.write_readme(records)
+        readme.write_readme(records)
+        readme.write_pictures(claims.root())
     if args.write_history:
         history.write(claims.root())
     if args.json:

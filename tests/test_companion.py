@@ -22,7 +22,7 @@ from rich.console import Console
 
 from molrg import claims, zoo
 from molrg.__main__ import main
-from molrg.companion import book, doctor, notebooks, runner, scorecard
+from molrg.companion import book, doctor, notebooks, readme, runner, scorecard
 from molrg.companion.layout import Layout, fresh
 from molrg.companion.notebooks import Notebook, parse_parameters, select, sources
 
@@ -124,6 +124,9 @@ def finished(tmp_path_factory) -> tuple[Path, str]:
     shutil.copy(ROOT / "requirements.lock", project)
     (project / "_config.yml").write_text("title: a test\n")
     (project / "CHANGELOG.md").write_text("# Changelog\n")
+    recorded = project / "book" / "results" / "paper"
+    recorded.mkdir(parents=True)
+    (recorded / "C06.svg").write_text("<svg/>")
     (project / "book" / "criteria_history.yml").write_text("{}\n")
     (project / "_toc.yml").write_text("format: jb-book\nroot: book/intro\n")
     plant(project, "C01", "holds", check("C01", draw=True))
@@ -765,7 +768,7 @@ def test_tables_are_made_from_the_records_and_from_nothing_else(project):
     )
     tables = (
         scorecard.summary_markdown,
-        scorecard.readme_table,
+        readme.readme_table,
         lambda r: scorecard.full_markdown(r, {}),
     )
     before = [table(records) for table in tables]
@@ -799,7 +802,7 @@ def test_the_command_shows_what_the_records_say(project, capsys):
     assert json.loads(capsys.readouterr().out).keys() == {"C01", "C02"}
 
 
-ALL_MARKERS = [marker for pair in scorecard._MARKERS.values() for marker in pair]
+ALL_MARKERS = [marker for pair in readme._MARKERS.values() for marker in pair]
 
 
 def test_the_readme_holds_the_table_between_its_markers(project, capsys):

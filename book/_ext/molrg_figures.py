@@ -11,21 +11,11 @@ import re
 from pathlib import Path
 from typing import Any
 
-# ink, ground and the one hue that is too dark on a dark page
-DARK = {
-    "#000000": "#ffffff",
-    "#262626": "#dcdcdc",
-    "#ffffff": "#121212",
-    "#0072b2": "#56b4e9",
-}
+from molrg.plots.dark import dark
+
 IMAGE = re.compile(r'<img\b[^>]*\bsrc="(?P<src>[^"]*_images/[^"]+\.svg)"[^>]*>')
 LINKED = re.compile(r"<a\b[^>]*>\s*$")
 LEFT_ALONE = ("photo", "only-light", "only-dark", "dark-light")
-
-
-def dark(svg: str) -> str:
-    """The same plot for a dark page."""
-    return re.sub("|".join(DARK), lambda colour: DARK[colour[0]], svg)
 
 
 def _with_class(image: str, name: str) -> str:

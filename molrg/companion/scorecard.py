@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from rich.table import Table
@@ -15,13 +13,6 @@ from molrg.companion import history as criteria
 
 NOT_YET = "planned"
 NO_RECORD = "not run"
-_MARKERS = {
-    part: (
-        f"<!-- {part}: made by `python -m molrg claims --write-readme` -->",
-        f"<!-- end of {part} -->",
-    )
-    for part in ("totals", "verdicts")
-}
 
 
 def outcome(id: str, records: Mapping[str, dict]) -> str:
@@ -186,37 +177,3 @@ def _recorded_figure(record: dict) -> list[str]:
         "````",
         "",
     ]
-
-
-def readme_table(records: Mapping[str, dict]) -> str:
-    """The verdict table of the README: id, statement, verdict, and the strongest caveat."""
-    lines = ["| claim | statement | verdict | but |", "|---|---|---|---|"]
-    lines += [
-        f"| {id} | {entry['title']} | {outcome(id, records)} | {entry['but']} |"
-        for id, entry in claims.registry().items()
-    ]
-    return "\n".join(lines)
-
-
-def write_readme(records: Mapping[str, dict], path: Path | None = None) -> None:
-    """Put the last lines of a run and the verdicts into the README, between their markers.
-
-    Raises:
-        ValueError: where the markers are not there.
-    """
-    path = path or claims.root() / "README.md"
-    text = path.read_text(encoding="utf-8")
-    told, spent = totals(records)
-    last_lines = f"```\n{told}; {spent:.0f} CPU-s\nthe book: _build/html/index.html\n```"
-    for part, table in (
-        ("totals", last_lines),
-        ("verdicts", readme_table(records)),
-    ):
-        first, last = _MARKERS[part]
-        start, end = text.find(first), text.find(last)
-        if not 0 <= start < end:
-            raise ValueError(f"{path.name}: the lines {first!r} and {last!r} are missing")
-        text = f"{text[:start]}{first}\n{table}\n{text[end:]}"
-    aside = path.with_name(f"{path.name}.part")
-    aside.write_text(text, encoding="utf-8")
-    os.replace(aside, path)
