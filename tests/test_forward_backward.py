@@ -1,7 +1,8 @@
-"""Forward and backward: the Gaussian whose survival is known, scales, widths, and wrong variants that are told apart."""
+"""Forward and backward: the Gaussian whose survival is known, scales, widths, wrong variants."""
 
 from __future__ import annotations
 
+import importlib
 import math
 
 import numpy as np
@@ -12,13 +13,13 @@ from factories import EXACT, SCHEDULES, complains, normal, rng
 from molrg import sampling, stats
 from molrg.mixture import MoLRG
 from molrg.studies.forward_backward import (
-    above,
-    between,
-    route,
+    chance_corrected,
+    intraclass_correlation,
+    mean_pairwise_similarity,
+    pairwise_agreement,
     run,
-    same_class,
     similarity,
-    unrelated,
+    truncated_grid,
     width,
 )
 
@@ -48,7 +49,10 @@ def survival(x0, x):
 
 @pytest.mark.parametrize("sigma", LEVELS)
 def test_a_gaussian_survives_as_it_must(sigma):
-    """Correlation 1/(1 + sigma^2), with a standard error below 0.012; 400 steps are biased by 0.02, and keep 0.95 of the variance."""
+    """Correlation 1/(1 + sigma^2), with a standard error below 0.012; 400 steps bias it by 0.02.
+
+    They keep 0.95 of the variance.
+    """
     mixture, denoiser = plane()
     x0, _ = mixture.sample(4000, generator=rng(1))
     t = float(denoiser.schedule.t_of_sigma(sigma))
@@ -63,7 +67,9 @@ def test_denoising_without_chance_is_told_apart():
     t = float(denoiser.schedule.t_of_sigma(1.0))
     s, gamma = denoiser.schedule.at(t, x0)
     x_t = s * x0 + gamma * normal(*x0.shape, seed=2)
-    certain = sampling.finish(sampling.ddim(denoiser, x_t, route(denoiser.schedule, t, steps=50)))
+    certain = sampling.finish(
+        sampling.ddim(denoiser, x_t, truncated_grid(denoiser.schedule, t, steps=50))
+    )
     assert survival(x0, certain) > 0.5 + 0.12
 
 
@@ -86,12 +92,12 @@ def test_the_yardstick_is_a_sigmoid_of_width_one_half():
 
 def test_all_starts_share_their_way():
     schedule = SCHEDULES["DDPM"]
-    whole = route(schedule, 1.0, steps=12)
+    whole = truncated_grid(schedule, 1.0, steps=12)
     for t in (0.3, 0.55, 0.9):
         recorder = Recorder(schedule)
         run(recorder, normal(2, 4), t, steps=12, generator=rng())
         assert recorder.asked == [t, *whole[(whole < t) & (whole > 0)].tolist()]
-    assert route(schedule, 0.5, steps=12)[-1] == 0.0
+    assert truncated_grid(schedule, 0.5, steps=12)[-1] == 0.0
 
 
 def test_both_noises_come_from_the_generator():
@@ -112,24 +118,24 @@ def test_similarity_is_a_cosine_and_unrelated_is_over_all_other_pairs():
         similarity(features[:3], features[3:6], centre=centre), cosines.diagonal(3)[:3], atol=EXACT
     )
     off = cosines[~torch.eye(7, dtype=torch.bool)].mean().item()
-    assert abs(unrelated(features, centre=centre) - off) < EXACT
+    assert abs(mean_pairwise_similarity(features, centre=centre) - off) < EXACT
     assert similarity(features, features, centre=centre).tolist() == pytest.approx([1.0] * 7)
-    assert unrelated(features, centre=torch.zeros(2, 3)) != pytest.approx(off, abs=1e-3), (
-        "the centre matters"
-    )
+    assert mean_pairwise_similarity(features, centre=torch.zeros(2, 3)) != pytest.approx(
+        off, abs=1e-3
+    ), "the centre matters"
 
 
 def test_same_class_counts_pairs():
     classes = torch.tensor([0, 0, 1, 2, 2, 2])
     pairs = [(a, b) for a in range(6) for b in range(6) if a != b]
-    assert same_class(classes) == pytest.approx(
+    assert pairwise_agreement(classes) == pytest.approx(
         np.mean([bool(classes[a] == classes[b]) for a, b in pairs])
     )
 
 
 def test_above_keeps_one_and_takes_chance_to_zero():
-    assert above([1.0, 0.1, 0.55], 0.1) == pytest.approx([1.0, 0.0, 0.5])
-    assert above(np.ones((2, 3)), [0.1, 0.2, 0.3]).shape == (2, 3)
+    assert chance_corrected([1.0, 0.1, 0.55], 0.1) == pytest.approx([1.0, 0.0, 0.5])
+    assert chance_corrected(np.ones((2, 3)), [0.1, 0.2, 0.3]).shape == (2, 3)
 
 
 def test_width_of_what_has_none_is_the_range():
@@ -146,21 +152,21 @@ def test_width_of_what_has_none_is_the_range():
 
 def test_between_tells_images_from_chance():
     own = (torch.rand(3000, 1, generator=rng()) < 0.4).expand(-1, 4)
-    assert between(own) == pytest.approx(1.0)
+    assert intraclass_correlation(own) == pytest.approx(1.0)
     chance = torch.rand(3000, 4, generator=rng()) < 0.4
-    assert abs(between(chance)) < 0.05  # standard error 0.01
-    assert between(torch.ones(3, 2)) == 0.0
+    assert abs(intraclass_correlation(chance)) < 0.05  # standard error 0.01
+    assert intraclass_correlation(torch.ones(3, 2)) == 0.0
     half = torch.where(torch.rand(4000, 1, generator=rng(1)) < 0.5, 0.8, 0.2)
     drawn = torch.rand(4000, 4, generator=rng(2)) < half
     assert (
-        abs(between(drawn) - 0.36) < 0.06
+        abs(intraclass_correlation(drawn) - 0.36) < 0.06
     )  # variance of the shares, 0.09, over 0.25; standard error 0.011
 
 
 @pytest.mark.parametrize(
     ("call", "name"),
     [
-        (lambda: route(SCHEDULES["VP"], 0.0), "t"),
+        (lambda: truncated_grid(SCHEDULES["VP"], 0.0), "t"),
         (lambda: run(Recorder(SCHEDULES["VP"]), normal(2, 3), 1.5, generator=rng()), "t"),
         (
             lambda: run(
@@ -170,14 +176,14 @@ def test_between_tells_images_from_chance():
         ),
         (lambda: similarity(normal(2, 3), normal(3, 3), centre=normal(3)), "b.shape"),
         (lambda: similarity(normal(2, 3), normal(2, 3), centre=normal(4)), "a.shape"),
-        (lambda: unrelated(normal(1, 3), centre=normal(3)), "len(features)"),
-        (lambda: same_class(normal(4)), "classes"),
-        (lambda: same_class(torch.tensor([True, False])), "classes"),
-        (lambda: same_class(torch.tensor([0, -1])), "classes"),
-        (lambda: between(torch.full((3, 2), 0.5)), "kept"),
-        (lambda: above([0.5], 1.0), "chance"),
+        (lambda: mean_pairwise_similarity(normal(1, 3), centre=normal(3)), "len(features)"),
+        (lambda: pairwise_agreement(normal(4)), "classes"),
+        (lambda: pairwise_agreement(torch.tensor([True, False])), "classes"),
+        (lambda: pairwise_agreement(torch.tensor([0, -1])), "classes"),
+        (lambda: intraclass_correlation(torch.full((3, 2), 0.5)), "outcomes"),
+        (lambda: chance_corrected([0.5], 1.0), "chance"),
         (lambda: width([0.1, 0.2, 0.2], [1.0, 0.5, 0.0]), "x"),
-        (lambda: between(torch.ones(3, 1)), "kept.shape"),
+        (lambda: intraclass_correlation(torch.ones(3, 1)), "outcomes.shape"),
     ],
 )
 def test_bad_input(call, name):
@@ -185,7 +191,9 @@ def test_bad_input(call, name):
         call()
 
 
-def test_the_old_address_still_leads_here():
-    import molrg
-
-    assert molrg.forward_backward.run is run
+def test_the_old_address_knows_the_old_names():
+    with pytest.warns(DeprecationWarning, match="has moved"):
+        old = importlib.reload(importlib.import_module("molrg.forward_backward"))
+    assert old.run is run
+    assert old.between is intraclass_correlation
+    assert old.above is chance_corrected

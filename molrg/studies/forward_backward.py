@@ -1,10 +1,11 @@
-r"""Forward and backward: noise a point up to a time, denoise it at random, and ask what has survived.
+r"""Forward and backward: noise a point up to a time, denoise it at random, and see what survives.
 
-A score of survival is put on a scale from 1, identical, to 0, unrelated, so that the fall of a class and the
-fall of a feature are curves of one kind; `width` says how abrupt each is. A width belongs to a clock: in t it
-depends on the schedule, in :math:`\log\sigma_t` it does not. The yardstick there is one Gaussian coordinate of
-variance :math:`\lambda`, whose correlation with its past is :math:`\lambda/(\lambda + \sigma_t^2)`: a sigmoid in
-:math:`\log\sigma_t` with the width 1/2, exactly.
+A score of survival is put on a scale from 1, identical, to 0, unrelated, so that the fall of a
+class and the fall of a feature are curves of one kind; `width` says how abrupt each is. A width
+belongs to a clock: in t it depends on the schedule, in :math:`\log\sigma_t` it does not. The
+yardstick there is one Gaussian coordinate of variance :math:`\lambda`, whose correlation with its
+past is :math:`\lambda/(\lambda + \sigma_t^2)`: a sigmoid in :math:`\log\sigma_t` with the width
+1/2, exactly.
 """
 
 from __future__ import annotations
@@ -16,14 +17,14 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from molrg import checks, sampling
+from molrg import checks, draws, sampling
 from molrg.denoisers import Denoiser
 from molrg.schedules import Schedule
 from molrg.stats import fit_transition
 
 
-def route(schedule: Schedule, t: float, *, steps: int = 20, rho: float = 7.0) -> Tensor:
-    """Times from t down to 0: those of one grid from 1 to 0, whatever t is, so that all starts share their way.
+def truncated_grid(schedule: Schedule, t: float, *, steps: int = 20, rho: float = 7.0) -> Tensor:
+    """Times from t down to 0, those below t of one grid from 1 to 0: all starts share their way.
 
     Args:
         schedule: the forward process.
@@ -37,9 +38,10 @@ def route(schedule: Schedule, t: float, *, steps: int = 20, rho: float = 7.0) ->
     Raises:
         ValueError: where an argument is out of range.
     """
-    checks.require(0 < t <= 1, "t", t, "a time in (0, 1]")
+    if not 0 < t <= 1:
+        raise ValueError(f"t = {t}: allowed is a time in (0, 1]")
     grid = sampling.time_grid(schedule, steps, rho=rho)
-    return torch.cat([torch.tensor([t], dtype=torch.float64), grid[grid < t]])
+    return torch.cat([grid.new_tensor([t]), grid[grid < t]])
 
 
 @torch.no_grad()
@@ -52,9 +54,10 @@ def run(
     rho: float = 7.0,
     generator: torch.Generator,
 ) -> Tensor:
-    """Noise every point up to t, and denoise it by ancestral sampling along `route`.
+    """Noise every point up to t, and denoise it by ancestral sampling along `truncated_grid`.
 
-    For an exact denoiser and many steps this draws x_0 from its posterior given x_t: the law of the points is unchanged.
+    For an exact denoiser and many steps this draws x_0 from its posterior given x_t: the law of the
+    points is unchanged.
 
     Source: the experiment of 2402.16991.
 
@@ -72,26 +75,20 @@ def run(
     Raises:
         ValueError: where an argument is out of range or x0 is not finite.
     """
-    times = route(denoiser.schedule, t, steps=steps, rho=rho)
+    times = truncated_grid(denoiser.schedule, t, steps=steps, rho=rho)
     s, gamma = denoiser.schedule.at(t, checks.finite("x0", x0))
-    x_t = s * x0 + gamma * torch.randn(x0.shape, generator=generator, dtype=x0.dtype)
+    x_t = s * x0 + gamma * draws.normal_like(x0, generator=generator)
     return sampling.finish(sampling.ancestral(denoiser, x_t, times, generator=generator))
 
 
 def _centred(name: str, features: Tensor, centre: Tensor) -> Tensor:
-    checks.require(
-        checks.finite(name, features).dim() >= 2,
-        f"{name}.shape",
-        tuple(features.shape),
-        "(B, *event)",
-    )
-    fits = centre.numel() == features[0].numel() if len(features) else False
-    checks.require(
-        fits,
-        f"{name}.shape",
-        tuple(features.shape),
-        f"(B, *event) with {centre.numel()} entries each, as centre has, and B >= 1",
-    )
+    """Features less their mean, flat and of unit length."""
+    shape = tuple(checks.finite(name, features).shape)
+    if len(shape) < 2 or not features.numel():
+        raise ValueError(f"{name}.shape = {shape}: allowed is (B, *event), not empty")
+    if centre.numel() != features[0].numel():
+        allowed = f"(B, *event) with {centre.numel()} entries each, as centre has"
+        raise ValueError(f"{name}.shape = {shape}: allowed is {allowed}")
     return torch.nn.functional.normalize(features.flatten(1) - centre.flatten(), dim=-1)
 
 
@@ -101,7 +98,8 @@ def similarity(a: Tensor, b: Tensor, *, centre: Tensor) -> Tensor:
     Args:
         a: features (B, \\*event).
         b: features of the same shape.
-        centre: the mean over a large set, (\\*event). Without it any two images would be alike, for they share their mean.
+        centre: the mean over a large set, (\\*event). Without it any two images would be alike,
+            for they share their mean.
 
     Returns:
         (B,), in [-1, 1].
@@ -109,11 +107,12 @@ def similarity(a: Tensor, b: Tensor, *, centre: Tensor) -> Tensor:
     Raises:
         ValueError: where shapes differ or entries are not finite.
     """
-    checks.require(a.shape == b.shape, "b.shape", tuple(b.shape), f"that of a, {tuple(a.shape)}")
+    if a.shape != b.shape:
+        raise ValueError(f"b.shape = {tuple(b.shape)}: allowed is that of a, {tuple(a.shape)}")
     return (_centred("a", a, centre) * _centred("b", b, centre)).sum(-1)
 
 
-def unrelated(features: Tensor, *, centre: Tensor) -> float:
+def mean_pairwise_similarity(features: Tensor, *, centre: Tensor) -> float:
     """The mean `similarity` over all pairs of different rows: what 0 has to mean.
 
     Args:
@@ -123,14 +122,20 @@ def unrelated(features: Tensor, *, centre: Tensor) -> float:
     Raises:
         ValueError: where there are fewer than two rows, shapes differ or entries are not finite.
     """
-    checks.require(len(features) >= 2, "len(features)", len(features), ">= 2: a pair")
-    directions, N = _centred("features", features, centre).double(), len(features)
+    N = len(features)
+    if N < 2:
+        raise ValueError(f"len(features) = {N}: allowed is >= 2, a pair")
+    directions = _centred("features", features, centre).double()
     own = directions.square().sum().item()  # N, but for rows equal to the centre
     return (directions.sum(0).square().sum().item() - own) / (N * (N - 1))
 
 
-def same_class(classes: Tensor) -> float:
-    """The share of pairs of different images that agree in their class: `unrelated`, for a class.
+def pairwise_agreement(classes: Tensor) -> float:
+    """The share of pairs of different images that agree in their class.
+
+    What `mean_pairwise_similarity` is for a feature.
+
+    Source: Simpson's index of diversity, without replacement.
 
     Args:
         classes: (N,) whole numbers >= 0, N >= 2.
@@ -138,37 +143,38 @@ def same_class(classes: Tensor) -> float:
     Raises:
         ValueError: where there are fewer than two.
     """
-    whole = (
-        classes.dim() == 1
-        and not classes.is_floating_point()
-        and classes.dtype != torch.bool
-        and bool((classes >= 0).all())
-    )
-    checks.require(
-        whole and len(classes) >= 2,
-        "classes",
-        f"{classes.dtype} of shape {tuple(classes.shape)}",
-        "(N,) whole numbers >= 0, N >= 2",
-    )
+    whole = not classes.is_floating_point() and classes.dtype != torch.bool
+    if classes.dim() != 1 or len(classes) < 2 or not whole or not bool((classes >= 0).all()):
+        about = f"{classes.dtype} of shape {tuple(classes.shape)}"
+        raise ValueError(f"classes = {about}: allowed is (N,) whole numbers >= 0, N >= 2")
     counts = torch.bincount(classes).double()
-    return ((counts * (counts - 1)).sum() / (len(classes) * (len(classes) - 1))).item()
+    N = len(classes)
+    return (counts * (counts - 1)).sum().item() / (N * (N - 1))
 
 
-def above(score: ArrayLike, chance: ArrayLike) -> NDArray[np.float64]:
-    """(score - chance) / (1 - chance): 1 stays 1, chance becomes 0."""
+def chance_corrected(score: ArrayLike, chance: ArrayLike) -> NDArray[np.float64]:
+    """(score - chance) / (1 - chance): 1 stays 1, chance becomes 0.
+
+    Source: the form of Cohen's kappa.
+
+    Raises:
+        ValueError: where chance is not below 1.
+    """
     chance = np.asarray(chance, dtype=float)
-    checks.require(bool((chance < 1).all()), "chance", chance.tolist(), "numbers below 1")
+    if not (chance < 1).all():
+        raise ValueError(f"chance = {chance.tolist()}: allowed is numbers below 1")
     return (np.asarray(score, dtype=float) - chance) / (1 - chance)
 
 
 def width(
     x: ArrayLike, score: ArrayLike, *, levels: tuple[float, float] | None = (0.0, 1.0)
 ) -> NDArray[np.float64]:
-    """Width of the fall of every row, from the sigmoid of `molrg.memorization.fit_transition`.
+    """Width of the fall of every row, from the sigmoid of `molrg.stats.fit_transition`.
 
-    From 88 to 12 per cent takes 4 widths. So a fall between two neighbouring abscissae may have any width up to a fourth of their
-    distance, and none is called narrower than a fourth of the median one. A row that does not pass the middle of its levels within the range has
-    no transition, and is given the length of the whole range: no abrupt thing may be had from a flat curve.
+    From 88 to 12 per cent takes 4 widths. So a fall between two neighbouring abscissae may have any
+    width up to a fourth of their distance, and none is called narrower than a fourth of the median
+    one. A row that does not pass the middle of its levels within the range has no transition, and
+    is given the length of the whole range: a flat curve does not count as abrupt.
 
     Args:
         x: abscissae (P,), ascending: times, or the logarithm of the noise level.
@@ -184,23 +190,27 @@ def width(
     rows = np.atleast_2d(np.asarray(score, dtype=float))
     fits = [fit_transition(x, row, levels=levels, falls=True, log2=False, draws=1) for row in rows]
     at = np.asarray(x, dtype=float)
-    narrowest, span = float(np.median(np.diff(at))) / 4, float(np.ptp(at))
+    narrowest = float(np.median(np.diff(at))) / 4
+    whole = float(np.ptp(at))
+    passed = [fit.found and math.isfinite(fit.width) for fit in fits]
     return np.array(
         [
-            max(abs(fit.width), narrowest) if fit.found and math.isfinite(fit.width) else span
-            for fit in fits
+            max(abs(fit.width), narrowest) if ok else whole
+            for fit, ok in zip(fits, passed, strict=True)
         ]
     )
 
 
-def between(kept: Tensor) -> float:
-    """How far an outcome depends on the image rather than on the draw: share of its variance between images.
+def intraclass_correlation(outcomes: Tensor) -> float:
+    """Share of the variance of an outcome that is between images rather than between draws.
 
-    1 where all draws of an image agree, so that every image has its own abrupt threshold; 0, up to the error of
-    the estimate, where draws of an image agree no more than those of different ones.
+    1 where all draws of an image agree, so that every image has its own abrupt threshold; 0, up to
+    the error of the estimate, where draws of an image agree no more than those of different ones.
+
+    Source: the one-way intraclass correlation, for zeros and ones.
 
     Args:
-        kept: (B, R) zeros and ones, R >= 2 draws of each of B >= 2 images.
+        outcomes: (B, R) zeros and ones, R >= 2 draws of each of B >= 2 images.
 
     Returns:
         The share; 0 where all outcomes are equal.
@@ -208,16 +218,13 @@ def between(kept: Tensor) -> float:
     Raises:
         ValueError: where the shape is not as above, or there are other entries.
     """
-    checks.require(
-        kept.dim() == 2 and min(kept.shape) >= 2,
-        "kept.shape",
-        tuple(kept.shape),
-        "(B, R) with B, R >= 2",
-    )
-    checks.require(
-        bool(((kept == 0) | (kept == 1)).all()), "kept", "with other entries", "zeros and ones"
-    )
-    share, R = kept.double().mean(1), kept.shape[1]
+    shape = tuple(outcomes.shape)
+    if len(shape) != 2 or min(shape) < 2:
+        raise ValueError(f"outcomes.shape = {shape}: allowed is (B, R) with B, R >= 2")
+    if not bool(((outcomes == 0) | (outcomes == 1)).all()):
+        raise ValueError("outcomes = with other entries: allowed is zeros and ones")
+    R = shape[1]
+    share = outcomes.double().mean(1)
     within = (share * (1 - share)).mean().item() * R / (R - 1)
-    spread = (share.mean() * (1 - share.mean())).item()
-    return 1 - within / spread if spread > 0 else 0.0
+    total = (share.mean() * (1 - share.mean())).item()
+    return 1 - within / total if total > 0 else 0.0
