@@ -8,11 +8,20 @@ import os
 import sys
 from pathlib import Path
 
-import numpy as np
 from rich.console import Console
 
-from molrg import checks, claims, dimension, images, zoo
-from molrg.companion import book, doctor, history, layout, live, readme, runner, scorecard
+from molrg import claims, images, zoo
+from molrg.companion import (
+    book,
+    doctor,
+    history,
+    layout,
+    live,
+    own_data,
+    readme,
+    runner,
+    scorecard,
+)
 from molrg.companion.notebooks import parse_parameters
 from molrg.denoisers import checkpoints
 from molrg.images.faces import art, maps
@@ -93,7 +102,7 @@ def parser() -> argparse.ArgumentParser:
     own.add_argument(
         "path",
         type=Path,
-        help="a folder of pictures, or of folders of them, one a class; or an .npy file, (N, ...)",
+        help="a folder of pictures, or of folders of them, one a class; or an .npy or .npz file",
     )
     own.add_argument(
         "--size", type=int, help="pixels along a side to which pictures are cut and resized"
@@ -202,25 +211,15 @@ def _fetch(args: argparse.Namespace, console: Console) -> int:
         )
         return 0
     for path in images.fetch(args.name):
-        console.print(path, highlight=False, soft_wrap=True)
+        console.print(str(path), highlight=False, soft_wrap=True, markup=False)
     return 0
 
 
 def _describe(args: argparse.Namespace, console: Console) -> int:
-    labels = None
-    if args.path.suffix == ".npy":
-        checks.require(
-            args.size is None and not args.grey,
-            "path",
-            args.path,
-            "a folder, where --size or --grey is given",
-        )
-        points = np.load(args.path, allow_pickle=False)
-    else:
-        points, labels = images.folder(args.path, size=args.size, grey=args.grey)
-    console.print(
-        repr(dimension.describe(points, labels)), highlight=False, soft_wrap=True, markup=False
-    )
+    report, notes = own_data.describe(args.path, size=args.size, grey=args.grey)
+    for note in notes:
+        print(f"note: {note}", file=sys.stderr)
+    console.print(report, highlight=False, soft_wrap=True, markup=False)
     return 0
 
 

@@ -11,7 +11,7 @@ import torch
 from factories import complains
 from scipy.spatial.distance import cdist
 
-from molrg import MoLRG, dimension, subspaces
+from molrg import MoLRG, dimension, images, subspaces
 from molrg.dimension import estimators, report, tangents
 
 
@@ -458,8 +458,6 @@ def test_the_command_line_describes_an_array(tmp_path, capsys):
 def test_the_command_line_describes_a_folder_of_pictures_by_class(tmp_path, capsys):
     from PIL import Image
 
-    from molrg import images
-
     x, _ = images.rendered(2, 8).sample(200, seeded(0))
     for k, image in enumerate(x):
         folder = tmp_path / ("even", "odd")[k % 2]
@@ -470,7 +468,95 @@ def test_the_command_line_describes_a_folder_of_pictures_by_class(tmp_path, caps
     code, out, _ = described(capsys, tmp_path, "--grey", "--size", 8)
     assert code == 0
     assert "200 points in 64 coordinates" in out
-    assert "class 1" in out
+    assert "class odd" in out
+    assert "class even" in out
+
+
+def test_the_command_line_says_what_it_left_out(tmp_path, capsys):
+    from PIL import Image
+
+    x, _ = images.rendered(2, 8).sample(90, seeded(0))
+    (tmp_path / "even").mkdir()
+    pixels = ((x[:, 0] + 1) * 127.5).round().numpy().astype(np.uint8)
+    for k, image in enumerate(pixels):
+        Image.fromarray(image).save(tmp_path / "even" / f"{k}.png")
+    Image.fromarray(pixels[0]).save(tmp_path / "preview.png")
+    code, out, err = described(capsys, tmp_path, "--grey")
+    assert code == 0, err
+    assert err == f"note: {tmp_path}: left out: preview.png\n"
+    assert "90 points" in out
+
+
+@pytest.mark.parametrize("suffix", [".NPY", ".npz"])
+def test_arrays_are_known_by_their_ending_in_any_case(suffix, tmp_path, capsys):
+    path = tmp_path / f"points{suffix}"
+    x = gaussian(300, 3).float().numpy()
+    with path.open("wb") as file:
+        if suffix == ".npz":
+            np.savez_compressed(file, images=x, labels=np.arange(300) % 2)
+        else:
+            np.save(file, x)
+    code, out, err = described(capsys, path)
+    assert code == 0, err
+    assert "300 points in 3 coordinates" in out
+    assert ("class 1" in out) == (suffix == ".npz")
+
+
+def write_array(path, array, **named):
+    with path.open("wb") as file:
+        if named:
+            np.savez(file, **named)
+        else:
+            np.save(file, array)
+
+
+def header_of(shape):
+    """An .npy file whose header promises more than there is."""
+    head = f"{{'descr': '<f8', 'fortran_order': False, 'shape': {shape}, }}".ljust(117) + "\n"
+    return b"\x93NUMPY\x01\x00" + len(head).to_bytes(2, "little") + head.encode()
+
+
+def test_files_without_an_array_of_numbers_are_named(tmp_path, capsys):
+    cases = {
+        "empty.npy": b"",
+        "text.npy": b"1, 2, 3",
+        "cut.npy": header_of((300, 3)) + bytes(100),
+        "huge.npy": header_of((10**9, 10**6)),
+        "beyond.npy": header_of((10**30, 3)),
+        "none.npy": header_of((0, 3)),
+        "text.npz": b"PK no archive",
+        "empty.npz": b"",
+    }
+    for name, content in cases.items():
+        (tmp_path / name).write_bytes(content)
+    write_array(tmp_path / "objects.npy", np.array([{}] * 3, dtype=object))
+    write_array(tmp_path / "objects.npz", None, x=np.array([{}] * 3, dtype=object))
+    write_array(tmp_path / "many.npz", None, a=np.zeros(3), b=np.zeros(3))
+    write_array(tmp_path / "texts.npy", np.array(["a"] * 300).reshape(100, 3))
+    for path in sorted(tmp_path.glob("*.np?")):
+        code, _, err = described(capsys, path)
+        assert code == 2, path
+        assert err.startswith("error: ")
+        assert err.count("\n") == 1, err
+        assert path.name in err, err
+        assert "allowed is" in err
+
+
+def test_arrays_that_memory_does_not_hold_are_named(tmp_path, capsys, monkeypatch):
+    from types import SimpleNamespace
+
+    from molrg.dimension import array_files
+
+    free = SimpleNamespace(available=10_000)
+    monkeypatch.setattr(array_files.psutil, "virtual_memory", lambda: free)
+    for name in ("big.npy", "bomb.npz"):
+        write_array(
+            tmp_path / name, np.zeros((100, 9)), **({} if "npy" in name else {"x": np.zeros(900)})
+        )
+        code, _, err = described(capsys, tmp_path / name)
+        assert code == 2
+        assert f"{name} = " in err
+        assert "fit into" in err
 
 
 def test_the_command_line_says_what_is_wrong(tmp_path, capsys):
@@ -481,7 +567,7 @@ def test_the_command_line_says_what_is_wrong(tmp_path, capsys):
     for words, message in [
         ((tmp_path / "nowhere",), "no such folder"),
         ((few,), "x = 20 different points"),
-        ((pickled,), "allow_pickle"),
+        ((pickled,), "objects.npy = "),
         ((few, "--grey"), "path"),
     ]:
         code, _, err = described(capsys, *words)
