@@ -58,8 +58,8 @@ def power_method(
     """(d) Subspace iteration with k vectors, until the k-th value is within `wanted` (relative) of the exact one."""
     V = torch.linalg.qr(torch.randn(1, linear.n, k, generator=torch.Generator().manual_seed(0))).Q
     for step in range(1, MOST + 1):
-        U = linear.times(V)
-        V, squares, _ = torch.linalg.svd(linear.transposed_times(U), full_matrices=False)
+        U = linear.jvp(V)
+        V, squares, _ = torch.linalg.svd(linear.vjp(U), full_matrices=False)
         S = squares.sqrt()  # of J^T J on the subspace
         if abs(S[0, -1] / exact[k - 1] - 1) <= wanted:
             break
@@ -81,7 +81,7 @@ def measure(args: argparse.Namespace, values: dict[str, list[float]]) -> dict:
         S = torch.linalg.svdvals(J.reshape(x.numel(), x.numel()))
     else:
         counted: list[int] = []
-        for name in ("times", "transposed_times"):
+        for name in ("jvp", "vjp"):
             setattr(
                 jacobian.Linearised, name, _counting(getattr(jacobian.Linearised, name), counted)
             )

@@ -179,8 +179,8 @@ def test_products_through_convolutions_of_every_kind(name):
         ]
     )
     assert (
-        worst(linear.times(V), J @ V) < EXACT
-        and worst(linear.transposed_times(V), J.mT @ V) < EXACT
+        worst(linear.jvp(V), J @ V) < EXACT
+        and worst(linear.vjp(V), J.mT @ V) < EXACT
     )
 
 
@@ -198,9 +198,9 @@ def test_what_is_no_plain_convolution_is_left_to_torch():
             torch.eye(25, dtype=torch.float64)[None].split(1, dim=-1),
         )
         # one product at a time: a mean over a batch would mix the copies of a point
-        assert worst(torch.cat([linear.times(axis) for axis in axes], -1), J[None]) < EXACT
+        assert worst(torch.cat([linear.jvp(axis) for axis in axes], -1), J[None]) < EXACT
         assert (
-            worst(torch.cat([linear.transposed_times(axis) for axis in axes], -1), J.T[None])
+            worst(torch.cat([linear.vjp(axis) for axis in axes], -1), J.T[None])
             < EXACT
         )
 
@@ -219,8 +219,8 @@ def test_what_is_no_plain_convolution_is_left_to_torch():
 def test_a_step_function_has_no_jacobian_to_speak_of():
     linear = jacobian.Linearised(lambda x_t, t: x_t.round(), normal(2, 4), 0.5)
     assert (
-        not linear.times(normal(2, 4, 3)).any()
-        and not linear.transposed_times(normal(2, 4, 3)).any()
+        not linear.jvp(normal(2, 4, 3)).any()
+        and not linear.vjp(normal(2, 4, 3)).any()
     )
 
 
@@ -272,8 +272,8 @@ def test_products_in_both_modes_are_those_of_the_matrix(name):
     J = jacobian.dense(denoiser, x, t).reshape(linear.points, linear.n, linear.n)
     V = normal(linear.points, linear.n, 40, seed=8, dtype=x.dtype)  # more than one pass
     scale = 10 * max(1.0, float(J.abs().max()))
-    assert worst(linear.times(V), J @ V) < tolerance * scale
-    assert worst(linear.transposed_times(V), J.mT @ V) < tolerance * scale
+    assert worst(linear.jvp(V), J @ V) < tolerance * scale
+    assert worst(linear.vjp(V), J.mT @ V) < tolerance * scale
 
 
 @each

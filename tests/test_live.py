@@ -141,14 +141,14 @@ def test_directions_are_singular_vectors(scene, denoiser):
         [entry["singular"] for entry in scene["pictures"]], dtype=torch.float64
     )[some]
     linear = jacobian.Linearised(denoiser, x_t[some], scene["t"])
-    image = linear.times(V)
+    image = linear.jvp(V)
     torch.testing.assert_close(torch.linalg.vector_norm(image, dim=-2), singular, rtol=0.02, atol=0)
     misses = torch.linalg.vector_norm(
-        linear.transposed_times(image) - singular.square().unsqueeze(-2) * V, dim=-2
+        linear.vjp(image) - singular.square().unsqueeze(-2) * V, dim=-2
     )
     assert (misses < 0.05 * singular[:, :1].square()).all(), RENEW
     assert (image.sum(-2) > -1e-2 * singular).all()
-    chance = linear.times(directions[some, -1:].flatten(2).mT.double())
+    chance = linear.jvp(directions[some, -1:].flatten(2).mT.double())
     assert (torch.linalg.vector_norm(chance, dim=-2)[:, 0] < 0.5 * singular[:, -1]).all()
     torch.testing.assert_close(
         torch.linalg.vector_norm(directions[:, -1].flatten(1), dim=-1),

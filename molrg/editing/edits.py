@@ -145,7 +145,7 @@ def directions(
             least > 1e-4, "null", f"{null}, which leaves {least:.1g} of a direction", "fewer"
         )
         V = V / kept.unsqueeze(-1)
-        brighter = jacobian.Linearised(seen, x_t, t).times(V.mT).sum(-2)
+        brighter = jacobian.Linearised(seen, x_t, t).jvp(V.mT).sum(-2)
     V = V * torch.where(brighter < 0, -1, 1).to(V.dtype).unsqueeze(-1)
     return Directions(V.reshape(*V.shape[:2], *event), S, kept)
 
