@@ -1,8 +1,9 @@
-"""Checkpoints: folders in the formats that are in use, against plain diffusers; and what must be refused."""
+"""Checkpoints: folders in the formats in use, against plain diffusers; and what is refused."""
 
 from __future__ import annotations
 
 import json
+import os
 import pickle
 import shutil
 
@@ -12,12 +13,14 @@ from factories import complains, normal, worst
 from safetensors.torch import load_file, save_file
 
 from molrg import denoisers, schedules
-from molrg.denoisers import checkpoints
+from molrg.denoisers import checkpoints, folders, seals
 from molrg.denoisers.networks import UNet
 
+INDEX = folders.weights_of(None)[1]
 SAME = 1e-5  # float32, and diffusers' table of alphas in float32
 
-# what stands in the configurations of google/ddpm-cifar10-32 and google/ddpm-celebahq-256, with fewer channels and pixels
+# what stands in the configurations of google/ddpm-cifar10-32 and google/ddpm-celebahq-256, with
+# fewer channels and pixels
 OLD_UNET = {
     "_class_name": "UNet2DModel",
     "_diffusers_version": "0.0.4",
@@ -58,7 +61,7 @@ OLD_SCHEDULER = {
     "trained_betas": None,
     "variance_type": "fixed_large",
 }
-INDEX = {
+PIPELINE = {
     "_class_name": "DDPMPipeline",
     "_diffusers_version": "0.1.1",
     "scheduler": ["diffusers", "DDPMScheduler"],
@@ -89,7 +92,7 @@ def old_folder(path, config):
     for name, content in (
         ("config", config),
         ("scheduler_config", OLD_SCHEDULER),
-        ("model_index", INDEX),
+        ("model_index", PIPELINE),
     ):
         (path / f"{name}.json").write_text(json.dumps(content))
     return path
@@ -265,9 +268,9 @@ def test_other_sizes_and_channels(tmp_path):
 def test_what_is_saved_is_plain_diffusers_and_comes_back(prediction, tmp_path):
     from diffusers import DDPMPipeline
 
-    denoiser = UNet(
-        network(SMALL), schedules.DDPM(steps=500, beta_end=0.03), prediction=prediction
-    ).eval()
+    schedule = schedules.DDPM(steps=500, beta_end=0.03)
+    denoiser = UNet(network(SMALL), schedule, prediction=prediction).eval()
+    denoiser.requires_grad_(False)  # as what comes back: kernels of some processors differ
     (tmp_path / "README.md").write_text("stays")
     folder = checkpoints.save(denoiser, tmp_path)
     back, x = denoisers.from_pretrained(folder), images(SMALL)
@@ -365,9 +368,9 @@ def test_altered_weights(folder, edit):
 
 
 def test_a_sealed_folder_shows_any_change(folder):
-    assert not checkpoints.verify(folder)
-    checkpoints.seal(folder)
-    assert checkpoints.verify(folder) and denoisers.from_pretrained(folder).event == (1, 8, 8)
+    assert not seals.verify(folder)
+    seals.seal(folder)
+    assert seals.verify(folder) and denoisers.from_pretrained(folder).event == (1, 8, 8)
     change(folder, lambda w: w["conv_in.bias"].add_(1e-3))
     with complains(f"sha256 of {weights(folder)}"):
         denoisers.from_pretrained(folder)
@@ -389,20 +392,20 @@ def test_pickles_are_refused_unread(folder, tmp_path):
         denoisers.from_pretrained(folder)
     for suffix in (".pkl", ".pt"):
         shutil.copy(bomb, tmp_path / f"network{suffix}")
-        with pytest.raises(ValueError, match="pickled.*safe_serialization"):
+        with pytest.raises(ValueError, match=r"pickled.*safe_serialization"):
             denoisers.from_pretrained(tmp_path / f"network{suffix}")
 
 
 @pytest.mark.parametrize("sealed", [False, True])
 def test_a_pickle_that_an_index_of_shards_names_is_refused_unread(folder, sealed):
     if sealed:  # whoever adds files to a sealed folder is not believed either
-        checkpoints.seal(folder)
+        seals.seal(folder)
     (folder / "unet" / "shard.bin").write_bytes(pickle.dumps(Bomb()))
     index = {"metadata": {}, "weight_map": dict.fromkeys(load_file(weights(folder)), "shard.bin")}
-    (folder / "unet" / checkpoints.WEIGHTS[1]).write_text(json.dumps(index))
+    (folder / "unet" / INDEX).write_text(json.dumps(index))
     with complains(f"files of {folder}" if sealed else f"weights of {folder}"):
         denoisers.from_pretrained(folder)
-    (folder / "unet" / checkpoints.WEIGHTS[1]).write_text("[]")
+    (folder / "unet" / INDEX).write_text("[]")
     with complains(f"files of {folder}" if sealed else f"weights of {folder}"):
         denoisers.from_pretrained(folder)
 
@@ -410,28 +413,28 @@ def test_a_pickle_that_an_index_of_shards_names_is_refused_unread(folder, sealed
 def test_shards_of_the_hub_are_looked_at_first(monkeypatch):
     from diffusers import ConfigMixin
 
-    place, asked = checkpoints._Place("owner/name", "unet", "scheduler"), []
+    parts, asked = folders.Parts("owner/name", "unet", "scheduler"), []
 
     def load_config(cls, pretrained_model_name_or_path, **more):
         asked.append((cls.config_name, pretrained_model_name_or_path, more["subfolder"]))
         return {"weight_map": {"a": "one.safetensors", "b": "two.bin"}}
 
     monkeypatch.setattr(ConfigMixin, "load_config", classmethod(load_config))
-    assert checkpoints._shards(place) == ["one.safetensors", "two.bin"] and asked == [
-        (checkpoints.WEIGHTS[1], "owner/name", "unet")
+    assert checkpoints._shards(parts) == ["one.safetensors", "two.bin"] and asked == [
+        (INDEX, "owner/name", "unet")
     ]
 
-    def absent(cls, **more):
+    def absent(cls, source, **more):
         raise OSError("no index")
 
     monkeypatch.setattr(ConfigMixin, "load_config", classmethod(absent))
-    assert checkpoints._shards(place) == []
+    assert checkpoints._shards(parts) == []
 
 
 def test_saving_over_a_sealed_folder_breaks_the_seal_and_no_more(folder):
-    checkpoints.seal(folder)
+    seals.seal(folder)
     checkpoints.save(UNet(network(SMALL, seed=3), schedules.DDPM(), prediction="x0"), folder)
-    assert not checkpoints.verify(folder) and denoisers.from_pretrained(folder).prediction == "x0"
+    assert not seals.verify(folder) and denoisers.from_pretrained(folder).prediction == "x0"
 
 
 def test_a_pickle_called_safetensors_is_refused_unread(folder):
@@ -542,3 +545,203 @@ def test_without_a_network_the_error_says_what_to_do(name, monkeypatch):
         FileNotFoundError, match=r"no such folder.*local folder.*molrg\.zoo.*molrg fetch"
     ):
         denoisers.from_pretrained(name)
+
+
+# folders that lack a part, or are of latent diffusion: one sentence that says what to do
+
+
+def test_latent_diffusion_is_refused_and_says_of_what_its_network_is(tmp_path):
+    from diffusers import DDIMScheduler, LDMPipeline, VQModel
+
+    autoencoder = VQModel(
+        block_out_channels=(8,), latent_channels=3, num_vq_embeddings=8, norm_num_groups=4
+    )
+    folder = tmp_path / "latent"
+    latents = network(SMALL | {"in_channels": 3, "out_channels": 3})
+    LDMPipeline(autoencoder, latents, DDIMScheduler()).save_pretrained(folder)
+    with complains("path_or_repo_id"):
+        denoisers.from_pretrained(folder)
+    with pytest.raises(ValueError, match="codes of its vqvae"):
+        denoisers.from_pretrained(folder)
+
+
+def test_latent_diffusion_on_the_hub_is_refused(monkeypatch):
+    from diffusers import ConfigMixin
+
+    def load_config(cls, source, **more):
+        return {"vae": ["diffusers", "AutoencoderKL"]}
+
+    monkeypatch.setattr(ConfigMixin, "load_config", classmethod(load_config))
+    with complains("path_or_repo_id"):
+        denoisers.from_pretrained("owner/name")
+
+
+def test_a_pipeline_without_its_autoencoder_is_none_of_latents(folder):
+    rewrite(folder / "model_index.json", vae=[None, None])
+    assert denoisers.from_pretrained(folder).event == (1, 8, 8)
+
+
+def test_a_folder_with_one_variant_of_its_weights_asks_for_its_name(folder):
+    whole, x = denoisers.from_pretrained(folder), images(SMALL)
+    weights(folder).rename(weights(folder).with_suffix(".fp16.safetensors"))
+    with complains("variant"):
+        denoisers.from_pretrained(folder)
+    with pytest.raises(ValueError, match="variant = None: allowed is 'fp16', as"):
+        denoisers.from_pretrained(folder)
+    assert torch.equal(denoisers.from_pretrained(folder, variant="fp16")(x, 0.5), whole(x, 0.5))
+
+
+def test_a_variant_that_is_not_there_is_told_from_those_that_are(folder):
+    with pytest.raises(ValueError, match="variant = 'fp16': allowed is None, as"):
+        denoisers.from_pretrained(folder, variant="fp16")
+
+
+def test_a_folder_with_its_network_elsewhere_asks_for_the_subfolder(folder):
+    whole, x = denoisers.from_pretrained(folder), images(SMALL)
+    (folder / "unet").rename(folder / "unet_ema")
+    with complains("subfolder"):
+        denoisers.from_pretrained(folder)
+    with pytest.raises(ValueError, match="unet_ema"):
+        denoisers.from_pretrained(folder, subfolder="unet")
+    found = denoisers.from_pretrained(folder, subfolder="unet_ema")
+    assert torch.equal(found(x, 0.5), whole(x, 0.5))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "sentence"),
+    [
+        (lambda f: shutil.rmtree(f / "scheduler"), "no scheduler_config.json, which says"),
+        (lambda f: shutil.rmtree(f / "unet"), "no config.json of a network"),
+        (lambda f: (f / "unet" / "config.json").unlink(), "no config.json of a network"),
+        (lambda f: weights(f).unlink(), "a configuration and no weights"),
+    ],
+    ids=["scheduler", "network", "configuration", "weights"],
+)
+def test_what_a_folder_lacks_is_named(folder, spoil, sentence):
+    spoil(folder)
+    with complains("path_or_repo_id"):
+        denoisers.from_pretrained(folder)
+    with pytest.raises(ValueError, match=sentence):
+        denoisers.from_pretrained(folder)
+
+
+@pytest.mark.parametrize("name", ["variant", "subfolder", "revision"])
+def test_names_that_are_none_are_refused(folder, name):
+    with complains(name):
+        denoisers.from_pretrained(folder, **{name: 3})
+
+
+# schedules as they are
+
+
+def test_noise_as_target_where_nothing_but_noise_is_left_is_refused(tmp_path):
+    """At zero signal the noise says nothing of x_0; the division gave 8e4."""
+    for prediction in ("epsilon", "v_prediction", "sample"):
+        scheduler = v_scheduler(prediction_type=prediction, rescale_betas_zero_snr=True)
+        folder = new_folder(tmp_path / prediction, scheduler)
+        if prediction == "epsilon":
+            with complains("prediction_type"):
+                denoisers.from_pretrained(folder)
+        else:
+            x0_hat = denoisers.from_pretrained(folder)(images(SMALL), 1.0)
+            assert x0_hat.abs().max() < 10
+
+
+def test_a_linear_scheduler_with_a_table_of_its_own_keeps_it(tmp_path):
+    from diffusers import CogVideoXDDIMScheduler
+
+    scheduler = CogVideoXDDIMScheduler(
+        beta_schedule="linear",
+        beta_start=1e-4,
+        beta_end=0.02,
+        snr_shift_scale=3.0,
+        rescale_betas_zero_snr=False,
+    )
+    found = denoisers.from_pretrained(new_folder(tmp_path / "shifted", scheduler)).schedule
+    assert found.alpha_bar[500].item() == pytest.approx(float(scheduler.alphas_cumprod[500]))
+
+
+def test_constant_betas_are_accepted(tmp_path):
+    from diffusers import DDPMScheduler
+
+    scheduler = DDPMScheduler(beta_start=0.01, beta_end=0.01)
+    found = denoisers.from_pretrained(new_folder(tmp_path / "constant", scheduler)).schedule
+    assert found.alpha_bar[500].item() == pytest.approx(0.99**501, rel=1e-4)
+
+
+def test_the_bound_of_a_pipeline_is_kept_and_not_applied(tmp_path):
+    bounds = {"a": (True, 1.5), "b": (False, 1.5)}
+    for name, (clip, bound) in bounds.items():
+        scheduler = v_scheduler(clip_sample=clip, clip_sample_range=bound)
+        denoiser = denoisers.from_pretrained(new_folder(tmp_path / name, scheduler))
+        assert denoiser.clip == (bound if clip else None)
+    assert denoiser(50 * images(SMALL), 0.5).abs().max() > 1.5
+
+
+# sizes, precision, devices
+
+
+def three_levels(size):
+    blocks = {"block_out_channels": (8, 8, 8), "sample_size": size}
+    return network(
+        SMALL
+        | blocks
+        | {"down_block_types": ("DownBlock2D",) * 3, "up_block_types": ("UpBlock2D",) * 3}
+    )
+
+
+def test_a_size_that_the_network_cannot_halve_is_refused_before_it_runs():
+    """Every size from 1 to 33: what diffusers can run is run, and nothing else."""
+    denoiser = UNet(three_levels(None), schedules.DDPM()).eval()
+    for side in range(1, 34):
+        x = normal(1, 1, side, 8, dtype=torch.float32)
+        if side % 4 == 0:
+            assert denoiser(x, 0.5).shape == x.shape
+            continue
+        with complains("x_t.shape"):
+            denoiser(x, 0.5)
+        with pytest.raises(RuntimeError):
+            denoiser.network(x, 500)
+    with complains("x_t.shape"):
+        UNet(three_levels(9), schedules.DDPM())(normal(1, 1, 9, 9, dtype=torch.float32), 0.5)
+
+
+@pytest.mark.parametrize("prediction", ["eps", "x0", "v"])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_a_network_in_half_precision_is_the_one_in_single_to_its_rounding(dtype, prediction):
+    """x0_hat is put together in single: the rounding is the output's, amplified by sigma_t."""
+    whole = UNet(network(SMALL), schedules.DDPM(), prediction=prediction).eval()
+    half = UNet(network(SMALL).to(dtype), schedules.DDPM(), prediction=prediction).eval()
+    x = images(SMALL)
+    for t in (0.1, 0.5, 0.9):
+        expected = whole(x, t)
+        sigma = float(whole.schedule.sigma(t))
+        allowed = 8 * torch.finfo(dtype).eps * (1 + sigma)
+        for points in (x, x.to(dtype), x.double()):
+            x0_hat = half(points, t)
+            assert x0_hat.dtype == points.dtype
+            rounding = torch.finfo(points.dtype).eps * expected.abs().max()
+            assert worst(x0_hat.float(), expected) < allowed + rounding
+
+
+def test_devices_by_name(folder):
+    assert denoisers.from_pretrained(folder, device="cpu").network.device.type == "cpu"
+    auto = "cuda" if torch.cuda.is_available() else "cpu"
+    assert denoisers.from_pretrained(folder, device="auto").network.device.type == auto
+    assert denoisers.from_pretrained(folder, device="meta").network.device.type == "meta"
+    for name in ("nonsense", "cuda:99", 3.5):
+        with complains("device"):
+            denoisers.from_pretrained(folder, device=name)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="modes are those of POSIX")
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o077, 0o600), (0o002, 0o664)])
+def test_what_is_written_has_the_mode_that_the_user_wants(umask, mode, tmp_path):
+    before = os.umask(umask)
+    try:
+        folder = checkpoints.save(UNet(network(SMALL), schedules.DDPM()), tmp_path / "model")
+        seals.seal(folder)
+    finally:
+        os.umask(before)
+    modes = {path.stat().st_mode & 0o777 for path in folder.rglob("*") if path.is_file()}
+    assert modes == {mode}

@@ -18,7 +18,7 @@ from rich.console import Console
 from safetensors.torch import load_file, save_file
 
 from molrg import claims, denoisers, images, schedules, zoo
-from molrg.denoisers import checkpoints, networks
+from molrg.denoisers import checkpoints, networks, seals
 from molrg.zoo import cards, classifiers, recipes, running, shipped
 
 SMALL = {
@@ -209,7 +209,7 @@ def test_training_again_takes_the_place_of_what_was_there(tmp_path, monkeypatch)
     (tmp_path / "train" / "digits.safetensors").unlink()
     monkeypatch.setitem(SMALL, "digits", replace(SMALL["digits"], seed=1))
     again = trained("digits", tmp_path)
-    assert again == first and files(again) != before and checkpoints.verify(again)
+    assert again == first and files(again) != before and seals.verify(again)
     assert [path.name for path in first.parent.iterdir()] == ["digits"], (
         "nothing half-written is left"
     )
@@ -338,7 +338,7 @@ def test_cards_say_what_was_recorded(folder):
             and "CC BY 4.0" in text
             and "loss.png" in text
         )
-        for line in (folder / name / checkpoints.SUMS).read_text().splitlines():
+        for line in (folder / name / seals.SUMS).read_text().splitlines():
             assert line in text
         assert (
             f"{found['cpu_seconds']} CPU-seconds" in text
@@ -375,7 +375,7 @@ def test_altered_models_are_refused(name, folder, tmp_path):
     weights.write_bytes(weights.read_bytes()[:-1] + b"\x7f")
     with complains(f"sha256 of {weights}"):
         zoo.load(name, folder=tmp_path)
-    (tmp_path / name / checkpoints.SUMS).unlink()
+    (tmp_path / name / seals.SUMS).unlink()
     with complains(f"sha256 of {tmp_path / name}"):
         zoo.load(name, folder=tmp_path)
 

@@ -11,6 +11,7 @@ import base64
 import gzip
 import json
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from molrg import checks, claims, editing, images, plots, sampling, zoo
+from molrg import checks, claims, editing, files, images, plots, sampling, zoo
 from molrg.companion import graphs
-from molrg.denoisers import checkpoints
 from molrg.denoisers.networks import UNet, network_time
 from molrg.schedules import Schedule
 
@@ -80,7 +80,7 @@ def unpacked(text: str) -> bytes:
 def weights_of(name: str) -> str:
     """sha256 of the shipped weights of a model."""
     (file,) = (zoo.shipped.MODELS / name).rglob("*.safetensors")
-    return checkpoints.sha256(file)
+    return files.sha256(file)
 
 
 def chosen(name: str) -> list[tuple[str, int, Tensor]]:
@@ -248,16 +248,11 @@ def export(name: str, folder: str | Path | None = None) -> list[Path]:
     folder = claims.root() / "book" / "_static" / "live" if folder is None else Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     network = {"name": name, "weights": content["weights"], "onnx": packed(model)}
-    files = [folder / f"{name}-{part}" for part in ("network.js", "scene.js", "strip.png")]
-    partial = [
-        path.with_name("part-" + path.name) for path in files
-    ]  # all three are complete before the first is replaced
-    for path, receiver, handed in zip(
-        partial, ("network", "scene"), (network, content), strict=False
-    ):
-        path.write_text(script(receiver, handed), encoding="utf-8")
-    figure.savefig(partial[2], dpi=110, metadata={"Software": None})
+    paths = [folder / f"{name}-{part}" for part in ("network.js", "scene.js", "strip.png")]
+    with ExitStack() as stack:  # all three are complete before the first is replaced
+        asides = [stack.enter_context(files.replacing(path)) for path in paths]
+        asides[0].write_text(script("network", network), encoding="utf-8")
+        asides[1].write_text(script("scene", content), encoding="utf-8")
+        figure.savefig(asides[2], dpi=110, metadata={"Software": None})
     plt.close(figure)
-    for old, new in zip(partial, files, strict=True):
-        old.replace(new)
-    return files
+    return paths

@@ -64,16 +64,19 @@ def network_time(schedule: Schedule, t: float | Tensor) -> Tensor:
 class UNet(nn.Module):
     """A diffusers U-Net as a denoiser, whatever it was trained to predict.
 
-    The network sees x_t as it is, and the time as `network_time` has it.
+    The network sees x_t as it is, and the time as `network_time` has it. It may be in half
+    precision: x0_hat is put together in single then.
 
     Args:
-        network: a diffusers ``UNet2DModel``.
+        network: a diffusers ``UNet2DModel``, without classes.
         schedule: the forward process.
         prediction: "x0", "eps" or "v": in diffusers "sample", "epsilon", "v_prediction".
         data_scale: standard deviation of a pixel, > 0; used by "v" only.
+        clip: bound that a pipeline puts on x0_hat in each step, or None. It is kept for samplers,
+            `molrg.sampling.ddim` and others; x0_hat is not clipped here.
 
     Raises:
-        ValueError: where the prediction or the scale is not as above.
+        ValueError: where the prediction, the scale or the bound is not as above.
     """
 
     def __init__(
@@ -83,39 +86,55 @@ class UNet(nn.Module):
         *,
         prediction: str = "v",
         data_scale: float = 1.0,
+        clip: float | None = None,
     ) -> None:
         super().__init__()
-        self.network, self.schedule = network, schedule
+        self.network = network
+        self.schedule = schedule
         self.prediction = checks.one_of("prediction", prediction, PREDICTIONS)
         self.data_scale = checks.real("data_scale", data_scale, 1e-6)
+        self.clip = None if clip is None else checks.real("clip", clip, 1e-6)
 
     @property
     def event(self) -> tuple[int | None, ...]:
         """(C, H, W) of the images; None where the network leaves a size open."""
         size = self.network.config.sample_size
-        return (
-            self.network.config.in_channels,
-            *(size if isinstance(size, (tuple, list)) else (size, size)),
+        height, width = size if isinstance(size, (tuple, list)) else (size, size)
+        return (self.network.config.in_channels, height, width)
+
+    @property
+    def multiple(self) -> int:
+        """What H and W must be multiples of: a block halves them, all but the last."""
+        return 2 ** (len(self.network.config.down_block_types) - 1)
+
+    def _require_images(self, x_t: Tensor) -> None:
+        shape = tuple(x_t.shape)
+        fits = len(shape) == 4 and all(
+            size in (None, given) for size, given in zip(self.event, shape[1:], strict=True)
         )
+        if not fits or any(side % self.multiple for side in shape[2:]):
+            sizes = ", ".join("any" if size is None else str(size) for size in self.event)
+            raise ValueError(
+                f"x_t.shape = {shape}: allowed is (B, {sizes}), height and width multiples of"
+                f" {self.multiple}, by which this network halves them"
+            )
 
     def forward(self, x_t: Tensor, t: float | Tensor) -> Tensor:
-        """Estimate x_0 from images (B, C, H, W)."""
-        fits = x_t.dim() == 4 and all(
-            wanted in (None, found) for wanted, found in zip(self.event, x_t.shape[1:], strict=True)
-        )
-        checks.require(
-            fits,
-            "x_t.shape",
-            tuple(x_t.shape),
-            f"(B, {', '.join('any' if n is None else str(n) for n in self.event)})",
-        )
-        s, gamma = self.schedule.at(t, x_t)
-        time = network_time(self.schedule, t)
+        """Estimate x_0 from images (B, C, H, W).
+
+        Raises:
+            ValueError: where the images are of a size or number of channels that the network
+                cannot take.
+        """
+        self._require_images(x_t)
+        time = network_time(self.schedule, t).to(x_t.device)
         time = time.to(self.network.dtype) if time.is_floating_point() else time
-        output = self.network(x_t.to(self.network.dtype), time.expand(len(x_t))).sample[
-            :, : x_t.shape[1]
-        ]  # the rest: learned variances
-        return to_x0(output.to(x_t.dtype), x_t, s, gamma, self.prediction, self.data_scale)
+        output = self.network(x_t.to(self.network.dtype), time.expand(len(x_t))).sample
+        output = output[:, : x_t.shape[1]]  # the rest: learned variances
+        wide = x_t.to(torch.promote_types(x_t.dtype, torch.float32))
+        s, gamma = self.schedule.at(t, wide)
+        x0_hat = to_x0(output.to(wide.dtype), wide, s, gamma, self.prediction, self.data_scale)
+        return x0_hat.to(x_t.dtype)
 
 
 def _sources(generator: Generators, ensemble: tuple[int, ...]) -> list[torch.Generator]:

@@ -17,6 +17,6 @@ asks of a denoiser to be differentiable, and of one point not to act on the othe
 
 from molrg.jacobian.krylov import top_singular
 from molrg.jacobian.operator import Linearised, asymmetry, dense
-from molrg.jacobian.rank import Rank, numerical_rank, rank
+from molrg.jacobian.ranks import Rank, numerical_rank, rank
 
 __all__ = ["Linearised", "Rank", "asymmetry", "dense", "numerical_rank", "rank", "top_singular"]

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.nn import functional
+from torch.nn.grad import conv2d_input
 
 
 class Convolution(torch.autograd.Function):
@@ -46,7 +47,7 @@ class Transposed(torch.autograd.Function):
     @staticmethod
     def forward(u: Tensor, weight: Tensor, shape: torch.Size, *settings: Any) -> Tensor:
         """Pull u back to the shape of the convolution's input."""
-        return torch.nn.grad.conv2d_input(shape, weight, u, *settings)
+        return conv2d_input(shape, weight, u, *settings)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple, output: Tensor) -> None:

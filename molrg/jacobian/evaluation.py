@@ -20,7 +20,7 @@ from torch.overrides import TorchFunctionMode
 
 from molrg.jacobian import convolutions
 
-_CHECKPOINTED = (
+CHECKPOINTED = (
     "denoiser = one with gradient checkpointing: allowed is one without, for products cannot"
     " recompute; diffusers' networks have disable_gradient_checkpointing()"
 )
@@ -92,22 +92,22 @@ def evaluated(denoiser: object) -> Iterator[None]:
         for module in training:
             module.training = False
         for module in recomputing:
-            module.gradient_checkpointing = False
+            vars(module)["gradient_checkpointing"] = False
         with (
             torch.inference_mode(False),
             torch.enable_grad(),
             torch.compiler.set_stance("force_eager"),
-            torch.autograd.graph.disable_saved_tensors_hooks(_CHECKPOINTED),
+            torch.autograd.graph.disable_saved_tensors_hooks(CHECKPOINTED),
             sdpa_kernel(SDPBackend.MATH),
             _Replacing(_REPLACEMENTS),
         ):
             yield
     except RuntimeError as error:
-        if str(error) != _CHECKPOINTED:
+        if str(error) != CHECKPOINTED:
             raise
-        raise ValueError(_CHECKPOINTED) from error
+        raise ValueError(CHECKPOINTED) from error
     finally:
         for module in training:
             module.training = True
         for module in recomputing:
-            module.gradient_checkpointing = True
+            vars(module)["gradient_checkpointing"] = True

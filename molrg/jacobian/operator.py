@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from molrg import checks
 from molrg.denoisers import Denoiser
-from molrg.jacobian.evaluation import evaluated
+from molrg.jacobian.evaluation import CHECKPOINTED, evaluated
 
 # Products in one pass, and entries of x_t in them: enough to fill a processor, few enough for its
 # memory.
@@ -77,16 +77,22 @@ class Linearised:
                 f" {tuple(self.x.shape)}"
             )
         checks.finite("denoiser(x_t, t)", value.detach())
-        slope = None
-        if value.requires_grad:
-            (slope,) = torch.autograd.grad(
-                value, self._inputs, torch.zeros_like(value), allow_unused=True
-            )
+        slope = self._slope(value) if value.requires_grad else None
         if slope is None:
             raise ValueError(
                 "denoiser(x_t, t) = a constant to autograd: allowed is a differentiable function"
                 " of x_t"
             )
+
+    def _slope(self, value: Tensor) -> Tensor | None:
+        """The transpose applied to zero; None where the value does not depend on the inputs."""
+        zero = torch.zeros_like(value)
+        try:
+            return torch.autograd.grad(value, self._inputs, zero, allow_unused=True)[0]
+        except RuntimeError as error:
+            if "torch.utils.checkpoint" in str(error):
+                raise ValueError(CHECKPOINTED) from error
+            raise
 
     def _run(self, copies: int) -> Tensor:
         """Estimates of x_0 from copies of the points, next to one another, to be differentiated."""

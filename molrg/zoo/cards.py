@@ -12,7 +12,7 @@ from torch import Tensor
 
 import molrg
 from molrg import images, sampling
-from molrg.denoisers import checkpoints
+from molrg.denoisers import checkpoints, seals
 from molrg.denoisers.networks import UNet
 from molrg.images import quality
 from molrg.zoo import recipes, shipped
@@ -149,7 +149,7 @@ def write(
         grid(samples[:96]).save(folder / "samples.png", optimize=True)
     _draw_loss(history, folder / "loss.png")
     (folder / "record.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-    checkpoints.seal(folder)
+    seals.seal(folder)
     (folder / "README.md").write_text(card(record, folder), encoding="utf-8")
     return record
 
@@ -195,7 +195,7 @@ def card(record: dict[str, Any], folder: Path) -> str:
     parts = [f"# {name}", _intent(record), _table(record)]
     parts += [_quality(record)] if "quality" in record else [_accuracy(record)]
     parts += ["## Training loss", "![Training loss against the step](loss.png)"]
-    lines = (folder / checkpoints.SUMS).read_text(encoding="utf-8").strip()
+    lines = (folder / seals.SUMS).read_text(encoding="utf-8").strip()
     parts += [
         "## sha256",
         f"```\n{lines}\n```",

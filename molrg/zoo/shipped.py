@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from molrg import checks
-from molrg.denoisers import checkpoints
+from molrg.denoisers import checkpoints, seals
 from molrg.denoisers.networks import UNet
 from molrg.zoo.classifiers import Classifier
 
@@ -16,7 +16,7 @@ MODELS = Path(__file__).parent / "models"
 
 def names() -> list[str]:
     """The models that are shipped."""
-    return sorted(path.parent.name for path in MODELS.glob(f"*/{checkpoints.SUMS}"))
+    return sorted(path.parent.name for path in MODELS.glob(f"*/{seals.SUMS}"))
 
 
 def verify() -> dict[str, int]:
@@ -29,7 +29,7 @@ def verify() -> dict[str, int]:
         ValueError: where a file is altered or missing.
     """
     for name in names():
-        checkpoints.verify(MODELS / name)
+        seals.verify(MODELS / name)
     return {
         name: sum(path.stat().st_size for path in (MODELS / name).rglob("*") if path.is_file())
         for name in names()
@@ -66,10 +66,10 @@ def load(name: str, *, folder: str | Path | None = None) -> UNet | Classifier:
             f"{name}: no such model; shipped are {', '.join(names()) or 'none'}, others by folder or hub id"
         )
     checks.require(
-        checkpoints.verify(place),
+        seals.verify(place),
         f"sha256 of {place}",
         "missing",
-        f"a folder with {checkpoints.SUMS}",
+        f"a folder with {seals.SUMS}",
     )
     return (
         load_classifier(place)

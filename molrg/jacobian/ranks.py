@@ -120,8 +120,8 @@ def rank(
         if known and bool((high - low <= (accuracy * middle).clamp_min(1)).all()):
             break
     require_precise(triplets, accuracy, "accuracy")
-    ranks = (part.reshape(linear.lead) for part in (middle, low, high))
-    return Rank(*ranks, probes + krylov.products)
+    middle, low, high = (part.reshape(linear.lead) for part in (middle, low, high))
+    return Rank(middle, low, high, probes + krylov.products)
 
 
 class _Rest:
