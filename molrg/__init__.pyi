@@ -3,6 +3,7 @@ from . import (
     claims as claims,
     companion as companion,
     denoisers as denoisers,
+    devices as devices,
     dimension as dimension,
     draws as draws,
     editing as editing,

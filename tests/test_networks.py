@@ -224,7 +224,7 @@ def test_the_unet_estimates_what_the_scheduler_of_diffusers_does(prediction, ste
 
 def test_the_unet_is_told_the_step_and_999_t():
     class Watch(nn.Module):
-        config = type("Config", (), {"in_channels": 3, "sample_size": 4})
+        config = small_unet().config
         dtype = torch.float32
 
         def forward(self, x_t, time):

@@ -40,7 +40,7 @@ class Parts:
         """
         from diffusers import ConfigMixin  # noqa: PLC0415 - an extra, and slow
 
-        kind = type("Named", (ConfigMixin,), {"config_name": name})
+        kind: Any = type("Named", (ConfigMixin,), {"config_name": name})
         place = "/".join(filter(None, (self.source, subfolder, name)))
         try:
             config = kind.load_config(self.source, subfolder=subfolder, revision=self.revision)
