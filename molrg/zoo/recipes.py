@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from molrg import checks, images, training
 from molrg.denoisers import checkpoints, networks
 from molrg.schedules import DDPM
-from molrg.zoo import classifiers, shipped
+from molrg.zoo import classifiers, reading, shipped
 
 
 @dataclass(frozen=True)
@@ -196,7 +196,7 @@ def pictures(data: str, split: str = "train") -> Tensor:
 
 
 _SHORT = {"data": "fashion-mnist", "seen": 200_000}  # equal budgets, to compare what is predicted
-RECIPES: dict[str, Denoising | Classifying] = {
+RECIPES: dict[str, Denoising | Classifying | reading.Reading] = {
     "fashion-mnist": Denoising("fashion-mnist", seen=512_000),
     "fashion-mnist-short-v": Denoising(**_SHORT),
     "fashion-mnist-short-v-seed-1": Denoising(**_SHORT, seed=1),
@@ -210,6 +210,7 @@ RECIPES: dict[str, Denoising | Classifying] = {
     "cifar10-classifier": Classifying("cifar10", seen=240_000, shift=2, flip=True),
     "faces": Denoising("faces", seen=384_000),
     "faces-pose": Denoising("faces-pose", seen=192_000),
+    "faces-readers": reading.Reading(),
     "digits": Denoising("digits", seen=100_000),
     "digits-classifier": Classifying("digits", seen=60_000, shift=1),
 }
