@@ -15,7 +15,7 @@ from molrg import images, sampling
 from molrg.denoisers import checkpoints, seals
 from molrg.denoisers.networks import UNet
 from molrg.images import quality
-from molrg.zoo import recipes, shipped
+from molrg.zoo import known_law, reading, readers, recipes, shipped
 from molrg.zoo.classifiers import Classifier, accuracy, in_batches
 
 SAMPLES, STEPS = 1000, 18
@@ -135,7 +135,9 @@ def write(
         "made_with": _versions(),
         "loss": _binned(history),
     }
-    if isinstance(recipe, recipes.Classifying):
+    if isinstance(recipe, reading.Reading):
+        record["readings"] = readers.held_out(readers.load(folder))
+    elif isinstance(recipe, recipes.Classifying):
         record["accuracy"] = {
             split: accuracy(shipped.load_classifier(folder), *images.load(recipe.data, split))
             for split in images.SPLITS
@@ -146,6 +148,8 @@ def write(
         denoiser = checkpoints.from_pretrained(folder)
         record["parameters"] = sum(p.numel() for p in denoiser.parameters())
         record["quality"], samples = measure_denoiser(denoiser, recipe.data, classifier)
+        if recipe.data == "faces":
+            record["law"] = known_law.judge(denoiser, recipe.data)
         grid(samples[:96]).save(folder / "samples.png", optimize=True)
     _draw_loss(history, folder / "loss.png")
     (folder / "record.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
@@ -193,7 +197,10 @@ def card(record: dict[str, Any], folder: Path) -> str:
     """The card, from the record (with a `note` where something has to be said about the data) and the checksums of its folder."""
     name, recipe = record["name"], record["recipe"]
     parts = [f"# {name}", _intent(record), _table(record)]
-    parts += [_quality(record)] if "quality" in record else [_accuracy(record)]
+    parts += [_quality(record)] if "quality" in record else []
+    parts += [known_law.section(record["law"])] if "law" in record else []
+    parts += [_accuracy(record)] if "accuracy" in record else []
+    parts += [readers.section(record["readings"])] if "readings" in record else []
     parts += ["## Training loss", "![Training loss against the step](loss.png)"]
     lines = (folder / seals.SUMS).read_text(encoding="utf-8").strip()
     parts += [
@@ -210,6 +217,11 @@ def card(record: dict[str, Any], folder: Path) -> str:
 
 
 def _intent(record: dict[str, Any]) -> str:
+    if record["kind"] == "reading":
+        return (
+            "A small convolutional network that reads every attribute, colour and the pose of a drawn face."
+            f' `molrg.zoo.load("{record["name"]}")`.'
+        )
     if record["kind"] == "classifying":
         return (
             f"A small convolutional classifier of the images `{record['recipe']['data']}`: the eye that the quality of generated images is"
@@ -250,7 +262,7 @@ def _quality(record: dict[str, Any]) -> str:
     found = record["quality"]
     picture = "![Samples, drawn at random](samples.png)"
     if "frechet" not in found:
-        return f"## Samples\n\n{picture}\n\nNo classifier of these images is there: not measured."
+        return f"## Samples\n\n{picture}\n\nNo classifier of these images is there: not measured by one."
     distances = found["frechet"]
     rows = [
         f"| {key} | {distances[key]:.2f} |"

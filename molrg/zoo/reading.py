@@ -52,7 +52,7 @@ class Reading:
 
 
 class Training:
-    """Cross-entropy of the attributes and squared error of the factors, by Adam; stoppable at any step."""
+    """Cross-entropy of the attributes and squared error of the factors, stoppable at any step."""
 
     def __init__(self, recipe: Reading) -> None:
         self.recipe, self.steps, self.done = recipe, recipe.steps, 0

@@ -9,6 +9,7 @@ from typing import Any
 from molrg import checks
 from molrg.denoisers import checkpoints, seals
 from molrg.denoisers.networks import UNet
+from molrg.zoo import readers
 from molrg.zoo.classifiers import Classifier
 
 MODELS = Path(__file__).parent / "models"
@@ -46,7 +47,7 @@ def record(name: str) -> dict[str, Any]:
     return json.loads((place / "record.json").read_text(encoding="utf-8"))
 
 
-def load(name: str, *, folder: str | Path | None = None) -> UNet | Classifier:
+def load(name: str, *, folder: str | Path | None = None) -> UNet | Classifier | readers.Readers:
     """A shipped model, its sha256 checked; or any diffusers folder or hub id.
 
     Args:
@@ -71,6 +72,8 @@ def load(name: str, *, folder: str | Path | None = None) -> UNet | Classifier:
         "missing",
         f"a folder with {seals.SUMS}",
     )
+    if (place / readers.WEIGHTS).is_file():
+        return readers.load(place)
     return (
         load_classifier(place)
         if (place / "model.safetensors").is_file()

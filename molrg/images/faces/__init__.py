@@ -14,6 +14,7 @@ from molrg.images.faces.family import draw, draw_factors, render, tangents
 from molrg.images.faces.fixed_draws import COUNTS, SETS, fixed
 from molrg.images.faces.law import columns, means, mixture
 from molrg.images.faces.maps import SIZES
+from molrg.images.faces.nearest import Nearest, nearest
 
 __all__ = [
     "ATTRIBUTES",
@@ -23,6 +24,7 @@ __all__ = [
     "POSE",
     "SETS",
     "SIZES",
+    "Nearest",
     "columns",
     "draw",
     "draw_factors",
@@ -32,6 +34,7 @@ __all__ = [
     "kinds_of",
     "means",
     "mixture",
+    "nearest",
     "render",
     "tangents",
 ]
