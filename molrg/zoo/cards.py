@@ -15,7 +15,7 @@ from molrg import images, sampling
 from molrg.denoisers import checkpoints, seals
 from molrg.denoisers.networks import UNet
 from molrg.images import quality
-from molrg.zoo import known_law, reading, readers, recipes, shipped
+from molrg.zoo import known_law, readers, reading, recipes, shipped
 from molrg.zoo.classifiers import Classifier, accuracy, in_batches
 
 SAMPLES, STEPS = 1000, 18

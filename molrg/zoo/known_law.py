@@ -168,8 +168,8 @@ def section(law: dict[str, Any]) -> str:
 
 
 def _markdown(table: pd.DataFrame) -> str:
-    rows = [[f"{value:.3g}" for value in row] for row in table.itertuples(index=False)]
-    lines = [list(table), ["---"] * table.shape[1], *rows]
+    rows = [[f"{value:.3g}" for value in row] for row in table.to_numpy()]
+    lines = [[str(name) for name in table], ["---"] * table.shape[1], *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 

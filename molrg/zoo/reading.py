@@ -89,7 +89,11 @@ class Training:
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that the rest of the run depends on."""
-        parts = {"model": self.model, "optimiser": self.optimiser, "decay": self.decay}
+        parts: dict[str, Any] = {
+            "model": self.model,
+            "optimiser": self.optimiser,
+            "decay": self.decay,
+        }
         states = {name: part.state_dict() for name, part in parts.items()}
         return states | {"done": self.done, "generator": self.generator.get_state()}
 
