@@ -261,8 +261,10 @@ def _accuracy(record: dict[str, Any]) -> str:
 def _quality(record: dict[str, Any]) -> str:
     found = record["quality"]
     picture = "![Samples, drawn at random](samples.png)"
+    if "law" in record:
+        return f"## Samples\n\n{picture}"
     if "frechet" not in found:
-        return f"## Samples\n\n{picture}\n\nNo classifier of these images is there: not measured by one."
+        return f"## Samples\n\n{picture}\n\nNo classifier of these images is there: not measured."
     distances = found["frechet"]
     rows = [
         f"| {key} | {distances[key]:.2f} |"
