@@ -1,4 +1,4 @@
-"""The random hierarchy model: exact inference against enumeration, mean field, and what extreme evidence does."""
+"""The random hierarchy model: against enumeration, mean field, and under extreme evidence."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import torch
 from factories import EXACT, complains, rng, worst
 from scipy import stats
 
-from molrg import hierarchy as h
-from molrg import sampling, schedules
+from molrg import hierarchy as h, sampling, schedules
+from molrg.hierarchy.messages import combine, pick
 
 TINY = [
     (1, 2, 3, 2),
@@ -28,7 +28,7 @@ def model(L=2, s=2, v=3, m=2, seed=0):
 
 
 def sentences(M):
-    """All trees of a model, as levels with the leaves first; each has the same prior probability."""
+    """All trees of a model, as levels with the leaves first; all are equally probable."""
 
     def below(symbol, level):
         if level == 0:
@@ -36,7 +36,8 @@ def sentences(M):
         trees = []
         for rule in M.rules[level - 1][symbol].tolist():
             for parts in itertools.product(*(below(child, level - 1) for child in rule)):
-                trees.append([sum((p[k] for p in parts), []) for k in range(level)] + [[symbol]])
+                levels = [list(itertools.chain(*(p[k] for p in parts))) for k in range(level)]
+                trees.append([*levels, [symbol]])
         return trees
 
     every = [tree for symbol in range(M.v) for tree in below(symbol, M.L)]
@@ -44,7 +45,7 @@ def sentences(M):
 
 
 def enumerated(M, log_evidence):
-    """Weights (B, trees) of all trees, and the marginals of every level, by summing over all of them."""
+    """Weights (B, trees) of all trees, and the marginals of every level, by summing over them."""
     trees = sentences(M)
     score = torch.stack([e[torch.arange(e.shape[0]), trees[0]].sum(-1) for e in log_evidence])
     weights = score.softmax(-1)
@@ -105,6 +106,34 @@ def test_denoiser_at_no_noise_returns_the_sentence():
     M, schedule = model(3, 2, 8, 3), schedules.VP()
     hot = torch.nn.functional.one_hot(M.sample(5, generator=rng(17))[0], 8).double()
     assert worst(M.denoiser(schedule)(hot, 0.0), hot) < EXACT
+
+
+# devices
+
+
+def test_everything_follows_the_device_of_the_evidence():
+    """On the meta device, where a tensor of another one is an error; values cannot be checked."""
+    M = model(2, 2, 3, 2).to("meta")
+    assert M.device.type == "meta"
+    assert {level.device.type for level in M.sample(4, generator=rng())} == {"meta"}
+    messages = torch.zeros(3, 5, 2, device="meta")
+    assert {t.device.type for t in combine(M.rules[0], messages)} == {"meta"}
+    assert pick(torch.ones(3, 5, device="meta"), rng()).device.type == "meta"
+
+
+@pytest.mark.gpu
+def test_inference_on_a_gpu_is_that_on_the_cpu():
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA here")
+    M = model(3, 2, 4, 2)
+    given = evidence(M)
+    expected = M.marginals(given)
+    drawn = M.posterior_sample(given, generator=rng(4))
+    M.to("cuda")
+    for here, there in zip(expected, M.marginals(given.cuda()), strict=True):
+        assert worst(here, there.cpu()) < EXACT
+    for here, there in zip(drawn, M.posterior_sample(given.cuda(), generator=rng(4)), strict=True):
+        assert torch.equal(here, there.cpu())
 
 
 # the model itself
@@ -187,7 +216,7 @@ def test_float32_stays_float32_and_close():
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_evidence_that_would_underflow_as_a_product(dtype):
-    """Contrasts of e^1e5 that contradict the grammar at every leaf: each product of likelihoods is zero."""
+    """Contrasts of e^1e5 that contradict the grammar at every leaf: all products are zero."""
     M = model(2, 2, 3, 2)
     given = evidence(M, scale=1e5).to(dtype)
     _, expected = enumerated(M, given.double())
@@ -278,7 +307,7 @@ def test_transition_exists_where_said(v):
 
 @pytest.mark.parametrize(("s", "v", "m"), [(2, 5, 2), (3, 3, 2)])
 def test_mean_field_is_one_step_of_the_averaged_recursion(s, v, m):
-    """Numerator and denominator of F are expectations over random rules; both by Monte Carlo. False fail 1e-5."""
+    """Numerator and denominator of F are means over random rules. False fail 1e-5."""
     p, g, right, total = 0.6, rng(14), [], []
     for _ in range(4000):
         rules = h.random_rules(s, v, m, generator=g)

@@ -1,18 +1,14 @@
-"""The random hierarchy model, with exact inference."""
+"""The random hierarchy model, with exact inference, and its mean field."""
 
-from molrg.hierarchy.model import (
-    RHM,
-    Tree,
-    TreeDenoiser,
+from molrg.hierarchy.evidence import epsilon_evidence, gaussian_evidence
+from molrg.hierarchy.mean_field import (
     density_evolution,
-    epsilon_evidence,
     epsilon_threshold,
     fixed_point,
-    gaussian_evidence,
     mean_field_map,
-    overlap,
-    random_rules,
 )
+from molrg.hierarchy.model import RHM, Tree, TreeDenoiser, overlap
+from molrg.hierarchy.rules import random_rules
 
 __all__ = [
     "RHM",
