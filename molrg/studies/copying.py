@@ -196,4 +196,7 @@ def means(table: pd.DataFrame, level: float = 0.8) -> dict[str, dict[int, float]
     at = LEVELS.index(level)
     scores = table[["N", "ratio", "memorised", "paired", "flagged"]]
     by_size = scores.assign(error=table.test.str[at]).groupby("N").mean()
-    return {str(name): column.to_dict() for name, column in by_size.items()}
+    return {
+        str(name): {int(N): float(mean) for N, mean in zip(by_size.index, column, strict=True)}
+        for name, column in by_size.items()
+    }
