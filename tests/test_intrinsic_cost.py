@@ -10,8 +10,8 @@ from factories import normal
 
 from molrg.studies import intrinsic_cost as cost
 
-CELL = {"source": "rendered", "d": 4, "size": 8, "objects": 4, "curvature": 1.0, "largest": 12}
-CELL |= {"N": 12, "width": 8, "steps": 4, "batch": 4, "lr": 0.003, "high": 1.0}
+CELL = {"source": "rendered", "d": 4, "size": 8, "objects": 4, "curvature": 1.0, "kinds": "x y"}
+CELL |= {"N": 12, "largest": 12, "width": 8, "steps": 4, "batch": 4, "lr": 0.003, "high": 1.0}
 
 
 @pytest.mark.parametrize(("source", "d", "curvature"), [("rendered", 4, 1.0), ("digits", 6.3, 0.0)])

@@ -26,16 +26,22 @@ from molrg.training import fit, loss
 SCHEDULE = EDM()
 LOWEST = 0.1  # noise level of training
 JUDGED = 0.4  # noise level at which errors are measured
-KINDS = ("x", "y")  # the free factors of every rendered object
 HELD_OUT = 256  # images on which the test error is measured
 
 # What random numbers are for: the first entry of every key.
 _POOL, _START, _TRAINING, _ERROR, _SEEN, _SAMPLES, _SPAN = range(1, 8)
-_FAMILY = ("source", "d", "size", "objects", "curvature")
+_FAMILY = ("source", "d", "size", "objects", "curvature", "kinds")
 
 
 def pool(
-    source: str, d: float, size: int, objects: int, curvature: float, N: int, seed: int
+    source: str,
+    d: float,
+    size: int,
+    objects: int,
+    curvature: float,
+    N: int,
+    seed: int,
+    kinds: str = "x y",
 ) -> tuple[Tensor, Tensor]:
     """Training and test images of a family, centred, of total variance d.
 
@@ -47,6 +53,7 @@ def pool(
         curvature: of the rendered family, 0 for the linear one.
         N: training images.
         seed: of the scene and the factors, or of the choice of images.
+        kinds: of the factors of every rendered object, from `molrg.images.KINDS`.
 
     Returns:
         (N, n) training images and (256, n) test images.
@@ -54,7 +61,7 @@ def pool(
     generator = draws.source(_POOL, seed)
     if source == "rendered":
         family = images.rendered(
-            int(d), size, objects=objects, kinds=KINDS, curvature=curvature, scene=seed
+            int(d), size, objects=objects, kinds=kinds.split(), curvature=curvature, scene=seed
         )
         x = family.sample(N + HELD_OUT, generator)[0]
     else:
@@ -75,10 +82,10 @@ def train(cells: Sequence[Mapping[str, Any]], seeds: Sequence[int]) -> list[dict
     fresh images that are no copies of a training image.
 
     Args:
-        cells: with "source", "d", "size", "objects" and "curvature" as in `pool`; "N" training
-            images, the first of "largest"; "width" of the two hidden layers; "steps" of Adam,
-            "batch" images in a step, the largest step size "lr"; and "high", the highest noise
-            level of training, from 0.1.
+        cells: with "source", "d", "size", "objects", "curvature" and "kinds" as in `pool`; "N"
+            training images, the first of "largest"; "width" of the two hidden layers; "steps" of
+            Adam, "batch" images in a step, the largest step size "lr"; and "high", the highest
+            noise level of training, from 0.1.
         seeds: of the pool, the start and the training.
     """
     groups: dict[tuple, list[int]] = {}
@@ -233,7 +240,9 @@ def linear_edge(
     """
     agreements = []
     for d in dims:
-        family = images.rendered(d, size, objects=16, kinds=KINDS, curvature=curvature, scene=seed)
+        family = images.rendered(
+            d, size, objects=16, kinds=("x", "y"), curvature=curvature, scene=seed
+        )
         x = family.sample(60, draws.source(_SPAN, seed), dtype=torch.float64)[0]
         for N in range(d - 1, d + 4):
             agreements.append((span_residual(x, N) < 1e-8) == (d + 1 <= N))
