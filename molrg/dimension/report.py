@@ -53,7 +53,7 @@ def describe(
     classes = None if labels is None else _labels(labels, len(x))
     table = NeighbourTable(x, k, generator=generator)
     whole, unmeasured = _by_methods(table, ks)
-    measured = {}
+    measured: dict[Any, Estimate] = {}
     if classes is not None:
         measured, left_out = _by_classes(x, classes, k, generator)
         unmeasured |= left_out

@@ -23,8 +23,8 @@ from molrg.stats.intervals import wilson
 def tolerance(angle: float = 90.0) -> float:
     """Largest `subspace_error` that counts as success: 0.1, or sin(angle) / 4 if that is smaller.
 
-    Subspaces that meet at a small angle are near each other: at 0.1 one of them twice, or two halfway
-    between, would count.
+    Subspaces that meet at a small angle are near each other: at 0.1 one of them twice, or two
+    halfway between, would count.
 
     Source: ours; the papers give no criterion.
 
