@@ -280,6 +280,3 @@ def _off_diagonal(matrix: Tensor) -> float:
     """Mean of the entries off the diagonal of a (B, B) matrix."""
     B = len(matrix)
     return ((matrix.sum() - matrix.trace()) / (B * (B - 1))).item()
-
-
-gl = generalisation_score
