@@ -9,6 +9,7 @@ import torch
 from factories import complains
 
 from molrg import stats, sweeps
+from molrg.denoisers import Stacked
 from molrg.memorization import generalisation_score
 from molrg.studies import ladder, ladder_measures as measures
 from molrg.sweeps.fingerprints import fingerprint
@@ -18,7 +19,7 @@ D, N = 3, 24
 
 def alone(denoiser, seed=0):
     task = measures.problem(seed, D, N)
-    return measures.evaluate(ladder.Beside([denoiser]), [task], [seed], points=256)
+    return measures.evaluate(Stacked([denoiser]), [task], [seed], points=256)
 
 
 # oracle

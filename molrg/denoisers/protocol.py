@@ -44,7 +44,12 @@ class Ensemble(Protocol):
 
     ensemble: tuple[int, ...]
 
-    def select(self, models: Sequence[int] | Tensor) -> Any:
+
+@runtime_checkable
+class Selectable(Ensemble, Protocol):
+    """An ensemble from which models can be chosen."""
+
+    def select(self, models: Sequence[int] | Tensor) -> Ensemble:
         """A denoiser of the chosen models, in this order; a copy."""
 
 

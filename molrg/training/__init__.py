@@ -1,5 +1,6 @@
 """Training a denoiser: the loss, a trainer that resumes, ensembles of unlike sizes."""
 
+from molrg.training.batches import Batches
 from molrg.training.loss import (
     Assignment,
     Weighting,
@@ -16,6 +17,7 @@ from molrg.training.trainer import Trainer, clip_gradients_, fit
 
 __all__ = [
     "Assignment",
+    "Batches",
     "Trainer",
     "Weighting",
     "clip_gradients_",

@@ -13,6 +13,7 @@ from torch.nn.functional import pad
 from molrg import checks
 from molrg.denoisers.low_rank import LowRank
 from molrg.schedules import Schedule
+from molrg.training.loss import Weighting
 from molrg.training.trainer import fit
 
 
@@ -23,6 +24,7 @@ def train_cells(
     *,
     generators: Sequence[torch.Generator],
     joint: bool = False,
+    weighting: Weighting | None = None,
     **settings: Any,
 ) -> list[Tensor] | list[list[Tensor]]:
     """Train a low-rank denoiser for each data set, cells of unlike N and d together.
@@ -39,7 +41,8 @@ def train_cells(
         schedule: the forward process.
         generators: E sources of training noise.
         joint: keep the K bases of a model orthonormal as a whole; the starts must be.
-        **settings: for `training.fit`: steps, and where wanted lr, sigma, weighting.
+        weighting: lambda_t as a function of t; 1 where omitted.
+        **settings: for `training.fit`: steps, and where wanted lr, sigma.
 
     Returns:
         E trained bases (n, d_e), or E lists of K.
@@ -64,7 +67,8 @@ def train_cells(
         ensemble = LowRank(chosen, schedule, joint=joint, tangent=len(models[0]) == 1)
         x, present = _padded([data[e] for e in members], rows)
         sources = [generators[e] for e in members]
-        fit(ensemble, x, present=present, generator=sources, **settings)
+        lambda_t = _over_all_rows(weighting, present)
+        fit(ensemble, x, present=present, weighting=lambda_t, generator=sources, **settings)
         trained |= {e: ensemble.bases_of(place) for place, e in enumerate(members)}
     return [trained[e][0] if single else trained[e] for e in range(len(data))]
 
@@ -82,6 +86,16 @@ def _check_cells(data: Sequence[Tensor], models: list[list[Tensor]], joint: bool
     names = [f"starts[{e}]" for e, start in enumerate(models) for _ in start]
     flat = [basis for start in models for basis in start]
     checks.orthonormal_each("starts", flat if frames is None else frames, () if frames else names)
+
+
+def _over_all_rows(weighting: Weighting | None, present: Tensor) -> Weighting:
+    """A weighting with which the loss is the sum over points divided by the number of rows.
+
+    The recorded runs have the loss on this scale, which Adam's epsilon feels where a gradient is as
+    small as 1e-8, such as that of a basis to which no point is assigned.
+    """
+    share = present.double().mean(-1, keepdim=True).cpu()
+    return lambda t: share * (torch.ones_like(t) if weighting is None else weighting(t))
 
 
 def _padded(data: Sequence[Tensor], rows: int) -> tuple[Tensor, Tensor]:
