@@ -93,7 +93,7 @@ class Batches:
         assert self._rows is not None
         rows = self._rows.to(self.data.device)
         if self.present is not None:
-            order = self.present.int().argsort(-1, descending=True, stable=True)
+            order = (~self.present).int().argsort(dim=-1, stable=True)
             rows = order.gather(-1, rows)
         if not self.ensemble:
             return (rows,)
