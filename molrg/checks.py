@@ -91,35 +91,44 @@ def orthonormal(name: str, basis: Tensor) -> Tensor:
     return basis
 
 
-def orthonormal_each(name: str, bases: Sequence[Tensor]) -> None:
-    """Check K bases (n, d_k) as `orthonormal` does, those of one d at once.
+def orthonormal_each(name: str, bases: Sequence[Tensor], names: Sequence[str] = ()) -> None:
+    """Check bases (n, d_k) as `orthonormal` does, those of one d at once.
+
+    Args:
+        name: of the argument.
+        bases: one or more, of one n, dtype and device.
+        names: of each basis; name[k] where omitted.
 
     Raises:
         ValueError: where there are none, one is not orthonormal, or n, dtype or device differ.
     """
     if len(bases) == 0:
         raise ValueError(f"len({name}) = 0: allowed is at least one basis")
+    names = names or [f"{name}[{k}]" for k in range(len(bases))]
     members: dict[int, list[int]] = {}
     for k, basis in enumerate(bases):
-        if not isinstance(basis, Tensor) or not basis.is_floating_point():
-            found = getattr(basis, "dtype", type(basis).__name__)
-            raise ValueError(f"{name}[{k}] = {found}: allowed is a floating-point torch tensor")
-        if basis.dim() != 2 or not 1 <= basis.shape[1] < basis.shape[0]:
-            allowed = "(n, d) with 1 <= d < n"
-            raise ValueError(f"{name}[{k}].shape = {tuple(basis.shape)}: allowed is {allowed}")
+        _basis_form(names[k], basis)
         members.setdefault(basis.shape[1], []).append(k)
     kinds = {(basis.shape[0], basis.dtype, basis.device) for basis in bases}
     if len(kinds) > 1:
-        found = " and ".join(str(kind) for kind in sorted(kinds, key=str))
+        found = " and ".join(sorted(map(str, kinds)))
         raise ValueError(f"{name} = {found}: allowed is one n, one dtype and one device")
     for indices in members.values():
         stacked = torch.stack([bases[k] for k in indices])
         deviations, allowed = deviation_from_orthonormal(stacked), _slack(stacked)
         if not (deviations <= allowed).all():
             place = int((deviations <= allowed).int().argmin())
-            label = f"{name}[{indices[place]}]"
-            finite(label, stacked[place])
-            raise ValueError(_not_orthonormal(label, deviations[place].item(), allowed))
+            finite(names[indices[place]], stacked[place])
+            label, deviation = names[indices[place]], deviations[place].item()
+            raise ValueError(_not_orthonormal(label, deviation, allowed))
+
+
+def _basis_form(name: str, basis: Tensor) -> None:
+    if not isinstance(basis, Tensor) or not basis.is_floating_point():
+        found = getattr(basis, "dtype", type(basis).__name__)
+        raise ValueError(f"{name} = {found}: allowed is a floating-point torch tensor")
+    if basis.dim() != 2 or not 1 <= basis.shape[1] < basis.shape[0]:
+        raise ValueError(f"{name}.shape = {tuple(basis.shape)}: allowed is (n, d) with 1 <= d < n")
 
 
 def deviation_from_orthonormal(basis: Tensor) -> Tensor:
@@ -135,6 +144,45 @@ def _slack(basis: Tensor) -> float:
 def _not_orthonormal(name: str, deviation: float, allowed: float) -> str:
     value = f"basis with max|U^T U - I| = {deviation:.2g}"
     return f"{name} = {value}: allowed is orthonormal columns (<= {allowed:.1g})"
+
+
+def flat_events(name: str, x: Tensor, n: int, ensemble: tuple[int, ...] = ()) -> Tensor:
+    """Points (\\*E, B, n) from events of any shape with n entries.
+
+    Args:
+        name: of the argument.
+        x: (\\*E, B, \\*event).
+        n: entries of an event.
+        ensemble: \\*E, the axes of models.
+
+    Raises:
+        ValueError: where the shape is another.
+    """
+    lead = len(ensemble) + 1
+    models = tuple(x.shape[: lead - 1])
+    if x.dim() <= lead or models != ensemble or math.prod(x.shape[lead:]) != n:
+        axes = "".join(f"{size}, " for size in ensemble)
+        allowed = f"({axes}B, *event) with {n} entries in an event"
+        raise ValueError(f"{name}.shape = {tuple(x.shape)}: allowed is {allowed}")
+    return x.flatten(lead)
+
+
+def probabilities(name: str, weights: Tensor | Sequence[float] | None, K: int) -> Tensor:
+    """The weights of K components in double precision, with a sum of exactly one; equal for None.
+
+    Raises:
+        ValueError: where they are not K numbers >= 0 with a sum of 1, to 1e-6.
+    """
+    if weights is None:
+        return torch.full((K,), 1 / K, dtype=torch.float64, device="cpu")
+    weights = torch.as_tensor(weights, dtype=torch.float64)
+    if weights.shape != (K,):
+        raise ValueError(f"{name}.shape = {tuple(weights.shape)}: allowed is ({K},)")
+    total = weights.sum().item()
+    if not (weights >= 0).all() or abs(total - 1) >= 1e-6:
+        found = f"{K} numbers in [{weights.min():g}, {weights.max():g}] with sum {total:.6g}"
+        raise ValueError(f"{name} = {found}: allowed is >= 0 with a sum of 1")
+    return weights / total
 
 
 def one_of(name: str, value: Any, allowed: tuple[Any, ...]) -> Any:

@@ -57,7 +57,7 @@ def halves(data: Tensor, N: int, *, generator: torch.Generator) -> tuple[Tensor,
     """
     checks.finite("data", data)
     size = checks.count("N", N, 1, len(data) // 2)
-    order = torch.randperm(len(data), generator=generator)[: 2 * size]
+    order = torch.randperm(len(data), generator=generator, device="cpu")[: 2 * size]
     return data[order[0::2]], data[order[1::2]]
 
 
@@ -280,6 +280,3 @@ def _off_diagonal(matrix: Tensor) -> float:
     """Mean of the entries off the diagonal of a (B, B) matrix."""
     B = len(matrix)
     return ((matrix.sum() - matrix.trace()) / (B * (B - 1))).item()
-
-
-gl = generalisation_score

@@ -71,7 +71,7 @@ class MoLRG:
         self.dims = [basis.shape[1] for basis in bases]
         self.noise = checks.real("noise", noise, 0.0)
         rows = torch.cat([basis.mT for basis in bases])
-        self.weights = _probabilities(weights, self.K).to(rows)
+        self.weights = checks.probabilities("weights", weights, self.K).to(rows)
         zeros, ones = rows.new_zeros(self.K * self.n), rows.new_ones(len(rows))
         joined = _joined("means", means, [self.n] * self.K, zeros)
         spectra = _joined("variances", variances, self.dims, ones)
@@ -204,13 +204,10 @@ class MoLRG:
         return place + (first_columns - begins).repeat_interleave(sizes), begins
 
     def _points(self, x_t: Tensor) -> Tensor:
-        if x_t.dim() < 2 or math.prod(x_t.shape[1:]) != self.n:
-            allowed = f"(B, *event) with {self.n} entries each"
-            raise ValueError(f"x_t.shape = {tuple(x_t.shape)}: allowed is {allowed}")
         if x_t.dtype != self._rows.dtype:
             allowed = f"{self._rows.dtype}, that of the bases"
             raise ValueError(f"x_t.dtype = {x_t.dtype}: allowed is {allowed}")
-        return x_t.flatten(1)
+        return checks.flat_events("x_t", x_t, self.n)
 
     def _sum_columns(self, values: Tensor) -> Tensor:
         """Sums over the columns of each component, (..., d_1 + ... + d_K) to (..., K)."""
@@ -348,20 +345,6 @@ class PosteriorMean:
     def to(self, device: torch.device | str) -> PosteriorMean:
         """The same denoiser on a device."""
         return PosteriorMean(self.mixture.to(device), self.schedule)
-
-
-def _probabilities(weights: Tensor | Sequence[float] | None, K: int) -> Tensor:
-    """The weights (K,) in double precision, with a sum of exactly one."""
-    if weights is None:
-        return torch.full((K,), 1 / K, dtype=torch.float64, device="cpu")
-    weights = torch.as_tensor(weights, dtype=torch.float64)
-    if weights.shape != (K,):
-        raise ValueError(f"weights.shape = {tuple(weights.shape)}: allowed is ({K},)")
-    total = weights.sum().item()
-    if not (weights >= 0).all() or abs(total - 1) >= 1e-6:
-        bounds = f"in [{weights.min():g}, {weights.max():g}] with sum {total:.6g}"
-        raise ValueError(f"weights = {K} numbers {bounds}: allowed is >= 0 with a sum of 1")
-    return weights / total
 
 
 def _joined(

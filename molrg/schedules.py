@@ -11,6 +11,7 @@ import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -24,15 +25,19 @@ def as_time(t: float | Tensor) -> Tensor:
     Raises:
         ValueError: where an entry is not a number in [0, 1].
     """
-    tensor = torch.as_tensor(t, dtype=torch.float64)
-    inside = bool(((tensor >= 0) & (tensor <= 1)).all())  # NaN compares false
-    checks.require(
-        inside,
-        "t",
-        t if tensor.dim() == 0 else f"tensor in [{tensor.min():g}, {tensor.max():g}]",
-        "a number in [0, 1]",
-    )
+    tensor = _double(t)
+    inside = (tensor >= 0) & (tensor <= 1)  # NaN compares false
+    if not inside.all():
+        value = f"{t}" if tensor.dim() == 0 else f"tensor in [{tensor.min():g}, {tensor.max():g}]"
+        raise ValueError(f"t = {value}: allowed is a number in [0, 1]")
     return tensor
+
+
+def _double(value: Any) -> Tensor:
+    """A number, a list or an array as a tensor on the CPU; a tensor stays on its device."""
+    if isinstance(value, Tensor):
+        return value.double()
+    return torch.tensor(value, dtype=torch.float64, device="cpu")
 
 
 def variance_floor(dtype: torch.dtype) -> float:
@@ -64,45 +69,53 @@ class Schedule(ABC):
         return self.gamma(t) / self.s(t)
 
     def at(self, t: float | Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
-        """Return (s_t, gamma_t) in the dtype of `like`, ready to broadcast against it.
+        """Return (s_t, gamma_t) like `like`, in dtype and device, ready to broadcast against it.
 
         Args:
-            t: a scalar, or one value for each leading entry of `like`, such as (B,) for (B, \\*event).
-            like: the noisy points.
+            t: a scalar, or a value for each leading entry of `like`, such as (B,) for (B,
+                \\*event).
+            like: the noisy points; the result is on their device, wherever t is.
 
         Raises:
             ValueError: where t is outside [0, 1] or its shape does not lead that of `like`.
         """
         t = as_time(t)
-        fits = t.dim() <= like.dim() and all(
-            a in (1, b) for a, b in zip(t.shape, like.shape, strict=False)
-        )
-        checks.require(
-            fits,
-            "t.shape",
-            tuple(t.shape),
-            f"() or leading axes of x_t, which is {tuple(like.shape)}",
-        )
+        leads = all(a in (1, b) for a, b in zip(t.shape, like.shape, strict=False))
+        if t.dim() > like.dim() or not leads:
+            allowed = f"() or leading axes of x_t, which is {tuple(like.shape)}"
+            raise ValueError(f"t.shape = {tuple(t.shape)}: allowed is {allowed}")
         shape = t.shape + (1,) * (like.dim() - t.dim() if t.dim() else 0)
-        return self.s(t).to(like.dtype).reshape(shape), self.gamma(t).to(like.dtype).reshape(shape)
+        scales = self.s(t).reshape(shape), self.gamma(t).reshape(shape)
+        s, gamma = (scale.to(device=like.device, dtype=like.dtype) for scale in scales)
+        return s, gamma
+
+    def add_noise(self, x0: Tensor, t: float | Tensor, noise: Tensor) -> Tensor:
+        """The noisy points x_t = s_t x0 + gamma_t noise.
+
+        Args:
+            x0: clean points (B, \\*event).
+            t: a scalar or (B,) in [0, 1].
+            noise: standard normal, of the shape of x0.
+
+        Raises:
+            ValueError: as `at`.
+        """
+        s, gamma = self.at(t, x0)
+        return s * x0 + gamma * noise
 
     def _checked_sigma(self, sigma: float | Tensor) -> Tensor:
-        sigma = torch.as_tensor(sigma, dtype=torch.float64)
+        sigma = _double(sigma)
         low, high = self.sigma(0.0).item(), self.sigma(1.0).item()
         slack = 1e-9 * high
-        inside = bool(((sigma >= low - slack) & (sigma <= high + slack)).all())
-        checks.require(
-            inside,
-            "sigma",
-            sigma.tolist(),
-            f"in [{low:.4g}, {high:.4g}], the range of {type(self).__name__}",
-        )
+        if not ((sigma >= low - slack) & (sigma <= high + slack)).all():
+            allowed = f"in [{low:.4g}, {high:.4g}], the range of {type(self).__name__}"
+            raise ValueError(f"sigma = {sigma.tolist()}: allowed is {allowed}")
         return sigma.clamp(low, high)
 
 
 @dataclass(frozen=True)
 class VP(Schedule):
-    """Variance-preserving diffusion with a linear rate beta(t) = beta_min + t (beta_max - beta_min).
+    """Variance-preserving diffusion, with rate beta(t) = beta_min + t (beta_max - beta_min).
 
     Source: Song et al. (2021), the continuous limit of DDPM.
 
@@ -118,13 +131,9 @@ class VP(Schedule):
     beta_max: float = 20.0
 
     def __post_init__(self) -> None:
-        rates = (self.beta_min, self.beta_max)
-        checks.require(
-            0 < rates[0] < rates[1] < math.inf,
-            "(beta_min, beta_max)",
-            rates,
-            "0 < beta_min < beta_max",
-        )
+        if not 0 < self.beta_min < self.beta_max < math.inf:
+            rates = (self.beta_min, self.beta_max)
+            raise ValueError(f"(beta_min, beta_max) = {rates}: allowed is 0 < beta_min < beta_max")
 
     def _integrated_rate(self, t: float | Tensor) -> Tensor:
         t = as_time(t)
@@ -163,14 +172,12 @@ class EDM(Schedule):
     rho: float = 7.0
 
     def __post_init__(self) -> None:
-        levels = (self.sigma_min, self.sigma_max)
-        checks.require(
-            0 < levels[0] < levels[1] < math.inf,
-            "(sigma_min, sigma_max)",
-            levels,
-            "0 < sigma_min < sigma_max",
-        )
-        checks.require(0 < self.rho < math.inf, "rho", self.rho, "> 0")
+        if not 0 < self.sigma_min < self.sigma_max < math.inf:
+            levels = (self.sigma_min, self.sigma_max)
+            allowed = "0 < sigma_min < sigma_max"
+            raise ValueError(f"(sigma_min, sigma_max) = {levels}: allowed is {allowed}")
+        if not 0 < self.rho < math.inf:
+            raise ValueError(f"rho = {self.rho}: allowed is > 0")
 
     def s(self, t: float | Tensor) -> Tensor:
         return torch.ones_like(as_time(t))
@@ -187,8 +194,8 @@ class EDM(Schedule):
 class Stepwise(Schedule):
     """A schedule of finitely many noise levels: t in [0, 1] maps to step round((steps - 1) t).
 
-    Subclasses give `alpha_bar`, the signal power s^2 of every step, (steps,), float64, strictly falling in (0, 1);
-    gamma^2 is the rest.
+    Subclasses give `alpha_bar`, the signal power s^2 of every step, (steps,), float64, strictly
+    falling in (0, 1); gamma^2 is the rest. The table is looked up on the device of t.
     """
 
     alpha_bar: Tensor
@@ -198,15 +205,20 @@ class Stepwise(Schedule):
         return torch.round((len(self.alpha_bar) - 1) * as_time(t)).long()
 
     def s(self, t: float | Tensor) -> Tensor:
-        return torch.sqrt(self.alpha_bar[self.step(t)])
+        return torch.sqrt(self._power(t))
 
     def gamma(self, t: float | Tensor) -> Tensor:
-        return torch.sqrt(1 - self.alpha_bar[self.step(t)])
+        return torch.sqrt(1 - self._power(t))
+
+    def _power(self, t: float | Tensor) -> Tensor:
+        step = self.step(t)
+        return self.alpha_bar.to(step.device)[step]
 
     def t_of_sigma(self, sigma: float | Tensor) -> Tensor:
         """The t of the step whose noise level is nearest to `sigma` in logarithm."""
-        levels = torch.log((1 - self.alpha_bar) / self.alpha_bar) / 2
         wanted = torch.log(self._checked_sigma(sigma))
+        power = self.alpha_bar.to(wanted.device)
+        levels = torch.log((1 - power) / power) / 2
         nearest = (levels - wanted.unsqueeze(-1)).abs().argmin(-1)
         return nearest.to(torch.float64) / (len(self.alpha_bar) - 1)
 
@@ -223,20 +235,19 @@ class Discrete(Stepwise):
 
     def __init__(self, alpha_bar: Tensor) -> None:
         table = checks.finite("alpha_bar", alpha_bar).double()
-        checks.require(
-            table.dim() == 1 and len(table) >= 2,
-            "alpha_bar.shape",
-            tuple(table.shape),
-            "(steps,) with steps >= 2",
-        )
-        falling = bool((table.diff() < 0).all()) and table[-1] > 0 and table[0] < 1
-        checks.require(
-            falling,
-            "alpha_bar",
-            f"{table[0]:.3g} ... {table[-1]:.3g}",
-            "strictly falling, in (0, 1)",
-        )
+        if table.dim() != 1 or len(table) < 2:
+            allowed = "(steps,) with steps >= 2"
+            raise ValueError(f"alpha_bar.shape = {tuple(table.shape)}: allowed is {allowed}")
+        if not (table.diff() < 0).all() or table[-1] <= 0 or table[0] >= 1:
+            ends = f"{table[0]:.3g} ... {table[-1]:.3g}"
+            raise ValueError(f"alpha_bar = {ends}: allowed is strictly falling, in (0, 1)")
         self.alpha_bar = table
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Discrete) and torch.equal(self.alpha_bar, other.alpha_bar)
+
+    def __hash__(self) -> int:
+        return hash((len(self.alpha_bar), self.alpha_bar[0].item(), self.alpha_bar[-1].item()))
 
 
 @dataclass(frozen=True)
@@ -258,16 +269,14 @@ class DDPM(Stepwise):
 
     def __post_init__(self) -> None:
         checks.count("steps", self.steps, 2)
-        betas = (self.beta_start, self.beta_end)
-        checks.require(
-            0 < betas[0] < betas[1] < 1,
-            "(beta_start, beta_end)",
-            betas,
-            "0 < beta_start < beta_end < 1",
-        )
+        if not 0 < self.beta_start < self.beta_end < 1:
+            betas = (self.beta_start, self.beta_end)
+            allowed = "0 < beta_start < beta_end < 1"
+            raise ValueError(f"(beta_start, beta_end) = {betas}: allowed is {allowed}")
 
     @cached_property
     def alpha_bar(self) -> Tensor:
         """Cumulated signal power s^2 of every step, (steps,)."""
-        betas = torch.linspace(self.beta_start, self.beta_end, self.steps, dtype=torch.float64)
+        ends = (self.beta_start, self.beta_end)
+        betas = torch.linspace(*ends, self.steps, dtype=torch.float64, device="cpu")
         return torch.cumprod(1 - betas, 0)

@@ -12,7 +12,7 @@ from factories import complains
 from scipy.spatial.distance import cdist
 
 from molrg import MoLRG, dimension, images, subspaces
-from molrg.dimension import estimators, report, tangents
+from molrg.dimension import estimators, gaussians, tangents
 
 
 def seeded(seed):
@@ -392,8 +392,8 @@ def test_calibration_saturates_in_high_dimension():
     assert ratio[0] > 0.9
     assert ratio == sorted(ratio, reverse=True)
     assert ratio[2] < 0.4
-    assert report._invert(table, float(table["mle"][1])) == pytest.approx(20)
-    assert math.isinf(report._invert(table, 1e6))
+    assert gaussians._invert(table, float(table["mle"][1])) == pytest.approx(20)
+    assert math.isinf(gaussians._invert(table, 1e6))
 
 
 # errors

@@ -39,6 +39,18 @@ def test_faces_are_nearest_to_their_own_kind_with_their_own_colours(some):
     assert found.distances.max() < 1e-3
     truth = torch.tensor(factors[list(faces.COLOURS)].to_numpy(copy=True))
     assert worst(found.colours, truth) < 1e-4
+    assert worst(found.margins, torch.ones(24).double()) < 1e-3
+
+
+def test_the_margin_is_one_on_a_kind_and_zero_half_way_to_another():
+    others = {"hair": "long", "eyes": "open", "beard": "none"}
+    kinds = [faces.kind(mouth=mouth, **others) for mouth in ("lips", "frown")]
+    ends = faces.means(torch.tensor(kinds), 32)
+    between = torch.stack([ends[0].lerp(ends[1], share) for share in (0.0, 0.25, 0.49)])
+    margins = faces.nearest(between).margins
+    assert abs(margins[0] - 1) < 1e-6
+    assert 0.3 < margins[1] < 0.9
+    assert abs(margins[2] - 0.02) < 0.005
 
 
 def test_the_distance_is_that_to_the_affine_subspace():
@@ -95,8 +107,7 @@ def test_samples_of_the_law_are_described_as_such_and_others_are_not():
     samples = faces.draw(800, generator=rng(10))[0]
     training = faces.draw(300, generator=rng(11))[0]
     told = known_law.describe_samples(samples, training)
-    assert told["near"] == 1
-    assert told["copies"] == 0
+    assert (told["near"], told["clear"], told["copies"]) == (1, 1, 0)
     # expected 768 (1 - e^(-800/768)) = 497, with a standard deviation near 11
     assert abs(told["kinds"] - told["kinds_expected"]) < 60
     assert max(told["unevenness"].values()) < 0.12

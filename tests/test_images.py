@@ -121,6 +121,15 @@ def test_a_card_is_made_from_the_record(name):
         assert card == path.with_suffix(".md").read_text(encoding="utf-8")
 
 
+def test_the_table_has_a_row_for_each_set():
+    head, rule, *rows = images.table().splitlines()
+    assert [row.split("`")[1] for row in rows] == images.names()
+    assert {line.count("|") for line in (head, rule, *rows)} == {6}
+    for row, known in zip(rows, images.RECORDS.values(), strict=True):
+        assert known.licence in row
+        assert (f"{known.name}/" in row) == (known.place is not None)
+
+
 def test_all_that_is_shipped_has_a_record():
     shipped = {path.name for path in images.SHIPPED.glob("*.npz")}
     assert shipped == {known.file for known in images.RECORDS.values() if known.file}

@@ -9,7 +9,8 @@ import torch
 from factories import complains
 
 from molrg import stats, sweeps
-from molrg.memorization import gl
+from molrg.denoisers import Stacked
+from molrg.memorization import generalisation_score
 from molrg.studies import ladder, ladder_measures as measures
 from molrg.sweeps.fingerprints import fingerprint
 
@@ -18,7 +19,7 @@ D, N = 3, 24
 
 def alone(denoiser, seed=0):
     task = measures.problem(seed, D, N)
-    return measures.evaluate(ladder.Beside([denoiser]), [task], [seed], points=256)
+    return measures.evaluate(Stacked([denoiser]), [task], [seed], points=256)
 
 
 # oracle
@@ -69,7 +70,8 @@ def test_the_scores_of_samples_agree_with_the_score_of_the_package():
     scores = measures.sample_scores(x, mixture, data, measures.fresh(mixture, 1, 100))
     for row, c in zip(scores["gl"], measures.CS, strict=True):
         for value, most in zip(row, measures.RESIDUALS, strict=True):
-            assert float(value) == gl(x, data, c=c, bases=mixture.bases, residual=most)
+            score = generalisation_score(x, data, c=c, bases=mixture.bases, residual=most)
+            assert float(value) == score
 
 
 def test_problems_have_equal_shares_and_one_mixture_for_all_sizes():

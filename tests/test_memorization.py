@@ -64,6 +64,17 @@ def test_half_precision_is_computed_in_single(dtype):
     assert (memorization.nearest(data, data)[:, 0] == 0).all()
 
 
+@pytest.mark.gpu
+def test_scores_on_a_gpu_are_those_on_the_cpu():
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA here")
+    x, own, other = normal(40, 3), normal(30, 3, seed=1), normal(30, 3, seed=2)
+    moved = memorization.scores(x.cuda(), own.cuda(), other.cuda(), cs=[0.5])
+    assert moved == pytest.approx(memorization.scores(x, own, other, cs=[0.5]))
+    pair = memorization.halves(own.cuda(), 10, generator=rng(1))
+    assert worst(pair[0].cpu(), memorization.halves(own, 10, generator=rng(1))[0]) == 0
+
+
 @pytest.mark.parametrize("offset", [1e7, -1e9])
 def test_points_far_from_the_origin_score_the_same(offset):
     x, own, other = normal(40, 3), normal(30, 3, seed=1), normal(30, 3, seed=2)

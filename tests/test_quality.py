@@ -56,6 +56,18 @@ def test_a_set_is_at_distance_zero_from_itself(shape):
     assert quality.frechet(a.half(), a.half()) == pytest.approx(0, abs=1e-10)
 
 
+@pytest.mark.gpu
+def test_the_scale_on_a_gpu_is_that_on_the_cpu():
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA here")
+    sets = [smooth(60, 2), smooth(300, 0), smooth(60, 1)]
+    here, there = (
+        quality.scale(lambda x: x.flatten(1)[:, ::9], *moved, generator=rng())
+        for moved in (sets, [x.cuda() for x in sets])
+    )
+    assert there == pytest.approx(here, rel=1e-4)
+
+
 def test_one_feature():
     a, b = normal(200, 1), 2 * normal(300, 1, seed=1)
     expected = (a.mean() - b.mean()) ** 2 + (a.std() - b.std()) ** 2

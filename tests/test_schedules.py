@@ -199,3 +199,35 @@ def test_levels_out_of_range(schedule):
 def test_improper_constants(make, name):
     with complains(name):
         make()
+
+
+# noise
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES.values(), ids=SCHEDULES)
+def test_noise_is_added_as_the_schedule_says(schedule):
+    x0, noise = normal(4, 3, 2), normal(4, 3, 2, seed=1)
+    t = torch.tensor([0.1, 0.4, 0.7, 1.0], dtype=torch.float64)
+    x_t = schedule.add_noise(x0, t, noise)
+    for b in range(4):
+        s, gamma = schedule.s(t[b]).item(), schedule.gamma(t[b]).item()
+        assert worst(x_t[b], s * x0[b] + gamma * noise[b]) < EXACT
+
+
+def test_noise_is_added_as_diffusers_does():
+    scheduler = pytest.importorskip("diffusers").DDPMScheduler()
+    x0, noise, steps = normal(4, 3), normal(4, 3, seed=1), torch.tensor([0, 10, 500, 999])
+    expected = scheduler.add_noise(x0, noise, steps)
+    assert (
+        worst(DDPM().add_noise(x0, steps / 999, noise), expected) < 1e-5
+    )  # their table is float32
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES.values(), ids=SCHEDULES)
+def test_scales_follow_the_points(schedule):
+    """On their device and in their dtype, wherever the times are."""
+    like = torch.empty(3, 2, dtype=torch.float32, device="meta")
+    for t in (0.5, torch.tensor([0.1, 0.5, 0.9])):
+        for scale in schedule.at(t, like):
+            assert scale.device.type == "meta"
+            assert scale.dtype == torch.float32

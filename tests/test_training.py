@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 
 import pytest
@@ -11,7 +12,7 @@ from scipy import stats
 from torch import nn
 
 from molrg import MoLRG, training
-from molrg.denoisers import Empirical, LowRank
+from molrg.denoisers import MLP, Empirical, LowRank
 from molrg.schedules import DDPM, EDM, VP
 from molrg.subspaces import pca, principal_angles, random_basis
 
@@ -596,3 +597,125 @@ def test_clipping_bounds_what_plain_gradients_do():
 def test_bad_input_of_the_trainer(call, name):
     with complains(name):
         call()
+
+
+# models by themselves
+
+
+def perceptrons(seeds):
+    return MLP(
+        8, VP(), width=16, depth=2, ensemble=(len(seeds),), generator=[rng(e) for e in seeds]
+    )
+
+
+@pytest.mark.parametrize("clip", [None, 0.5])
+def test_with_everything_on_a_model_does_not_depend_on_the_others(clip):
+    """One with large data and large gradients stands beside; clipping acts on each by itself."""
+    scales = [1.0, 300.0, 0.5]
+    data = torch.stack([scale * normal(20, 8, seed=e) for e, scale in enumerate(scales)])
+    settings = {
+        "steps": 15, "batch": 6, "warmup": 3, "weight_decay": 0.01, "ema": 0.9, "clip": clip
+    }  # fmt: skip
+    together = training.Trainer(
+        perceptrons(range(3)), data, **settings, generator=[rng(10 + e) for e in range(3)]
+    )
+    history = steps_of(together, 15)
+    for e in range(3):
+        run = training.Trainer(
+            perceptrons([e]), data[e : e + 1], **settings, generator=[rng(10 + e)]
+        )
+        assert worst(steps_of(run, 15)[:, 0] / history[:, e], torch.ones(15)) < 1e-4
+        for many, one in zip(together.average.parameters(), run.average.parameters(), strict=True):
+            assert worst(many[e], one[0]) < 1e-5
+
+
+def test_clipping_is_torchs_for_each_model():
+    model = perceptrons(range(2))
+    with torch.no_grad():
+        model.weights[-1].normal_(generator=rng(5))
+    x = normal(2, 6, 8) * torch.tensor([1.0, 1e3], dtype=torch.float64).view(2, 1, 1)
+    training.loss(model, x, 0.4, noise=normal(2, 6, 8, seed=1)).sum().backward()
+    expected = []
+    for e in range(2):
+        alone = [nn.Parameter(parameter[e].detach().clone()) for parameter in model.parameters()]
+        for one, parameter in zip(alone, model.parameters(), strict=True):
+            one.grad = parameter.grad[e].clone()
+        nn.utils.clip_grad_norm_(alone, 0.3)
+        expected.append([one.grad for one in alone])
+    training.clip_gradients_(model.parameters(), 0.3, (2,))
+    for e in range(2):
+        for parameter, gradient in zip(model.parameters(), expected[e], strict=True):
+            assert worst(parameter.grad[e], gradient) < 1e-6
+
+
+def test_padding_does_not_count():
+    x0, noise, model = normal(7, 8), normal(7, 8, seed=1), LowRank(bases(8, [2, 3]), VP())
+    present = torch.tensor([True] * 5 + [False] * 2)
+    padded = torch.where(present.unsqueeze(1), x0, 1e6)
+    few = training.loss(model, x0[:5], 0.4, noise=noise[:5])
+    assert abs(training.loss(model, padded, 0.4, noise=noise, present=present) - few) < EXACT
+    assert abs(training.loss(model, padded, 0.4, noise=noise) - few) > 1
+
+
+def test_a_batch_is_drawn_from_the_points_that_are_present():
+    """Padding first, last and in between."""
+    data = torch.arange(6.0, dtype=torch.float64).view(1, 6, 1).expand(2, 6, 3).clone()
+    present = torch.tensor([[False, True, True, False, True, False], [True] * 5 + [False]])
+    batches = training.Batches(data, (2,), [rng(0), rng(1)], batch=50, present=present)
+    x0, _, _, mask = batches.draw()
+    assert mask is None
+    assert set(x0[0].flatten().tolist()) == {1.0, 2.0, 4.0}
+    assert set(x0[1].flatten().tolist()) == {0.0, 1.0, 2.0, 3.0, 4.0}
+
+
+def test_bad_masks_are_refused():
+    data = normal(2, 6, 3)
+    for present in (torch.ones(2, 6), torch.ones(3, 6, dtype=torch.bool)):
+        with complains("present.shape"):
+            training.Batches(data, (2,), rng(), present=present)
+    with complains("present"):
+        training.Batches(data, (2,), rng(), present=torch.zeros(2, 6, dtype=torch.bool))
+
+
+def test_an_optimiser_of_ones_own():
+    """Plain gradient descent with momentum, against the loop written out."""
+    x, settings = normal(9, 8), {"steps": 6, "lr": 0.01, "sigma": (0.5, 0.5)}
+    model, expected = Linear(), Linear()
+    sgd = functools.partial(torch.optim.SGD, momentum=0.9, lr=1.0)
+    run = training.Trainer(model, x, optimiser=sgd, **settings, generator=rng())
+    steps_of(run, 6)
+    by_hand, source, t = sgd(expected.parameters()), rng(), VP().t_of_sigma(0.5)
+    for step in range(6):
+        by_hand.param_groups[0]["lr"] = 0.01 * 0.5 * (1 + math.cos(math.pi * step / 6))
+        torch.empty(9).uniform_(generator=source)
+        noise = torch.empty(9, 8).normal_(generator=source).double()
+        by_hand.zero_grad()
+        training.loss(expected, x, t, noise=noise).backward()
+        by_hand.step()
+    assert worst(model.matrix.detach(), expected.matrix.detach()) < EXACT
+    with complains("weight_decay"):
+        training.Trainer(model, x, optimiser=sgd, weight_decay=0.1, **settings, generator=rng())
+
+
+class Linear(nn.Module):
+    """x0_hat = A x_t."""
+
+    schedule = VP()
+
+    def __init__(self):
+        super().__init__()
+        self.matrix = nn.Parameter(0.1 * normal(8, 8, seed=4))
+
+    def forward(self, x_t, t):
+        return x_t @ self.matrix
+
+
+def test_weights_may_be_assigned_by_a_function():
+    x0, noise, model = normal(7, 8), normal(7, 8, seed=1), LowRank(bases(8, [2, 3]), VP())
+    own = training.loss(model, x0, 0.4, noise=noise, assign_on="x0")
+    assert training.loss(model, x0, 0.4, noise=noise, assign_on=model.hard_weights) == own
+    x_t = VP().add_noise(x0, 0.4, noise)
+    equal = torch.full((7, 2), 0.5, dtype=torch.float64)
+    expected = (model(x_t, 0.4, equal) - x0).square().sum(1).mean()
+    assigned = training.loss(model, x0, 0.4, noise=noise, assign_on=lambda x: equal)
+    assert abs(assigned - expected) < EXACT

@@ -1,5 +1,5 @@
-"""Moved: molrg.denoisers.networks."""
+"""Moved: molrg.denoisers."""
 
 from molrg._moved import forward
 
-__getattr__ = forward(__name__, "molrg.denoisers.networks")
+__getattr__ = forward(__name__, "molrg.denoisers")

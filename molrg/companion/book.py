@@ -9,7 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from molrg import claims
+from molrg import claims, images
 from molrg.companion import drawings, gallery, history, models, overview, scorecard
 from molrg.companion.layout import Layout, stale
 from molrg.companion.notebooks import sources
@@ -53,6 +53,7 @@ def stage(root: Path) -> Path:
     )
     (generated / "scorecard_strip.md").write_text(overview.strip(records), encoding="utf-8")
     (generated / "scorecard_overview.md").write_text(overview.table(records), encoding="utf-8")
+    (generated / "images.md").write_text(images.table(), encoding="utf-8")
     models.write(generated)
     drawings.write(generated)
     gallery.write(generated, layout.notebooks)

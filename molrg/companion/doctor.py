@@ -15,7 +15,7 @@ from rich.table import Table
 from molrg import claims, images
 from molrg.companion.layout import stale
 from molrg.companion.notebooks import sources
-from molrg.denoisers import checkpoints
+from molrg.denoisers import seals
 from molrg.zoo import shipped
 
 _OLDEST = (3, 11)
@@ -118,7 +118,7 @@ def _weights(console: Console) -> bool:
 def _problem(place: Path) -> str:
     """What is wrong with a folder of weights; empty where nothing is."""
     try:
-        return "" if checkpoints.verify(place) else f"no {checkpoints.SUMS}: cannot be checked"
+        return "" if seals.verify(place) else f"no {seals.SUMS}: cannot be checked"
     except (ValueError, OSError) as error:
         return " ".join(str(error).split())
 

@@ -1,8 +1,9 @@
 """Intrinsic dimension: estimators with intervals, a report on own data, and tangent spaces."""
 
 from molrg.dimension.estimators import DISCARD, METHODS, TIES, Estimate, estimate, readings
+from molrg.dimension.gaussians import calibration, gaussian_twin
 from molrg.dimension.neighbours import Cloud, as_cloud, nearest_neighbours
-from molrg.dimension.report import CALIBRATED_AT, Report, calibration, describe, gaussian_twin
+from molrg.dimension.report import CALIBRATED_AT, Report, describe
 from molrg.dimension.tangents import Gap, TangentPairs, tangent_affinity, tangent_pairs
 
 __all__ = [

@@ -192,7 +192,8 @@ class NeighbourTable:
 
 def _half(N: int, generator: torch.Generator) -> NDArray[np.bool_]:
     mask = np.zeros(N, dtype=bool)
-    mask[torch.randperm(N, generator=generator)[: N // 2].numpy()] = True
+    order = torch.randperm(N, generator=generator, device="cpu").numpy()
+    mask[order[: N // 2]] = True
     return mask
 
 

@@ -98,7 +98,8 @@ def nearest_neighbours(
 
     search = NearestNeighbors(n_neighbors=k + 1, algorithm="brute").fit(points)
     asked = np.arange(len(points)) if rows is None else np.asarray(rows)
-    distances, near = _without_self(*search.kneighbors(points[asked]), asked)
+    with_self, names = search.kneighbors(points[asked])
+    distances, near = _without_self(with_self, names, asked)
     radius = math.sqrt(float(np.square(points).sum(1).max()))
     close = np.flatnonzero(distances[:, 0] < CLOSE * radius)
     if len(close):

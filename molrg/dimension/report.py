@@ -12,8 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from molrg import checks, draws
-from molrg.dimension.estimators import Estimate, NeighbourTable, estimate, method_name, readings
+from molrg import checks
+from molrg.dimension.estimators import Estimate, NeighbourTable, estimate, method_name
+from molrg.dimension.gaussians import flat_dimension, gaussian_twin
 from molrg.dimension.neighbours import numbers
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def describe(
         generator: source of the halvings and of the calibration; None is a generator with seed 0.
 
     Returns:
-        A report that prints itself. It holds the same reading of the :func:`gaussian_twin`, too.
+        A report that prints itself. It holds the same reading of the Gaussian twin of the data, too.
 
     Raises:
         ValueError: as :func:`molrg.dimension.estimate`, for all points together; where labels do
@@ -53,14 +54,14 @@ def describe(
     classes = None if labels is None else _labels(labels, len(x))
     table = NeighbourTable(x, k, generator=generator)
     whole, unmeasured = _by_methods(table, ks)
-    measured = {}
+    measured: dict[Any, Estimate] = {}
     if classes is not None:
         measured, left_out = _by_classes(x, classes, k, generator)
         unmeasured |= left_out
     points = numbers(x)[table.cloud.rows]
     N = min(len(points), CALIBRATED_AT)
     reading = next(e.value for e in whole if e.k == k and e.method == "mle")
-    flat = _flat_dimension(N, reading, points.shape[1], k, generator)
+    flat = flat_dimension(N, reading, points.shape[1], k, generator)
     twin = gaussian_twin(torch.from_numpy(points), generator=generator)
     return Report(
         N=len(points),
@@ -115,82 +116,6 @@ def _by_classes(
 def _reason(error: ValueError) -> str:
     """An error about the points x as a reason."""
     return str(error).removeprefix("x = ").replace(": allowed is", ", and needs")
-
-
-def _flat_dimension(N: int, reading: float, n: int, k: int, generator: torch.Generator) -> float:
-    """Dimension of the Gaussian that reads as much."""
-    candidates = {min(n, max(1, round(reading * factor))) for factor in (0.5, 1, 1.5, 2, 3, 4)}
-    return _invert(calibration(N, sorted(candidates), k=k, generator=generator), reading)
-
-
-def _invert(table: pd.DataFrame, value: float) -> float:
-    """Dimension whose reading is `value`; infinite where the readings do not reach it."""
-    if value > table["mle"].max():
-        return math.inf
-    return float(np.interp(value, table["mle"], table["d"]))
-
-
-def calibration(
-    N: int, dims: Sequence[int], *, k: int = 20, generator: torch.Generator
-) -> pd.DataFrame:
-    """Read both estimators on N points of a standard Gaussian of known dimension.
-
-    A Gaussian that fills d dimensions has intrinsic dimension d; embedding it isometrically in more
-    coordinates changes no distance, so this is also the reading in any ambient dimension >= d.
-
-    Source: ours.
-
-    Args:
-        N: number of points, >= 4k.
-        dims: the true dimensions.
-        k: neighbours for the maximum-likelihood estimate.
-        generator: source of the points.
-
-    Returns:
-        DataFrame with the columns d, mle, twonn.
-
-    Raises:
-        ValueError: where an argument is out of range.
-    """
-    import pandas as pd  # noqa: PLC0415 - slow to import
-
-    checks.count("N", N, 4 * checks.count("k", k, 3))
-    rows = []
-    for d in dims:
-        shape = (N, checks.count("dims", d))
-        x = draws.normal(shape, generator=generator, dtype=torch.float64)
-        mle, twonn = readings(x, ks=(k,)).values()
-        rows.append({"d": d, "mle": mle, "twonn": twonn})
-    return pd.DataFrame(rows)
-
-
-def gaussian_twin(x: Tensor, *, N: int | None = None, generator: torch.Generator) -> Tensor:
-    """Draw from the Gaussian that has the mean and the covariance of the data.
-
-    It has the spectrum of the data and no other structure, so whatever it shares with the data is
-    no evidence for a manifold.
-
-    Source: ours.
-
-    Args:
-        x: points (N, n).
-        N: number of points to draw; as many as x has unless given.
-        generator: source of the draw.
-
-    Returns:
-        (N, n), in the dtype and on the device of x.
-
-    Raises:
-        ValueError: where x is not a finite (N, n) tensor with N >= 2.
-    """
-    checks.points("x", x, 2)
-    mean = x.mean(0)
-    scaled = (x - mean) / math.sqrt(len(x))
-    factor = torch.linalg.qr(scaled, mode="r").R  # factor^T factor is the covariance
-    size = checks.count("N", len(x) if N is None else N)
-    shape = (size, len(factor))
-    z = draws.normal(shape, generator=generator, dtype=x.dtype, device=x.device)
-    return mean + z @ factor
 
 
 @dataclass(frozen=True)

@@ -44,7 +44,7 @@ class TangentPairs:
         Raises:
             ValueError: where the labels leave no pair to compare.
         """
-        y = torch.as_tensor(labels).to(self.rows.device)[self.rows]
+        y = torch.as_tensor(labels, device=self.rows.device)[self.rows]
         same = y[:, None] == y
         other = ~torch.eye(len(y), dtype=torch.bool, device=y.device)
         compared = [self._matched(i, same[i], self.disjoint[i]) for i in range(len(y))]
@@ -107,7 +107,7 @@ def tangent_pairs(
     N = len(cloud.points)
     m = checks.count("anchors", anchors, 2, N)
     k = checks.count("neighbours", neighbours, d + 1, N)
-    rows = torch.randperm(N, generator=generator)[:m]
+    rows = torch.randperm(N, generator=generator, device="cpu")[:m]
     _, others = nearest_neighbours(cloud.points, k - 1, rows.numpy())
     near = torch.cat([rows[:, None], torch.from_numpy(others)], dim=1)
     points = torch.from_numpy(cloud.points)
@@ -141,7 +141,7 @@ def tangent_affinity(
         ValueError: where an argument is out of range, or labels do not have one entry a point.
     """
     if len(labels) != len(x):
-        given = tuple(torch.as_tensor(labels).shape)
+        given = tuple(np.shape(labels))
         raise ValueError(f"labels.shape = {given}: allowed is ({len(x)},), one label a point")
     pairs = tangent_pairs(x, anchors=anchors, neighbours=neighbours, d=d, generator=generator)
     return pairs.gap(labels)

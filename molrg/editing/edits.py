@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from molrg import checks, jacobian, sampling
-from molrg.denoisers import Denoiser
+from molrg.denoisers import Denoiser, ForEvents
 
 _AT_ONCE = 64  # images in one evaluation
 
@@ -268,7 +268,7 @@ def strip(
         "finite numbers, one or more",
     )
     checks.finite("image", image)
-    event = getattr(denoiser, "event", None)
+    event = denoiser.event if isinstance(denoiser, ForEvents) else None
     single = (
         image.dim() >= 2 and len(image) == 1 and (event is None or image.dim() == len(event) + 1)
     )

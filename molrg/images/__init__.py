@@ -1,6 +1,6 @@
 """Image sets by name, folders of pictures, drawn scenes, and the quality of samples."""
 
-from molrg.images.cards import card
+from molrg.images.cards import card, table
 from molrg.images.folders import PictureWarning, class_names, folder
 from molrg.images.pictures import SUFFIXES
 from molrg.images.records import RECORDS, SPLITS, Place, Record, Split
@@ -47,4 +47,5 @@ __all__ = [
     "names",
     "record",
     "rendered",
+    "table",
 ]

@@ -24,6 +24,33 @@ def card(name: str) -> str:
     )
 
 
+def table() -> str:
+    """All named sets as a Markdown table: what they are, whose, and where they come from."""
+    head = (
+        "| Set | Images | Licence | Comes from | Expected in `MOLRG_DATA` |\n|---|---|---|---|---|"
+    )
+    rows = [
+        f"| `{known.name}` | {known.title}; {_numbers(known)} | {known.licence} | {_origin(known)} "
+        f"| {_expected(known)} |"
+        for known in RECORDS.values()
+    ]
+    return "\n".join([head, *rows]) + "\n"
+
+
+def _numbers(record: Record) -> str:
+    return " and ".join(f"{count:,}" for count in record.counts.values())
+
+
+def _origin(record: Record) -> str:
+    if record.place:
+        return f"a download of {record.place.megabytes} MB"
+    return "this package" if record.file else record.where
+
+
+def _expected(record: Record) -> str:
+    return f"`{record.name}/`: {record.place.in_words}" if record.place else "—"
+
+
 def _rows(record: Record) -> dict[str, str]:
     """The rows of the table: those of the record, and what follows from it."""
     rows = dict(record.card)

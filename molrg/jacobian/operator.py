@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from molrg import checks
-from molrg.denoisers import Denoiser
+from molrg.denoisers import Denoiser, ensemble_of
 from molrg.jacobian.evaluation import CHECKPOINTED, evaluated
 
 # Products in one pass, and entries of x_t in them: enough to fill a processor, few enough for its
@@ -41,7 +41,7 @@ class Linearised:
 
     def __init__(self, denoiser: Denoiser, x_t: Tensor, t: float | Tensor) -> None:
         checks.finite("x_t", x_t)
-        lead = len(getattr(denoiser, "ensemble", ())) + 1
+        lead = len(ensemble_of(denoiser)) + 1
         shape = tuple(x_t.shape)
         if x_t.dim() <= lead or x_t.numel() == 0:
             raise ValueError(

@@ -1,5 +1,6 @@
 """Statistics over seeds: summaries, intervals, transitions, success maps, corrected tests."""
 
+from molrg.stats.intervals import bootstrap, positive, wilson
 from molrg.stats.success_maps import (
     BoundaryLine,
     SuccessMap,
@@ -16,11 +17,14 @@ __all__ = [
     "SuccessMap",
     "Summary",
     "Transition",
+    "bootstrap",
     "boundary_line",
     "crossing",
     "first_success",
     "fit_transition",
     "holm",
+    "positive",
     "succeeded",
     "tolerance",
+    "wilson",
 ]

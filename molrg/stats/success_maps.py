@@ -1,8 +1,9 @@
-r"""Phase diagrams: success rates over a grid of cells, where success begins, and the line it begins along.
+r"""Phase diagrams: success rates over a grid of cells, and the line along which success begins.
 
-A trial is one seed. Its success in a cell is 0 or 1; the rate of a cell is the mean over trials. The
-boundary N*(d) is the first N with a rate of at least one half, and the boundary line the least-squares
-line through it. What is uncertain is which trials were drawn, so the interval resamples trials.
+A trial is one seed. Its success in a cell is 0 or 1; the rate of a cell is the mean over trials.
+The boundary N*(d) is the first N with a rate of at least one half, and the boundary line the
+least-squares line through it. What is uncertain is which trials were drawn, so the interval
+resamples trials.
 """
 
 from __future__ import annotations
@@ -14,15 +15,16 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import ArrayLike
-from scipy import stats
 
 from molrg import checks
+from molrg.stats.intervals import wilson
 
 
 def tolerance(angle: float = 90.0) -> float:
-    """Largest `subspace_error` that counts as success: 0.1, or sin(angle) / 4 where that is smaller.
+    """Largest `subspace_error` that counts as success: 0.1, or sin(angle) / 4 if that is smaller.
 
-    Two subspaces that meet at a small angle are near each other, and at 0.1 swapping them would count.
+    Subspaces that meet at a small angle are near each other: at 0.1 one of them twice, or two
+    halfway between, would count.
 
     Source: ours; the papers give no criterion.
 
@@ -32,8 +34,9 @@ def tolerance(angle: float = 90.0) -> float:
     Raises:
         ValueError: where the angle is out of range.
     """
-    checks.require(angle > 0, "angle", angle, "in (0, 90] degrees")
-    return min(0.1, math.sin(math.radians(checks.real("angle", angle, 0, 90))) / 4)
+    if not 0 < angle <= 90:
+        raise ValueError(f"angle = {angle}: allowed is in (0, 90] degrees")
+    return min(0.1, math.sin(math.radians(angle)) / 4)
 
 
 def succeeded(errors: ArrayLike, angle: float = 90.0) -> np.ndarray:
@@ -51,9 +54,8 @@ def first_success(x: np.ndarray, rates: np.ndarray) -> np.ndarray:
     Returns:
         (...) entries of x, or infinity.
     """
-    reached = (
-        np.asarray(rates) >= 0.5 - 1e-12
-    )  # ten of twenty trials are one half, whatever the rounding
+    # ten of twenty trials are one half, whatever the rounding
+    reached = np.asarray(rates) >= 0.5 - 1e-12
     return np.where(reached.any(-1), np.asarray(x, dtype=float)[reached.argmax(-1)], np.inf)
 
 
@@ -89,30 +91,22 @@ class SuccessMap:
             ValueError: where a column is missing, or a (seed, y, x) is there twice or not at all.
         """
         missing = {x, y, success, "seed"} - set(table.columns)
-        checks.require(not missing, "table.columns", list(table.columns), f"also {sorted(missing)}")
+        if missing:
+            given = f"table.columns = {list(table.columns)}"
+            raise ValueError(f"{given}: allowed is also {sorted(missing)}")
         keys = ["seed", y, x]
         levels = [np.sort(table[key].unique()) for key in keys]
-        whole = (
-            len(table) == math.prod(map(len, levels))
-            and not table.duplicated(keys).any()
-            and len(table) > 0
-        )
-        checks.require(
-            whole,
-            "table",
-            f"{len(table)} rows",
-            f"one for each of {[len(level) for level in levels]} {keys}",
-        )
+        sizes = [len(level) for level in levels]
+        once = not table.duplicated(keys).any()
+        if len(table) == 0 or len(table) != math.prod(sizes) or not once:
+            raise ValueError(
+                f"table = {len(table)} rows: allowed is one for each of {sizes} {keys}"
+            )
         values = table.sort_values(keys)[success].to_numpy(dtype=float)
-        checks.require(
-            bool(np.isin(values, (0, 1)).all()), success, sorted(set(values))[:5], "0 or 1"
-        )
-        return cls(
-            levels[2],
-            levels[1],
-            levels[0],
-            values.reshape([len(level) for level in levels]).astype(bool),
-        )
+        if not np.isin(values, (0, 1)).all():
+            raise ValueError(f"{success} = {sorted(set(values))[:5]}: allowed is 0 or 1")
+        seeds, rows, columns = levels
+        return cls(x=columns, y=rows, seeds=seeds, success=values.reshape(sizes).astype(bool))
 
     @property
     def rates(self) -> np.ndarray:
@@ -121,13 +115,7 @@ class SuccessMap:
 
     def interval(self, level: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
         """Wilson's interval of every rate, two arrays (Q, P)."""
-        trials = len(self.seeds)
-        found = [
-            stats.binomtest(int(k), trials).proportion_ci(level, "wilson")
-            for k in self.success.sum(0).flat
-        ]
-        low, high = np.array(found).T.reshape(2, *self.rates.shape)
-        return low, high
+        return wilson(self.success.sum(0), len(self.seeds), level)
 
     @property
     def beyond(self) -> float:
@@ -136,7 +124,7 @@ class SuccessMap:
 
     @property
     def boundary(self) -> np.ndarray:
-        """N*(y): first x with a rate of at least one half over trials, (Q,); infinity where there is none."""
+        """N*(y), (Q,): first x with a rate of at least one half; infinity where there is none."""
         return first_success(self.x, self.rates)
 
     @property
@@ -146,8 +134,8 @@ class SuccessMap:
 
     @property
     def slopes(self) -> np.ndarray:
-        """Slope of the boundary line of each trial alone, (S,); rows without success count as `beyond`."""
-        return _fit(self.y, np.minimum(self.boundaries, self.beyond))[0]
+        """Slope of each trial's own boundary line, (S,); no success in a row counts as `beyond`."""
+        return _line(self.y, np.minimum(self.boundaries, self.beyond))[0]
 
     def agreement(self, expected: np.ndarray) -> np.ndarray:
         """Share of cells in which each trial does what is expected, (S,).
@@ -160,8 +148,9 @@ class SuccessMap:
         Raises:
             ValueError: where the shape is another one.
         """
-        fits = np.shape(expected) == self.success.shape[1:]
-        checks.require(fits, "expected.shape", np.shape(expected), str(self.success.shape[1:]))
+        wanted = self.success.shape[1:]
+        if np.shape(expected) != wanted:
+            raise ValueError(f"expected.shape = {np.shape(expected)}: allowed is {wanted}")
         return (self.success == np.asarray(expected, dtype=bool)).mean((1, 2))
 
 
@@ -175,7 +164,7 @@ class BoundaryLine:
         slope_interval: (low, high).
         intercept_interval: (low, high).
         boundary: (Q,) the points the line goes through.
-        censored: (Q,) where N* lies beyond the grid and its lower bound `SuccessMap.beyond` was used.
+        censored: (Q,) where N* lies beyond the grid and its bound `SuccessMap.beyond` was used.
     """
 
     slope: float
@@ -190,7 +179,7 @@ class BoundaryLine:
         return self.intercept + self.slope * np.asarray(y, dtype=float)
 
 
-def _fit(y: np.ndarray, heights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _line(y: np.ndarray, heights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Least-squares slopes and intercepts of heights (..., Q) over y (Q,)."""
     centred = y - y.mean()
     slope = heights @ centred / (centred @ centred)
@@ -202,8 +191,8 @@ def boundary_line(
 ) -> BoundaryLine:
     """Fit the boundary line of a map, and bootstrap it over trials.
 
-    A row without success inside the grid enters with its lower bound and is marked `censored`: then the
-    slope is a statement about the grid, not about the method.
+    A row without success inside the grid enters with its lower bound and is marked `censored`: then
+    the slope is a statement about the grid, not about the method.
 
     Source: ours.
 
@@ -215,23 +204,28 @@ def boundary_line(
     Raises:
         ValueError: where an argument is out of range.
     """
-    checks.require(len(cells.y) >= 2, "len(cells.y)", len(cells.y), ">= 2")
+    if len(cells.y) < 2:
+        raise ValueError(f"len(cells.y) = {len(cells.y)}: allowed is >= 2")
     S = len(cells.seeds)
-    drawn = torch.randint(S, (checks.count("resamples", resamples, 100), S), generator=generator)
-    counts = (
-        torch.nn.functional.one_hot(drawn, S).sum(1).numpy() / S
-    )  # (R, S): how often each trial is in
-    rates = (counts @ cells.success.reshape(S, -1)).reshape(-1, *cells.rates.shape)
-    slopes, intercepts = _fit(cells.y, np.minimum(first_success(cells.x, rates), cells.beyond))
-    boundary = cells.boundary
-    slope, intercept = _fit(cells.y, np.minimum(boundary, cells.beyond))
-    ends = [
-        tuple(map(float, np.quantile(values, [0.025, 0.975]))) for values in (slopes, intercepts)
-    ]
+    shape = (checks.count("resamples", resamples, 100), S)
+    picks = torch.randint(S, shape, generator=generator, device="cpu")
+    # (R, S): how often each trial is in a resample
+    shares = torch.nn.functional.one_hot(picks, S).sum(1).numpy() / S
+    rates = (shares @ cells.success.reshape(S, -1)).reshape(-1, *cells.rates.shape)
+    slopes, intercepts = _line(cells.y, np.minimum(first_success(cells.x, rates), cells.beyond))
+    boundary = np.minimum(cells.boundary, cells.beyond)
+    slope, intercept = _line(cells.y, boundary)
     return BoundaryLine(
-        float(slope),
-        float(intercept),
-        *ends,
-        np.minimum(boundary, cells.beyond),
-        np.isinf(boundary),
+        slope=float(slope),
+        intercept=float(intercept),
+        slope_interval=_central(slopes),
+        intercept_interval=_central(intercepts),
+        boundary=boundary,
+        censored=np.isinf(cells.boundary),
     )
+
+
+def _central(values: np.ndarray) -> tuple[float, float]:
+    """The central 95 % of resampled values."""
+    low, high = np.quantile(values, [0.025, 0.975])
+    return float(low), float(high)

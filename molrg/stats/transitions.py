@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -39,8 +40,13 @@ class Transition:
         return math.isfinite(self.centre)
 
     def at(self, level: float) -> float:
-        """Abscissa (N itself where ``log2``) at which the curve reaches `level`, as a share of its rise."""
-        checks.require(0 < level < 1, "level", level, "a share of the rise, between 0 and 1")
+        """Abscissa (N itself where ``log2``) at which the curve reaches a share of its rise.
+
+        Raises:
+            ValueError: where the level is not between 0 and 1.
+        """
+        if not 0 < level < 1:
+            raise ValueError(f"level = {level}: allowed is a share of the rise, between 0 and 1")
         u = self.centre + (self.width * math.log(level / (1 - level)) if self.found else 0.0)
         return 2.0**u if self.log2 else u
 
@@ -55,36 +61,52 @@ def _sigmoid(p: Sequence[float], u: NDArray) -> NDArray:
     return low + (high - low) * expit((u - centre) / width)
 
 
+class _Curve(NamedTuple):
+    centre: float
+    width: float
+    low: float
+    high: float
+
+
 def _fit(
     u: NDArray, y: NDArray, levels: tuple[float, float] | None, falls: bool, contrast: float
-) -> tuple[float, ...]:
-    """Least squares on one curve: (centre, width, low, high), without a width where there is no transition."""
-    low, high = levels or (y.min(), y.max())
+) -> _Curve:
+    """Least squares on one curve; its width is NaN where there is no transition."""
+    low, high = levels or (float(y.min()), float(y.max()))
     if high - low < contrast:
-        return (math.nan, math.nan, low, high)  # flat: before or after cannot be told
-    sign, middle, span, room = (-1.0 if falls else 1.0), (low + high) / 2, u[-1] - u[0], high - low
-    passed = sign * (y - middle) > 0
+        return _Curve(math.nan, math.nan, low, high)  # flat: before and after look the same
+    sign = -1.0 if falls else 1.0
+    passed = sign * (y - (low + high) / 2) > 0
     if passed.all() or not passed.any():
-        return (-math.inf if passed.all() else math.inf, math.nan, low, high)
-    start, least, most = (
-        [u[passed.argmax()], span / 8],
-        [u[0] - span, span / 200],
-        [u[-1] + span, 2 * span],
-    )
-    if not levels:
-        start, least, most = (
-            start + [low, high],
-            least + [low - room / 5, middle],
-            most + [middle, high + room / 5],
-        )
+        return _Curve(-math.inf if passed.all() else math.inf, math.nan, low, high)
+    start, least, most = _search_box(u, passed, None if levels else (low, high))
 
     def gap(p: NDArray) -> NDArray:
         return _sigmoid((p[0], sign * p[1], *(levels or p[2:])), u) - y
 
     p = least_squares(gap, start, bounds=(least, most)).x
     if not u[0] <= p[0] <= u[-1]:
-        return (math.inf if p[0] > u[-1] else -math.inf, math.nan, low, high)
-    return (float(p[0]), sign * float(p[1]), *map(float, levels or p[2:]))
+        return _Curve(math.inf if p[0] > u[-1] else -math.inf, math.nan, low, high)
+    fitted = levels or (float(p[2]), float(p[3]))
+    return _Curve(float(p[0]), sign * float(p[1]), *fitted)
+
+
+def _search_box(
+    u: NDArray, passed: NDArray[np.bool_], free: tuple[float, float] | None
+) -> tuple[list[float], list[float], list[float]]:
+    """Start, lower and upper bounds of centre and width, and of the levels where they are free."""
+    span = float(u[-1] - u[0])
+    start = [float(u[passed.argmax()]), span / 8]
+    least = [float(u[0]) - span, span / 200]
+    most = [float(u[-1]) + span, 2 * span]
+    if free:
+        low, high = free
+        middle = (low + high) / 2
+        room = (high - low) / 5
+        start += [low, high]
+        least += [low - room, middle]
+        most += [middle, high + room]
+    return start, least, most
 
 
 def fit_transition(
@@ -119,37 +141,35 @@ def fit_transition(
     Raises:
         ValueError: where shapes disagree, entries are not finite, or x is not ascending.
     """
-    at, rows = np.asarray(x, dtype=float), np.atleast_2d(np.asarray(score, dtype=float))
-    rising = (
-        at.ndim == 1 and len(at) >= 3 and bool((np.diff(at) > 0).all()) and np.isfinite(at).all()
-    )
-    checks.require(
-        bool(rising) and (not log2 or at[0] > 0),
-        "x",
-        at.tolist(),
-        "at least 3 ascending numbers" + " > 0" * log2,
-    )
-    ok = rows.ndim == 2 and rows.shape[1] == len(at) and np.isfinite(rows).all()
-    checks.require(bool(ok), "score", f"array of shape {rows.shape}", f"finite (S, {len(at)})")
-    checks.require(
-        levels is None or levels[0] < levels[1],
-        "levels",
-        levels,
-        "(low, high) with low < high, or None",
-    )
+    at = np.asarray(x, dtype=float)
+    rows = np.atleast_2d(np.asarray(score, dtype=float))
+    if at.ndim != 1 or len(at) < 3 or not _ascending(at) or (log2 and at[0] <= 0):
+        allowed = "at least 3 ascending numbers" + " > 0" * log2
+        raise ValueError(f"x = {at.tolist()}: allowed is {allowed}")
+    if rows.ndim != 2 or rows.shape[1] != len(at) or not np.isfinite(rows).all():
+        raise ValueError(f"score = array of shape {rows.shape}: allowed is finite (S, {len(at)})")
+    if levels is not None and not levels[0] < levels[1]:
+        raise ValueError(f"levels = {levels}: allowed is (low, high) with low < high, or None")
     u = np.log2(at) if log2 else at
     least = checks.real("contrast", contrast, 0.0) if levels is None else 0.0
-    best = _fit(u, rows.mean(0), levels, falls, least)
     rng = np.random.default_rng(seed)
     picks = rng.integers(len(rows), size=(checks.count("draws", draws), len(rows)))
-    again = [_fit(u, rows[pick].mean(0), levels, falls, least)[:2] for pick in picks]
+    curves = [_fit(u, rows[pick].mean(0), levels, falls, least) for pick in picks]
+    best = _fit(u, rows.mean(0), levels, falls, least)
     return Transition(
-        *best, *(_interval(column, len(rows)) for column in zip(*again, strict=True)), log2
+        *best,
+        centre_interval=_interval([curve.centre for curve in curves], len(rows)),
+        width_interval=_interval([curve.width for curve in curves], len(rows)),
+        log2=log2,
     )
+
+
+def _ascending(x: NDArray) -> bool:
+    return bool(np.isfinite(x).all() and (np.diff(x) > 0).all())
 
 
 def _interval(values: Sequence[float], seeds: int) -> tuple[float, float]:
-    """Central 95 %, with infinite ends where that many draws found nothing; undefined draws are left out."""
+    """Central 95 %, infinite where that many draws have no transition; NaN is left out."""
     known = np.sort([value for value in values if not math.isnan(value)])
     if seeds < 2 or len(known) == 0:
         return -math.inf, math.inf
@@ -169,20 +189,18 @@ def crossing(
         falls: the curve has to come down to the level; else to come up to it.
 
     Returns:
-        The last passage. Where the curve is beyond the level throughout, the first N, and where it is not
-        at the end, the last one: a bound then, and not a measurement.
+        The last passage. Where the curve is beyond the level throughout, the first N, and where it
+        is not at the end, the last one: a bound then, and not a measurement.
 
     Raises:
         ValueError: where N and values are not as above.
     """
-    at, y = np.asarray(N, dtype=float), np.asarray(values, dtype=float) - level
-    fits = at.shape == y.shape == (len(at),) and len(at) > 1 and bool(np.isfinite([*at, *y]).all())
-    checks.require(
-        fits and bool((np.diff(at) > 0).all()) and at[0] > 0,
-        "N",
-        list(N),
-        "ascending numbers > 0, with one finite value each",
-    )
+    at = np.asarray(N, dtype=float)
+    y = np.asarray(values, dtype=float) - level
+    paired = at.ndim == 1 and at.shape == y.shape and len(at) > 1
+    if not paired or not np.isfinite(y).all() or not _ascending(at) or at[0] <= 0:
+        allowed = "ascending numbers > 0, with one finite value each"
+        raise ValueError(f"N = {list(N)}: allowed is {allowed}")
     short = np.flatnonzero(y > 0 if falls else y < 0)  # not there yet
     if len(short) == 0:
         return float(at[0])

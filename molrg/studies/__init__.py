@@ -1,1 +1,1 @@
-"""Studies: what a claim needs between the mathematics and its page. Seeds and sizes in, a table out."""
+"""Studies: what a claim needs between the mathematics and its page. Sizes in, a table out."""

@@ -17,9 +17,8 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
 from molrg import checks, draws, images, memorization, sampling, sweeps
-from molrg.denoisers import MLP, Denoiser, Empirical, Gaussian
+from molrg.denoisers import MLP, Denoiser, Empirical, Gaussian, Stacked
 from molrg.schedules import EDM
-from molrg.studies.ladder import Beside
 from molrg.training import fit, squared_errors
 
 SIGMA = (0.2, 10.0)  # noise levels of training and sampling
@@ -123,7 +122,7 @@ def _fitted(cell: Mapping[str, Any], data: Tensor, keys: Sequence[tuple[int, int
     """One denoiser for each training set of data (E, N, n)."""
     if cell["source"] != "network":
         kind: Any = Gaussian if cell["source"] == "Gaussian" else Empirical
-        return Beside([kind(half, SCHEDULE) for half in data], data.shape[-1:])
+        return Stacked([kind(half, SCHEDULE) for half in data])
     model = MLP(
         data.shape[-1],
         SCHEDULE,

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from molrg import checks, draws
-from molrg.schedules import Schedule
+from molrg.schedules import Schedule, variance_floor
 
 
 @dataclass(frozen=True)
@@ -126,7 +126,7 @@ class KernelDensity:
             raise ValueError(f"x_t.shape = {tuple(x_t.shape)}: allowed is (B, {D})")
         s, gamma = self.schedule.at(t, x_t)
         kernel = (s * self.noise).square()
-        variance = (kernel + gamma.square()).clamp_min(torch.finfo(x_t.dtype).tiny ** 0.5)
+        variance = (kernel + gamma.square()).clamp_min(variance_floor(x_t.dtype))
         # squared distances to the scaled points, up to a term that is the same for all of them
         distance = s.square() * self.points.square().sum(-1) - 2 * s * (x_t @ self.points.T)
         nearest = distance.amin(-1, keepdim=True)

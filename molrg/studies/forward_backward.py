@@ -76,8 +76,8 @@ def run(
         ValueError: where an argument is out of range or x0 is not finite.
     """
     times = truncated_grid(denoiser.schedule, t, steps=steps, rho=rho)
-    s, gamma = denoiser.schedule.at(t, checks.finite("x0", x0))
-    x_t = s * x0 + gamma * draws.normal_like(x0, generator=generator)
+    noise = draws.normal_like(checks.finite("x0", x0), generator=generator)
+    x_t = denoiser.schedule.add_noise(x0, t, noise)
     return sampling.finish(sampling.ancestral(denoiser, x_t, times, generator=generator))
 
 

@@ -124,8 +124,8 @@ def _of_family(
         for row, samples, x, images_ in zip(
             found, _samples(network, cell), sets, unseen, strict=True
         ):
-            row["gl"] = memorization.gl(samples, x)
-            row["gl_fresh"] = memorization.gl(images_[: len(samples)], x)
+            row["gl"] = memorization.generalisation_score(samples, x)
+            row["gl_fresh"] = memorization.generalisation_score(images_[: len(samples)], x)
     return found
 
 

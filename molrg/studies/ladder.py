@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from molrg import checks, sweeps
-from molrg.denoisers import MLP, Denoiser, Empirical, FreeMixture, LowRank, UNet
+from molrg.denoisers import MLP, Denoiser, Empirical, FreeMixture, LowRank, Stacked, UNet
 from molrg.studies.ladder_measures import (
     CS,
     RESIDUALS,
@@ -40,7 +40,6 @@ __all__ = [
     "REFERENCES",
     "RESIDUALS",
     "SHARES",
-    "Beside",
     "problem",
     "reference",
     "train",
@@ -51,23 +50,6 @@ __all__ = [
 EVENT = (3, 4, 4)
 REFERENCES = ("bayes", "empirical")
 SHARES = (0.25, 0.5, 1.0)  # of the training of a U-Net, at which it is evaluated
-
-
-class Beside:
-    """Denoisers with models of their own, as one ensemble: (E, B, n) in, (E, B, n) out.
-
-    Args:
-        denoisers: E of them, on one schedule.
-        event: the shape in which they want a point.
-    """
-
-    def __init__(self, denoisers: Sequence[Denoiser], event: tuple[int, ...] = (n,)) -> None:
-        self.denoisers, self.event = list(denoisers), event
-        self.schedule, self.ensemble = denoisers[0].schedule, (len(denoisers),)
-
-    def __call__(self, x_t: Tensor, t: float | Tensor) -> Tensor:
-        pairs = zip(self.denoisers, x_t.unflatten(-1, self.event), strict=True)
-        return torch.stack([denoiser(points, t).flatten(1) for denoiser, points in pairs])
 
 
 _SETTINGS: dict[str, dict[str, Any]] = {
@@ -127,11 +109,8 @@ def _together(cells: Sequence[Mapping[str, Any]], seeds: Sequence[int]) -> list[
     history = torch.stack([trainer.step() for _ in range(steps)])
     late = history[-(steps // 10) :].mean(0).view(-1, starts)
     chosen = late.argmin(1) + starts * torch.arange(len(cells))
-    denoiser = trainer.average or denoiser
-    for parameter in denoiser.parameters():
-        parameter.data = parameter.data[chosen]
-    denoiser.ensemble = (len(cells),)
-    return _rows(denoiser, tasks, seeds)
+    trained = trainer.average or denoiser
+    return _rows(trained.select(chosen), tasks, seeds)
 
 
 def _of_one_length(sets: Sequence[Tensor]) -> Tensor:
@@ -189,7 +168,7 @@ def reference(seed: int, kind: str, d: int, N: int, points: int = 512) -> dict[s
     exact = checks.one_of("kind", kind, REFERENCES) == "bayes"
     mixture, data = problem(seed, d, N)
     denoiser = mixture.denoiser(SCHEDULE) if exact else Empirical(data, SCHEDULE)
-    return _rows(Beside([denoiser]), [(mixture, data)], [seed], points)[0]
+    return _rows(Stacked([denoiser]), [(mixture, data)], [seed], points)[0]
 
 
 def unet(seed: int, d: int, N: int, images: int, batch: int, lr: float) -> dict[str, Any]:
@@ -234,7 +213,7 @@ def unet(seed: int, d: int, N: int, images: int, batch: int, lr: float) -> dict[
     for share in SHARES:
         while trainer.done < int(share * steps):
             trainer.step()
-        error, x = evaluate(Beside([trainer.average], EVENT), [task], [seed])
+        error, x = evaluate(Stacked([trainer.average], EVENT), [task], [seed])
         errors.append(error)
         samples.append(x)
     return {"errors": torch.cat(errors), "samples": torch.cat(samples).double().round(decimals=4)}

@@ -79,8 +79,7 @@ def evaluate(
     levels = torch.logspace(low, high, 8, dtype=torch.float64)
     errors = []
     for t in denoiser.schedule.t_of_sigma(levels):
-        s, gamma = denoiser.schedule.at(t, x0)
-        x_t = s * x0 + gamma * _noise(sources, points)
+        x_t = denoiser.schedule.add_noise(x0, t, _noise(sources, points))
         exact = torch.stack(
             [m.denoiser(denoiser.schedule)(x, t) for m, x in zip(mixtures, x_t, strict=True)]
         )

@@ -4,78 +4,17 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+from torch.nn.functional import pad
 
 from molrg import checks
-from molrg.denoisers import LowRank
+from molrg.denoisers.low_rank import LowRank
 from molrg.schedules import Schedule
+from molrg.training.loss import Weighting
 from molrg.training.trainer import fit
-
-
-class _Ragged(nn.Module):
-    """An ensemble of low-rank denoisers whose models have different N and d.
-
-    Missing points are zero, and zero goes in for them in place of their noise, so that they add nothing
-        to loss and gradient. Missing columns are zero and stay zero: the gradient of a zero column of
-        U U^T x is zero.
-        With one subspace the gradient is projected to the tangent space, as a QR decomposition in the forward
-        pass would do. Retraction removes the part along U only from plain gradient steps: Adam scales entry
-        by entry and lets some of it turn the subspace, a bias that no averaging over noise removes.
-    """
-
-    def __init__(
-        self,
-        data: Sequence[Tensor],
-        starts: Sequence[Sequence[Tensor]],
-        rows: int,
-        schedule: Schedule,
-        joint: bool,
-    ) -> None:
-        super().__init__()
-        n, K, dtype = data[0].shape[1], len(starts[0]), data[0].dtype
-        self.dims = [[basis.shape[1] for basis in start] for start in starts]
-        width = max(map(max, self.dims))
-        frame = (
-            torch.eye(n, K * width, dtype=dtype).split(width, 1)
-            if joint
-            else [torch.eye(n, width, dtype=dtype)] * K
-        )
-        self.model = LowRank(
-            [basis.expand(len(data), n, width) for basis in frame], schedule, joint=joint
-        )
-        with torch.no_grad():
-            for columns, start in zip(self.model.columns.zero_(), starts, strict=True):
-                for block, basis in zip(columns.split(width, 1), start, strict=True):
-                    block[:, : basis.shape[1]] = basis
-        self.model.sizes = torch.tensor(self.dims, dtype=dtype).unsqueeze(
-            1
-        )  # (E, 1, K): each model's own
-        self.schedule, self.ensemble = schedule, self.model.ensemble
-        counts = torch.tensor([len(x) for x in data])
-        self.present = (
-            (torch.arange(rows) < counts[:, None]).to(dtype).unsqueeze(-1)
-        )  # (E, rows, 1)
-        self.retract_ = self.model.retract_
-        if self.model.K == 1:
-            self.model.columns.register_hook(self._tangent)
-
-    def _tangent(self, gradient: Tensor) -> Tensor:
-        columns = self.model.columns.detach()
-        return gradient - columns @ (columns.mT @ gradient)
-
-    def forward(self, x_t: Tensor, t: Tensor) -> Tensor:
-        if self.model.K == 1:
-            return self.model(x_t, t, self.present)
-        return self.model(x_t * self.present, t)
-
-    def bases(self) -> list[list[Tensor]]:
-        blocks = self.model.columns.detach().unflatten(-1, (self.model.K, -1))
-        return [
-            [columns[:, k, :d].clone() for k, d in enumerate(dims)]
-            for columns, dims in zip(blocks, self.dims, strict=True)
-        ]
 
 
 def train_cells(
@@ -85,23 +24,25 @@ def train_cells(
     *,
     generators: Sequence[torch.Generator],
     joint: bool = False,
-    **settings: object,
+    weighting: Weighting | None = None,
+    **settings: Any,
 ) -> list[Tensor] | list[list[Tensor]]:
-    """Train a low-rank denoiser for each data set by `training.fit`, cells of different N and d together.
+    """Train a low-rank denoiser for each data set, cells of unlike N and d together.
 
-    Small ensembles spend their time on calls. So models are grouped by N rounded up to 4, 7, 10, ..., and
-    smaller N and d are padded. A model's result does not depend, but for rounding, on which others are
-    trained beside it. Adam does not feel the scale of a loss (until gradients come near its epsilon,
-    1e-8), so that the mean over padded points is as good as that over the true ones.
+    Small ensembles spend their time on calls. So models are grouped by N rounded up to 4, 7, 10,
+    ..., and smaller N are padded with points that do not count. A model's result does not depend,
+    but for rounding, on which others are trained beside it. With one subspace the gradients are
+    taken along the tangent space (see `LowRank`).
 
     Args:
         data: E data sets (N_e, n).
-        starts: E orthonormal bases (n, d_e) of the dtype of the data, or for each the K bases (n, d_ek) of
-            a denoiser with soft-max weights.
+        starts: E orthonormal bases (n, d_e) of the dtype of the data, or for each the K bases
+            (n, d_ek) of a denoiser with soft-max weights.
         schedule: the forward process.
         generators: E sources of training noise.
         joint: keep the K bases of a model orthonormal as a whole; the starts must be.
-        **settings: for `training.fit`: steps, and where wanted lr, sigma, weighting.
+        weighting: lambda_t as a function of t; 1 where omitted.
+        **settings: for `training.fit`: steps, and where wanted lr, sigma.
 
     Returns:
         E trained bases (n, d_e), or E lists of K.
@@ -110,40 +51,55 @@ def train_cells(
         ValueError: where the numbers of data sets, starts and generators differ, a start is not
             orthonormal or of another n, or as `training.fit`.
     """
-    checks.require(
-        len(data) == len(starts) == len(generators) > 0,
-        "len(data), len(starts), len(generators)",
-        (len(data), len(starts), len(generators)),
-        "equal and not 0",
-    )
+    sizes = (len(data), len(starts), len(generators))
+    if len(set(sizes)) > 1 or len(data) == 0:
+        names = "len(data), len(starts), len(generators)"
+        raise ValueError(f"{names} = {sizes}: allowed is equal and not 0")
     single = isinstance(starts[0], Tensor)
     models = [[start] if isinstance(start, Tensor) else list(start) for start in starts]
+    _check_cells(data, models, joint)
     groups: dict[int, list[int]] = defaultdict(list)
-    n = models[0][0].shape[0]
-    for e, (x, start) in enumerate(zip(data, models, strict=True)):
-        checks.require(
-            len(start) == len(models[0]),
-            f"len(starts[{e}])",
-            len(start),
-            f"{len(models[0])}, as the first",
-        )
-        for basis in [torch.cat(start, 1)] if joint else start:
-            checks.orthonormal(f"starts[{e}]", basis)
-        fits = checks.points(f"data[{e}]", x).dim() == 2 and {x.shape[1]} | {
-            basis.shape[0] for basis in start
-        } == {n}
-        checks.require(
-            fits, f"data[{e}].shape", tuple(x.shape), f"(N, {n}), and starts with {n} rows"
-        )
+    for e, x in enumerate(data):
         groups[1 + 3 * max(1, -(-(len(x) - 1) // 3))].append(e)
     trained: dict[int, list[Tensor]] = {}
     for rows, members in groups.items():
-        ensemble = _Ragged(
-            [data[e] for e in members], [models[e] for e in members], rows, schedule, joint
-        )
-        padded = torch.stack(
-            [nn.functional.pad(data[e], (0, 0, 0, rows - len(data[e]))) for e in members]
-        )
-        fit(ensemble, padded, generator=[generators[e] for e in members], **settings)
-        trained |= dict(zip(members, ensemble.bases(), strict=True))
+        chosen = [models[e] for e in members]
+        ensemble = LowRank(chosen, schedule, joint=joint, tangent=len(models[0]) == 1)
+        x, present = _padded([data[e] for e in members], rows)
+        sources = [generators[e] for e in members]
+        lambda_t = _over_all_rows(weighting, present)
+        fit(ensemble, x, present=present, weighting=lambda_t, generator=sources, **settings)
+        trained |= {e: ensemble.bases_of(place) for place, e in enumerate(members)}
     return [trained[e][0] if single else trained[e] for e in range(len(data))]
+
+
+def _check_cells(data: Sequence[Tensor], models: list[list[Tensor]], joint: bool) -> None:
+    K, n = len(models[0]), models[0][0].shape[0]
+    for e, (x, start) in enumerate(zip(data, models, strict=True)):
+        if len(start) != K:
+            raise ValueError(f"len(starts[{e}]) = {len(start)}: allowed is {K}, as the first")
+        rows = {x.shape[-1]} | {basis.shape[0] for basis in start}
+        if checks.points(f"data[{e}]", x).dim() != 2 or rows != {n}:
+            allowed = f"(N, {n}), and starts with {n} rows"
+            raise ValueError(f"data[{e}].shape = {tuple(x.shape)}: allowed is {allowed}")
+    frames = [torch.cat(start, 1) for start in models] if joint or K == 1 else None
+    names = [f"starts[{e}]" for e, start in enumerate(models) for _ in start]
+    flat = [basis for start in models for basis in start]
+    checks.orthonormal_each("starts", flat if frames is None else frames, () if frames else names)
+
+
+def _over_all_rows(weighting: Weighting | None, present: Tensor) -> Weighting:
+    """A weighting with which the loss is the sum over points divided by the number of rows.
+
+    The recorded runs have the loss on this scale, which Adam's epsilon feels where a gradient is as
+    small as 1e-8, such as that of a basis to which no point is assigned.
+    """
+    share = present.double().mean(-1, keepdim=True).cpu()
+    return lambda t: share * (torch.ones_like(t) if weighting is None else weighting(t))
+
+
+def _padded(data: Sequence[Tensor], rows: int) -> tuple[Tensor, Tensor]:
+    """Data sets padded with zeros, (E, rows, n), and which rows are points, (E, rows)."""
+    counts = torch.tensor([len(x) for x in data], device=data[0].device)
+    present = torch.arange(rows, device=counts.device) < counts.unsqueeze(1)
+    return torch.stack([pad(x, (0, 0, 0, rows - len(x))) for x in data]), present

@@ -20,6 +20,7 @@ SIGMAS = (0.1, 0.2, 0.4, 0.7, 1.2, 2.0, 3.4, 6.0, 12.0, 30.0)
 NEAR = 1.6  # distance in [-1, 1] units that the two most alike kinds are apart
 SAMPLES = 1000
 STEPS = 18  # of Heun's method
+CLEAR = 0.5  # margin between two kinds: nearer to one than half of the way to the middle
 AT_ONCE = 64  # noisy faces denoised together
 
 
@@ -88,7 +89,8 @@ def describe_samples(samples: Tensor, training: Tensor) -> dict[str, Any]:
 
     Returns:
         `distance`: quartiles of the distance to the nearest kind; `near`: share of the samples
-        nearer than half of `NEAR`; `frequencies`: {attribute: share of each value}; `unevenness`:
+        nearer than half of `NEAR`; `clear`: share whose margin against the second nearest kind is
+        above `CLEAR`; `frequencies`: {attribute: share of each value}; `unevenness`:
         {attribute: half the sum of their differences from even}; `kinds`: how many there are, and
         `kinds_expected` of as many faces of the law; `colour_means`, `colour_deviations`: of the
         factors of the near ones, 0 and 1 under the law; `colour_correlation`: the largest between
@@ -107,6 +109,7 @@ def describe_samples(samples: Tensor, training: Tensor) -> dict[str, Any]:
     return {
         "distance": np.quantile(found.distances.cpu().numpy(), [0.25, 0.5, 0.75]).tolist(),
         "near": near.double().mean().item(),
+        "clear": (found.margins > CLEAR).double().mean().item(),
         "frequencies": shares,
         "unevenness": {name: _unevenness(share) for name, share in shares.items()},
         "kinds": len(found.kinds.unique()),
@@ -152,6 +155,7 @@ def section(law: dict[str, Any]) -> str:
         f"Of {law['samples_drawn']} samples (Heun's method, {STEPS} steps):",
         f"- distance to the nearest kind {middle:.2f}, quartiles {low:.2f} and {high:.2f};"
         f" {samples['near']:.3f} are nearer than half of the distance of the two most alike kinds;",
+        f"- {samples['clear']:.3f} are clearly of one kind (margin to the second {CLEAR} of 1);",
         f"- {samples['kinds']} kinds ({samples['kinds_expected']:.0f} expected); unevenness of"
         f" attributes (half the sum of differences from even) {_listed(samples['unevenness'])};",
         f"- means of colours, 0 under the law: {_listed(samples['colour_means'])};",

@@ -24,11 +24,14 @@ class Nearest:
         kinds: its number, (B,).
         distances: Euclidean distance to it, (B,).
         colours: the colour factors of the nearest point, in standard deviations, (B, 7).
+        margins: how clearly it is that kind and not the second nearest, (B,): 1 at the nearest
+            point, whatever is added that is no part of a face; 0 half way to the second kind.
     """
 
     kinds: Tensor
     distances: Tensor
     colours: Tensor
+    margins: Tensor
 
 
 @torch.no_grad()
@@ -49,10 +52,15 @@ def nearest(pictures: Tensor) -> Nearest:
         allowed = f"(B, 3, size, size), size {' or '.join(map(str, SIZES))}"
         raise ValueError(f"pictures.shape = {tuple(pictures.shape)}: allowed is {allowed}")
     points = pictures.double().flatten(1)
-    kinds, distances = _nearest_kinds(points, size)
+    squares, ranking = _squares(points, size).topk(2, largest=False)
+    kinds = ranking[:, 0]
     rows = zip(points.split(AT_ONCE), kinds.split(AT_ONCE), strict=True)
-    colours = [_colours(*part, size) for part in rows]
-    return Nearest(kinds, distances, torch.cat(colours))
+    parts = [_colours(*part, size) for part in rows]
+    colours = torch.cat(parts)
+    at_nearest = _pictures(kinds, colours, size)
+    between = _squares(at_nearest, size).gather(1, ranking[:, 1:])[:, 0]
+    margins = (squares[:, 1] - squares[:, 0]) / between
+    return Nearest(kinds, squares[:, 0].sqrt(), colours, margins)
 
 
 @lru_cache(maxsize=1)
@@ -61,7 +69,8 @@ def _law(size: int) -> MoLRG:
     return mixture(size=size, noise=0.0, dtype=torch.float64)
 
 
-def _nearest_kinds(points: Tensor, size: int) -> tuple[Tensor, Tensor]:
+def _squares(points: Tensor, size: int) -> Tensor:
+    """Squared distances of points (B, n) to the affine subspaces of all kinds, (B, 768)."""
     law = _law(size).to(points.device)
     centres = torch.stack(law.means)
     middle = centres.mean(0)
@@ -72,9 +81,17 @@ def _nearest_kinds(points: Tensor, size: int) -> tuple[Tensor, Tensor]:
     )
     inside = latent.square().unflatten(1, (law.K, -1)).sum(-1)
     whole = centred.square().sum(1, keepdim=True) - 2 * centred @ offsets.mT
-    squares = whole + offsets.square().sum(1) - inside
-    smallest, kinds = squares.min(1)
-    return kinds, smallest.clamp_min(0).sqrt()
+    return (whole + offsets.square().sum(1) - inside).clamp_min(0)
+
+
+def _pictures(kinds: Tensor, colours: Tensor, size: int) -> Tensor:
+    """Pictures of given kinds and colours, flattened, (B, n)."""
+    rows = zip(kinds.split(AT_ONCE), colours.split(AT_ONCE), strict=True)
+    parts = [
+        (means(kind, size) + torch.einsum("bf,bf...->b...", z, columns(kind, size))).flatten(1)
+        for kind, z in rows
+    ]
+    return torch.cat(parts)
 
 
 def _colours(points: Tensor, kinds: Tensor, size: int) -> Tensor:
