@@ -47,7 +47,7 @@ def test_the_page_needs_no_network():
 
 @pytest.mark.skipif(shutil.which("node") is None, reason="no node to run the page's script with")
 def test_the_script_is_the_exact_denoiser(tmp_path):
-    """Posterior of kinds and estimate, at low, middle and high noise, to the rounding of float64."""
+    """Posterior of kinds and estimate at low, middle and high noise, as float64 rounds."""
     schedule, mixture = EDM(), faces.mixture(dtype=torch.float64)
     clean, factors = faces.draw(3, generator=rng(1), dtype=torch.float64)
     cases, expected = [], []
