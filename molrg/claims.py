@@ -178,13 +178,15 @@ class Verdict:
         return self.record["verdict"]
 
     def glue(self) -> None:
-        """Make verdict, CPU seconds and memory quotable on the page, as c02_verdict, c02_cpu, c02_memory."""
+        """Make verdict, caveat, scope, CPU seconds and memory quotable: c02_verdict, c02_but, ..."""
         from myst_nb import glue
 
         quoted = {
             "verdict": self.verdict,
             "cpu": self.record["cpu_seconds"],
             "memory": self.record["peak_memory_mb"],
+            "but": claim(self.record["id"])["but"],
+            "scope": claim(self.record["id"])["scope"],
         }
         for name, value in quoted.items():
             glue(f"{self.record['id'].lower()}_{name}", value, display=False)

@@ -297,9 +297,9 @@ def test_every_control_of_the_live_figure_has_a_label(pages):
     assert (
         text.count("<canvas data-part=")
         == len(re.findall(r'<canvas data-part="[\w-]+"[^>]*role="img" aria-label="[^"]+"', text))
-        == 6
+        == 11
     )
-    assert len(re.findall(r'role="status" aria-live="polite"', text)) == 2
+    assert len(re.findall(r'role="status" aria-live="polite"', text)) == 4
 
 
 @pytest.mark.book

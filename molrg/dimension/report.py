@@ -43,7 +43,7 @@ def describe(
         generator: source of the halvings and of the calibration; None is a generator with seed 0.
 
     Returns:
-        A report that prints itself. It holds the same reading of the Gaussian twin of the data, too.
+        A report that prints itself. It holds the same reading of the data's Gaussian twin, too.
 
     Raises:
         ValueError: as :func:`molrg.dimension.estimate`, for all points together; where labels do
