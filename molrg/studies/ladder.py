@@ -109,7 +109,7 @@ def _together(cells: Sequence[Mapping[str, Any]], seeds: Sequence[int]) -> list[
     history = torch.stack([trainer.step() for _ in range(steps)])
     late = history[-(steps // 10) :].mean(0).view(-1, starts)
     chosen = late.argmin(1) + starts * torch.arange(len(cells))
-    trained = trainer.average or denoiser
+    trained: Any = trainer.average or denoiser
     return _rows(trained.select(chosen), tasks, seeds)
 
 
@@ -167,7 +167,7 @@ def reference(seed: int, kind: str, d: int, N: int, points: int = 512) -> dict[s
     """
     exact = checks.one_of("kind", kind, REFERENCES) == "bayes"
     mixture, data = problem(seed, d, N)
-    denoiser = mixture.denoiser(SCHEDULE) if exact else Empirical(data, SCHEDULE)
+    denoiser: Any = mixture.denoiser(SCHEDULE) if exact else Empirical(data, SCHEDULE)
     return _rows(Stacked([denoiser]), [(mixture, data)], [seed], points)[0]
 
 
@@ -213,7 +213,8 @@ def unet(seed: int, d: int, N: int, images: int, batch: int, lr: float) -> dict[
     for share in SHARES:
         while trainer.done < int(share * steps):
             trainer.step()
-        error, x = evaluate(Stacked([trainer.average], EVENT), [task], [seed])
+        average: Any = trainer.average
+        error, x = evaluate(Stacked([average], EVENT), [task], [seed])
         errors.append(error)
         samples.append(x)
     return {"errors": torch.cat(errors), "samples": torch.cat(samples).double().round(decimals=4)}
