@@ -2,9 +2,9 @@
 
     python benchmarks/belief_propagation.py [--samples 64] [--depth 10]
 
-(a) ``RHM.marginals``, which handles all samples and all nodes of a level at once; (b) the recursion that
-one would write first, one node of one sample at a time, run on one sample and scaled. One thread.
-Exits with 1 where the two differ.
+(a) ``RHM.marginals``, which handles all samples and all nodes of a level at once; (b) the recursion
+that one would write first, one node of one sample at a time, run on one sample and scaled. One
+thread. Exits with 1 where the two differ.
 """
 
 from __future__ import annotations

@@ -2,14 +2,14 @@
 
     python benchmarks/phase_diagram.py [--trials 20] [--steps 400] [--only k1 k2 clustering]
 
-Three diagrams: the trained denoiser of one subspace (k1), that of two with soft-max weights and restarts
-(k2), and K-subspaces with restarts (clustering). Each is computed (a) for all cells and trials together;
-(b) by the same call for one at a time, which must give the same; (c) by a plain loop. (b) and (c) are
-timed on a part of the cells, drawn at random, and scaled; all three in turn, within each repeat. That (a) and (b) give the same is
-checked after few steps: in single precision rounding grows, in directions that the data leave open without
-end, so that after all steps only the successes are compared.
-Reports, too, what share of the processor's measured rate for matrix products (a) reaches, counting only
-the products. Exits with 1 where (a) and (b) differ.
+Three diagrams: the trained denoiser of one subspace (k1), that of two with soft-max weights and
+restarts (k2), and K-subspaces with restarts (clustering). Each is computed (a) for all cells and
+trials together; (b) by the same call for one at a time, which must give the same; (c) by a plain
+loop. (b) and (c) are timed on a part of the cells, drawn at random, and scaled; all three in turn,
+within each repeat. That (a) and (b) give the same is checked after few steps: in single precision
+rounding grows, in directions that the data leave open without end, so that after all steps only the
+successes are compared. Reports, too, what share of the processor's measured rate for matrix
+products (a) reaches, counting only the products. Exits with 1 where (a) and (b) differ.
 """
 
 from __future__ import annotations

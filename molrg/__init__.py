@@ -1,7 +1,8 @@
 """Tools for rerunning the claims of three papers on diffusion models and low-dimensional data.
 
 A folder or module is one concept; every denoiser is a callable ``x0_hat = denoiser(x_t, t)`` with a
-``schedule``. What ``__init__.pyi`` lists is imported on first use, so that ``import molrg`` stays quick.
+``schedule``. What ``__init__.pyi`` lists is imported on first use, so that ``import molrg`` stays
+quick.
 """
 
 from importlib import import_module
