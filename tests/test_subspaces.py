@@ -1,4 +1,4 @@
-"""Subspaces: angles, errors and matchings against scipy and brute force, and what the learners find."""
+"""Subspaces: angles, errors, matchings against scipy and brute force; what the learners find."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import torch
 from factories import EXACT, bases, complains, normal, rng, worst
 from scipy import stats
 
-from molrg import MoLRG
-from molrg import subspaces as sub
+from molrg import MoLRG, subspaces as sub
+from molrg.subspaces.geometry import bottleneck_assignment
 
 
 def projector(U):
@@ -220,7 +220,7 @@ def test_matching_minimises_the_largest_not_the_sum():
     distances = np.array(
         [[0.0, 0.6], [0.6, 0.9]]
     )  # the sum prefers the diagonal, 0.9, the maximum 0.6 twice
-    assert sub._best_permutation(distances).tolist() == [1, 0]
+    assert bottleneck_assignment(distances).tolist() == [1, 0]
 
 
 def test_match_undoes_a_permutation():
@@ -517,3 +517,79 @@ def test_a_random_completion_keeps_the_dtype_and_needs_a_generator():
         sub.pca(normal(2, 9), 4, completion="random")
     with complains("completion"):
         sub.pca(normal(2, 9), 4, completion="best")
+
+
+# small angles, poor bases, large numbers
+
+
+@pytest.mark.parametrize("small", [1e-6, 1e-8, 1e-10, 1e-13])
+@pytest.mark.parametrize("seed", range(3))
+def test_the_smallest_angles_are_exact_beside_larger_ones(small, seed):
+    """Known by construction; bases turned so that no column shows an angle by itself."""
+    angles = torch.tensor([small, 3 * small, 1e-3, 0.7, 1.5], dtype=torch.float64)
+    Q = sub.random_basis(40, 10, generator=rng(seed))
+    U = turned(Q[:, :5], seed)
+    V = turned(Q[:, :5] * angles.cos() + Q[:, 5:] * angles.sin(), seed + 10)
+    measured = sub.principal_angles(U, V)
+    assert (measured.diff() >= 0).all()
+    assert ((measured - angles).abs() <= 3e-15 + 1e-13 * angles).all()
+    theirs = torch.from_numpy(scipy.linalg.subspace_angles(U.numpy(), V.numpy())).flip(0)
+    assert (measured - angles).abs().max() <= (theirs - angles).abs().max() + 2e-15
+
+
+def test_angles_are_sorted():
+    for seed in range(20):
+        U = sub.random_basis(12, 6, generator=rng(seed))
+        V = sub.random_basis(12, 6, generator=rng(seed + 50))
+        assert (sub.principal_angles(U, V).diff() >= 0).all()
+
+
+def test_angles_are_those_of_the_spans_whatever_the_columns():
+    U, V = sub.random_basis(20, 3, generator=rng(1)), sub.random_basis(20, 4, generator=rng(2))
+    A, B = U @ normal(3, 3, seed=3), 1e6 * V @ normal(4, 4, seed=4)
+    assert worst(sub.principal_angles(A, B), sub.principal_angles(U, V)) < EXACT
+    assert sub.principal_angles(2 * U, U).max() < 1e-14
+    for dependent in (U[:, [0, 1, 0]], torch.zeros_like(U)):
+        with complains("first"):
+            sub.principal_angles(dependent, V)
+        with complains("second"):
+            sub.principal_angles(V, dependent)
+
+
+@pytest.mark.parametrize("power", [6, 8, 10, 12])
+def test_nearly_dependent_columns_become_orthonormal(power):
+    """Householder QR takes over where Cholesky QR fails; alone, or one among good ones."""
+    scales = torch.logspace(0, -power, 5, dtype=torch.float64)
+    poor = sub.random_basis(30, 5, generator=rng(1)) * scales @ turned(torch.eye(5).double())
+    good = normal(30, 5)
+    for basis in (poor, torch.stack([good, poor, good])):
+        U = sub.orthonormalise(basis)
+        assert worst(U.mT @ U, torch.eye(5, dtype=torch.float64).expand_as(U.mT @ U)) < EXACT
+    together = sub.orthonormalise(torch.stack([good, poor, good]))
+    assert worst(together[0], sub.orthonormalise(good)) == 0
+    residual = poor - together[1] @ (together[1].mT @ poor)
+    assert residual.abs().max() < 1e-14
+
+
+def test_dependent_columns_have_no_basis():
+    x = normal(6, 3)
+    for dependent in (x[:, [0, 0]], torch.cat([x, x.sum(1, keepdim=True)], 1), x * math.nan):
+        with complains("basis"):
+            sub.orthonormalise(dependent)
+
+
+def test_dimensions_may_be_numpys():
+    x = normal(9, 4)
+    ours = sub.k_subspaces(x, 2, 1, generator=rng())
+    theirs = sub.k_subspaces(x, 2, np.int64(1), generator=rng())
+    assert theirs.objective == ours.objective
+
+
+def test_numbers_whose_squares_overflow_are_refused():
+    x = normal(9, 4)
+    with complains("x"):
+        sub.k_subspaces(1e30 * x.float(), 2, 1, generator=rng())
+    with complains("x"):
+        sub.k_subspaces(1e200 * x, 2, 1, generator=rng())
+    large = sub.k_subspaces(1e30 * x, 2, 1, generator=rng())
+    assert abs(large.objective / sub.k_subspaces(x, 2, 1, generator=rng()).objective - 1e60) < 1e48

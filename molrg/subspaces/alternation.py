@@ -1,9 +1,9 @@
 r"""Assign and refit: the alternation of K-subspaces, for many data sets and many starts at once.
 
-The objective :math:`\sum_i \max_k \|U_k^T x_i\|^2` sees of a basis only the part inside the span of the
-data. So the loop runs in the row space of each data set, of dimension r <= min(N, n), and lifts the bases
-to n dimensions at the end. A run is one start on one data set; runs that have come to rest are left out
-of the next round.
+The objective :math:`\sum_i \max_k \|U_k^T x_i\|^2` sees of a basis only the part inside the span of
+the data. So the loop runs in the row space of each data set, of dimension r <= min(N, n), and lifts
+the bases to n dimensions at the end. A run is one start on one data set; runs that have come to
+rest are left out of the next round.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import one_hot, pad
 
-Generators = torch.Generator | Sequence[torch.Generator]
+from molrg import draws
 
 _BLOCK = 1 << 18  # numbers in the covariances of one block of runs: 2 MB, which stays in the cache
 _POLAR_STEPS = 4  # after each assignment, where bases are jointly orthonormal
@@ -34,7 +34,7 @@ def polar(x: Tensor) -> Tensor:
 
 
 def row_space(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Orthonormal bases V (D, n, r) of the row spaces of x (D, N, n), and the coordinates x V (D, N, r).
+    """Orthonormal bases V (D, n, r) of the row spaces of x (D, N, n), and coordinates x V.
 
     r is the largest numerical rank among the D; where it is n, V is the identity.
     """
@@ -43,7 +43,7 @@ def row_space(x: Tensor) -> tuple[Tensor, Tensor]:
     rounding = max(x.shape[-2:]) * torch.finfo(x.dtype).eps * values[:, :1]
     r = max(int((values > rounding).sum(-1).max()), 1)
     if r == n:
-        return torch.eye(n, dtype=x.dtype).expand(len(x), n, n), x
+        return torch.eye(n, dtype=x.dtype, device=x.device).expand(len(x), n, n), x
     V = rows[:, :r].mT
     return V, x @ V
 
@@ -91,16 +91,16 @@ class Runs:
     ) -> Runs:
         """Begin with K bases (D, R, n, d_k), and with labels (D, R, N) where they are not -1."""
         V, z = row_space(x)
-        dims = torch.tensor([basis.shape[-1] for basis in start])
-        m = int(dims.max())
-        wanted = torch.arange(m) < dims.unsqueeze(-1)
+        sizes = [basis.shape[-1] for basis in start]
+        m = max(sizes)
+        dims = torch.tensor(sizes, device=x.device)
+        wanted = torch.arange(m, device=x.device) < dims.unsqueeze(-1)
         if joint:
-            start = polar(torch.cat(tuple(start), -1)).split(dims.tolist(), -1)
-        full = torch.stack(
-            [pad(basis, (0, m - basis.shape[-1])) for basis in start], 2
-        )  # (D, R, K, n, m)
+            start = polar(torch.cat(tuple(start), -1)).split(sizes, -1)
+        padded = [pad(basis, (0, m - basis.shape[-1])) for basis in start]
+        full = torch.stack(padded, 2)  # (D, R, K, n, m)
         inner = V.mT[:, None, None] @ full
-        outside = torch.ones(full.shape[:3], dtype=torch.bool)
+        outside = full.new_ones(full.shape[:3], dtype=torch.bool)
         flat = (tensor.flatten(0, 1) for tensor in (inner, full, outside, labels))
         return cls(V, z, wanted, *flat, generators, joint)
 
@@ -115,9 +115,8 @@ class Runs:
     def refit(self, runs: Tensor) -> None:
         """The best bases for the labels of these runs; a cluster without points keeps its basis."""
         z = self.of_runs(self.z, runs).unsqueeze(1)
-        member = (
-            one_hot(self.labels[runs], len(self.wanted)).mT.unsqueeze(-1).to(z.dtype)
-        )  # (runs, K, N, 1)
+        assigned = one_hot(self.labels[runs], len(self.wanted))
+        member = assigned.mT.unsqueeze(-1).to(z.dtype)  # (runs, K, N, 1)
         covariances, counts = (z * member).mT @ z, member.sum((-2, -1))
         (self._refit_jointly if self.joint else self._refit_each)(runs, covariances, counts)
 
@@ -125,26 +124,26 @@ class Runs:
         r, m = covariances.shape[-1], self.wanted.shape[-1]
         vectors = torch.linalg.eigh(covariances).eigenvectors[..., -m:].flip(-1)
         vectors = pad(vectors, (0, max(m - r, 0)))
-        known = self.wanted & (torch.arange(m) < counts.clamp(max=r).unsqueeze(-1))  # (runs, K, m)
+        reached = torch.arange(m, device=counts.device) < counts.clamp(max=r).unsqueeze(-1)
+        known = self.wanted & reached  # (runs, K, m)
         filled = counts > 0
-        self.inner[runs] = torch.where(
-            filled[..., None, None], vectors * known.unsqueeze(-2), self.inner[runs]
-        )
+        vectors = vectors * known.unsqueeze(-2)
+        self.inner[runs] = torch.where(filled[..., None, None], vectors, self.inner[runs])
         self.outside[runs] &= ~filled
         row, k = (filled & (known != self.wanted).any(-1)).nonzero(as_tuple=True)
         if len(row):
             self._complete(runs[row], k, known[row, k])
 
     def _complete(self, runs: Tensor, k: Tensor, known: Tensor) -> None:
-        """Fewer points than dimensions: the directions that are not `known` (C, m) are drawn at random."""
+        """Fewer points than dimensions: directions that are not `known` (C, m) are drawn."""
         V = self.of_runs(self.V, runs)
-        given = torch.where(
-            known.unsqueeze(1), V @ self.inner[runs, k], self.spare(runs)[torch.arange(len(k)), k]
-        )
-        full = torch.linalg.qr(given).Q * self.wanted[k].unsqueeze(
-            1
-        )  # the known columns come first and stay
-        self.full[runs, k], self.inner[runs, k], self.outside[runs, k] = full, V.mT @ full, True
+        drawn = self.spare(runs)[torch.arange(len(k), device=k.device), k]
+        given = torch.where(known.unsqueeze(1), V @ self.inner[runs, k], drawn)
+        # the known columns come first and stay
+        full = torch.linalg.qr(given).Q * self.wanted[k].unsqueeze(1)
+        self.full[runs, k] = full
+        self.inner[runs, k] = V.mT @ full
+        self.outside[runs, k] = True
 
     def _refit_jointly(self, runs: Tensor, covariances: Tensor, counts: Tensor) -> None:
         r, sizes = covariances.shape[-1], self.wanted.sum(-1)
@@ -153,23 +152,18 @@ class Runs:
         V = self.of_runs(self.V, short)
         for _ in range(_POLAR_STEPS):
             climbed = self._columns(covariances @ self.inner[runs])
-            self.inner[runs[enough]], self.outside[runs[enough]] = (
-                self._blocks(polar(climbed[enough])),
-                False,
-            )
+            self.inner[runs[enough]] = self._blocks(polar(climbed[enough]))
+            self.outside[runs[enough]] = False
             if len(short):
-                full = self._blocks(
-                    self._polar_completed(V @ climbed[~enough], self._columns(self.spare(short)))
-                )
-                self.full[short], self.inner[short], self.outside[short] = (
-                    full,
-                    V.mT.unsqueeze(1) @ full,
-                    True,
-                )
+                spare = self._columns(self.spare(short))
+                full = self._blocks(self._polar_completed(V @ climbed[~enough], spare))
+                self.full[short] = full
+                self.inner[short] = V.mT.unsqueeze(1) @ full
+                self.outside[short] = True
 
     @staticmethod
     def _polar_completed(x: Tensor, spare: Tensor) -> Tensor:
-        """The polar factor of x (C, n, m); where its rank is too low, any is best, and one is drawn."""
+        """The polar factor of x (C, n, m), completed at random where its rank is too low."""
         left, values, right = torch.linalg.svd(x, full_matrices=False)
         known = values > 1e3 * torch.finfo(x.dtype).eps * values[:, :1]
         Q, R = torch.linalg.qr(torch.where(known.unsqueeze(1), left, spare))
@@ -190,14 +184,14 @@ class Runs:
         for i in (runs // starts).unique().tolist():
             if i not in self._spare:
                 shape = (starts, *self.full.shape[1:])
-                self._spare[i] = torch.randn(
-                    shape, generator=self.generators[i], dtype=torch.float64
-                ).to(self.full.dtype)
+                source = self.generators[i]
+                drawn = draws.normal(shape, generator=source, dtype=torch.float64)
+                self._spare[i] = drawn.to(self.full)
         return torch.stack([self._spare[run // starts][run % starts] for run in runs.tolist()])
 
     def bases(self) -> list[Tensor]:
         """The K bases in n dimensions, each (P, n, d_k)."""
-        V = self.of_runs(self.V, torch.arange(len(self.labels)))
+        V = self.of_runs(self.V, torch.arange(len(self.labels), device=self.V.device))
         chosen = torch.where(self.outside[..., None, None], self.full, V.unsqueeze(1) @ self.inner)
         return [chosen[:, k, :, :d].clone() for k, d in enumerate(self.wanted.sum(-1).tolist())]
 
@@ -207,29 +201,35 @@ class Runs:
         if len(given):
             self.refit(given)
             self.labels[given] = -1
-        active, reached = torch.arange(len(self.labels)), self.inner.new_zeros(len(self.labels))
-        for iteration in range(1, max_iterations + 1):
+        active = torch.arange(len(self.labels), device=self.labels.device)
+        reached = self.inner.new_zeros(len(self.labels))
+        rounds = 0
+        while len(active) and rounds < max_iterations:
+            rounds += 1
             energy, labels = self.energies(active).max(1)
             total = energy.sum(-1)
-            climbing = total > reached[active] * (
-                1 + _CLIMBING
-            )  # a point that two bases hold may hop for ever
-            moved = (labels != self.labels[active]).any(-1)
-            moved = climbing & (
-                moved | self.joint
-            )  # polar steps go on climbing while the labels stay
+            # a point on two bases may go back and forth without end; polar steps climb while
+            # the labels stay
+            climbing = total > reached[active] * (1 + _CLIMBING)
+            moved = climbing & ((labels != self.labels[active]).any(-1) | self.joint)
             reached[active] = total
             self.labels[active] = labels
             active = active[moved]
-            if not len(active):
-                break
-            self.refit(active)
-        return iteration
+            if len(active):
+                self.refit(active)
+        return rounds
 
 
 @dataclass(frozen=True)
 class Found:
-    """What `alternate` found: bases, K of (D, R, n, d_k); labels (D, R, N); objectives (D, R); rounds."""
+    """What `alternate` returns.
+
+    Attributes:
+        bases: K of (D, R, n, d_k).
+        labels: (D, R, N).
+        objectives: mean squared projections, (D, R).
+        iterations: rounds until all runs were at rest.
+    """
 
     bases: list[Tensor]
     labels: Tensor
@@ -248,12 +248,14 @@ def alternate(
 ) -> Found:
     r"""Climb from R starts on each of D data sets.
 
-    With ``joint=True`` the refit, max of :math:`\sum_k \operatorname{tr} U_k^T C_k U_k` over jointly
-    orthonormal bases, has no closed form for K >= 2; it is replaced by steps
+    With ``joint=True`` the refit, max of :math:`\sum_k \operatorname{tr} U_k^T C_k U_k` over
+    jointly orthonormal bases, has no closed form for K >= 2; it is replaced by steps
     :math:`[U_1 \dots U_K] \leftarrow \operatorname{polar}[C_1 U_1 \dots C_K U_K]`, none of which
-    descends. (A convex function lies above its tangent, and the polar factor maximises the tangent.)
+    descends. (A convex function lies above its tangent, and the polar factor maximises the
+    tangent.)
 
-    Source: ours; the step is minorise and maximise, as in the generalised power method (Journee et al., 2010).
+    Source: ours; the step is minorise and maximise, as in the generalised power method (Journee et
+        al., 2010).
 
     Args:
         x: data (D, N, n).
@@ -264,8 +266,8 @@ def alternate(
         generators: a source for each data set, for clusters with fewer points than dimensions.
     """
     size = max(len(start) * start[0].shape[1] * min(x.shape[1:]) ** 2, 1)
-    parts = []
-    for part in torch.arange(len(x)).split(max(_BLOCK // size, 1)):
+    parts, iterations = [], 0
+    for part in torch.arange(len(x), device=x.device).split(max(_BLOCK // size, 1)):
         runs = Runs.of(
             x[part],
             [basis[part] for basis in start],
@@ -274,15 +276,15 @@ def alternate(
             joint,
         )
         rounds = runs.climb(max_iterations)
-        energy, chosen = runs.energies(torch.arange(len(runs.labels))).max(1)
-        parts.append((*runs.bases(), chosen, energy.mean(-1), torch.tensor([rounds])))
-    *bases, chosen, objectives, rounds = (
-        torch.cat(tensors) for tensors in zip(*parts, strict=True)
-    )
+        everyone = torch.arange(len(runs.labels), device=x.device)
+        energy, chosen = runs.energies(everyone).max(1)
+        parts.append((*runs.bases(), chosen, energy.mean(-1)))
+        iterations = max(iterations, rounds)
+    *bases, chosen, objectives = (torch.cat(tensors) for tensors in zip(*parts, strict=True))
     shape = (len(x), start[0].shape[1])
     return Found(
-        [b.unflatten(0, shape) for b in bases],
+        [basis.unflatten(0, shape) for basis in bases],
         chosen.view(*shape, -1),
         objectives.view(shape),
-        int(rounds.max()),
+        iterations,
     )
