@@ -16,11 +16,11 @@ import numpy as np
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.collections import QuadMesh
-from torch import Tensor
+from torch import Generator, Tensor
 
 from molrg import checks
 from molrg.schedules import Schedule
-from molrg.stats import SuccessMap
+from molrg.stats import SuccessMap, Summary, bootstrap
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -65,9 +65,15 @@ def house_style() -> None:
 
 
 def band(
-    ax: Axes, x: np.ndarray, values: np.ndarray, *, role: str = "estimate", label: str | None = None
+    ax: Axes,
+    x: np.ndarray,
+    values: np.ndarray,
+    *,
+    role: str = "estimate",
+    label: str | None = None,
+    generator: Generator | None = None,
 ) -> None:
-    """Draw the mean over seeds with its 95 % Student interval.
+    """Draw the mean over seeds with its 95 % interval: Student's, or the bootstrap's.
 
     Args:
         ax: where to draw.
@@ -75,19 +81,15 @@ def band(
         values: (S, P), one row a seed, S >= 2.
         role: a key of `COLOURS`.
         label: for the legend.
+        generator: source of the bootstrap, whose interval stays in the range of the values.
     """
-    from molrg.stats import Summary
-
-    summaries = [Summary.of(np.asarray(column)) for column in np.asarray(values, dtype=float).T]
+    columns = np.asarray(values, dtype=float).T
+    summaries = [Summary.of(column) for column in columns]
+    low, high = [s.lower for s in summaries], [s.upper for s in summaries]
+    if generator is not None:
+        low, high = bootstrap(columns.T, generator=generator)
     ax.plot(x, [s.mean for s in summaries], "o-", ms=4, color=COLOURS[role], label=label)
-    ax.fill_between(
-        x,
-        [s.lower for s in summaries],
-        [s.upper for s in summaries],
-        color=COLOURS[role],
-        alpha=0.2,
-        lw=0,
-    )
+    ax.fill_between(x, low, high, color=COLOURS[role], alpha=0.2, lw=0)
 
 
 def sigma_axis(ax: Axes, schedule: Schedule) -> None:
