@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import os
 import sys
@@ -14,6 +15,7 @@ from molrg import claims, images, zoo
 from molrg.companion import (
     book,
     doctor,
+    drafts,
     history,
     layout,
     live,
@@ -109,6 +111,12 @@ def parser() -> argparse.ArgumentParser:
     )
     own.add_argument("--grey", action="store_true", help="read pictures in grey")
     own.set_defaults(do=_describe)
+    new = commands.add_parser(
+        "new", help="begin a claim: its notebook, and its entry in the ledger"
+    )
+    new.add_argument("id", help="the next free one, such as C26")
+    new.add_argument("title", help="the claim as a sentence")
+    new.set_defaults(do=_new)
     commands.add_parser(
         "doctor", help="what is installed, which data are there, what would be downloaded"
     ).set_defaults(do=_doctor)
@@ -116,14 +124,20 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(words: list[str] | None = None) -> int:
-    """Run a command; returns 0, 1 where a claim or the build is not as it should be, 2 for bad input."""
+    """Run a command; returns 0, 1 where a claim or the build is not as it should be, 2 if misused."""
     args = parser().parse_args(words)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal or file without these letters
+            stream.reconfigure(errors="replace")
     told = Console(stderr=True, soft_wrap=True, markup=False, highlight=False)
     try:
         return args.do(args, Console())
     except (runner.RunStopped, book.BuildFailed, history.NoHistory) as error:
         told.print(f"stopped: {error}", style="red")
         return 1
+    except BrokenPipeError:  # whoever read the output has had enough, as `head` has
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
     except (ValueError, OSError, ModuleNotFoundError) as error:
         told.print(f"error: {error}", style="red")
         return 2
@@ -166,7 +180,8 @@ def _claims(args: argparse.Namespace, console: Console) -> int:
     if args.write_history:
         history.write(claims.root())
     if args.json:
-        print(json.dumps(records, indent=2, ensure_ascii=False))
+        unicode = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
+        print(json.dumps(records, indent=2, ensure_ascii=not unicode), flush=True)
         return 0
     console.print(scorecard.terminal_table(records))
     console.print(scorecard.sentence(records), highlight=False, soft_wrap=True)
@@ -174,6 +189,12 @@ def _claims(args: argparse.Namespace, console: Console) -> int:
         console.print(
             f"Not run as they are now: {', '.join(stale)}.", highlight=False, soft_wrap=True
         )
+    return 0
+
+
+def _new(args: argparse.Namespace, console: Console) -> int:
+    for path in drafts.begin(args.id, args.title):
+        console.print(os.path.relpath(path), highlight=False, soft_wrap=True)
     return 0
 
 

@@ -1,7 +1,7 @@
-"""The ledger: criteria registered in ``book/claims.yml`` before the run, verdicts computed from them.
+"""The ledger: criteria registered in ``book/claims.yml`` before the run, and their verdicts.
 
-A notebook hands over what it measured, `check` looks up the criterion, decides, requires the control
-to fail the same criterion, and writes one record. A notebook never states a verdict itself.
+A notebook hands over what it measured, `check` looks up the criterion, decides, requires the
+control to fail the same criterion, and writes one record. A notebook never states a verdict itself.
 """
 
 from __future__ import annotations
@@ -9,20 +9,18 @@ from __future__ import annotations
 import html
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
-from hashlib import sha256
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
-import jsonschema
+import fastjsonschema
 import numpy as np
 import yaml
 
-from molrg import checks
+from molrg import checks, files
 from molrg.provenance import (
     commit,
     cost,
@@ -38,7 +36,7 @@ VERDICTS = ("reproduced", "with deviation", "not reproduced")
 
 
 class ControlPassed(RuntimeError):
-    """The control met the criterion it must fail: the check shows nothing, so there is no verdict."""
+    """The control met the criterion it must fail: the check shows nothing, and decides nothing."""
 
 
 @lru_cache
@@ -130,7 +128,7 @@ class Condition:
         return self.low <= getattr(summary, low) and getattr(summary, high) <= self.high
 
     def clearly_failed(self, summary: Summary) -> bool:
-        """Whether even the estimate at the other end of the uncertainty falls outside: for controls."""
+        """Whether the estimate at the other end of the uncertainty falls outside: for controls."""
         if self.estimator == "interval":
             return summary.upper < self.low or summary.lower > self.high
         estimate = getattr(summary, _OPPOSITE[self.estimator])
@@ -179,7 +177,7 @@ class Verdict:
 
     def glue(self) -> None:
         """Make verdict, caveat, scope, CPU seconds and memory quotable: c02_verdict, c02_but, ..."""
-        from myst_nb import glue
+        from myst_nb import glue  # noqa: PLC0415 - only inside a notebook
 
         quoted = {
             "verdict": self.verdict,
@@ -204,7 +202,8 @@ class Verdict:
         return (
             f'<div class="molrg-verdict"><p><strong>{html.escape(str(self))}</strong> '
             f"({len(self.record['seeds'])} seeds, {self.record['profile']} profile)</p>"
-            "<table><thead><tr><th>registered condition</th><th>measured</th><th>outcome</th><th>control</th></tr></thead>"
+            "<table><thead><tr><th>registered condition</th><th>measured</th>"
+            "<th>outcome</th><th>control</th></tr></thead>"
             f"<tbody>{rows}</tbody></table></div>"
         )
 
@@ -250,7 +249,8 @@ def check(
         id: the claim, such as "C02"; it must have landed.
         values: {quantity: one number a seed}, exactly the quantities of the criterion.
         control: the same for the quantities that the registered control must fail.
-        seeds: the seeds used, at least as many as the claim's ``min_seeds`` (5 unless it says otherwise).
+        seeds: the seeds used, at least as many as the claim's ``min_seeds`` (5 unless it says
+            otherwise).
         profile: "quick" or "paper".
         figure: a matplotlib figure to keep beside the record.
         **more: anything else worth keeping, JSON-serialisable, such as parameters.
@@ -259,8 +259,10 @@ def check(
         The verdict; its ``record`` is what was written to ``records_folder()``.
 
     Raises:
-        ValueError: where the claim, the profile, the quantities, the seeds or the numbers are not as above.
-        ControlPassed: where the control does not clearly fail each condition it is registered to fail.
+        ValueError: where the claim, the profile, the quantities, the seeds or the numbers are not
+            as above.
+        ControlPassed: where the control does not clearly fail each condition it is registered to
+            fail.
     """
     entry = claim(id)
     checks.require(
@@ -347,23 +349,18 @@ def _with_summaries(arrays: Mapping[str, np.ndarray]) -> dict[str, dict]:
 
 def _write(record: dict, figure: Any) -> None:
     """Write record and figure aside, and rename both once both are complete."""
-    folder = records_folder()
-    folder.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(dir=folder, prefix=".part-") as aside:
-        written = [Path(aside) / f"{record['id']}.json"]
+    folder, id = records_folder(), record["id"]
+    # left in the opposite order: the record comes last, and names a figure that is there
+    with (
+        files.replacing(folder / f"{id}.json") as written,
+        files.replacing(folder / f"{id}.svg") as drawn,
+    ):
         if figure is not None:
-            drawn = Path(aside) / f"{record['id']}.svg"
             figure.savefig(drawn, metadata={"Date": None})
-            record["figure"] = {
-                "file": drawn.name,
-                "sha256": sha256(drawn.read_bytes()).hexdigest(),
-            }
-            written.insert(0, drawn)
-        jsonschema.validate(record, record_schema())
+            record["figure"] = {"file": drawn.name, "sha256": files.sha256(drawn)}
+        _validator()(record)
         text = json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False)
-        written[-1].write_text(text + "\n", encoding="utf-8")
-        for path in written:
-            os.replace(path, folder / path.name)
+        written.write_text(text + "\n", encoding="utf-8")
 
 
 def record_schema() -> dict:
@@ -371,8 +368,16 @@ def record_schema() -> dict:
     return json.loads((root() / "book" / "record.schema.json").read_text(encoding="utf-8"))
 
 
+def _validator() -> Callable[[Any], Any]:
+    """Checks a record against the schema; raises JsonSchemaValueException where it is none."""
+    return fastjsonschema.compile(record_schema())
+
+
 def recorded(id: str, profile: str = "paper") -> dict[str, Any]:
-    """What the recorded run of a claim has kept beside its values: the further arguments of `check`; empty where there is no such run."""
+    """The further arguments of `check` that the recorded run of a claim has kept.
+
+    Empty where there is no such run.
+    """
     return records(root() / "book" / "results" / profile).get(id, {}).get("more", {})
 
 
@@ -380,14 +385,28 @@ def records(folder: Path | None = None) -> dict[str, dict]:
     """All records in a folder by claim id; an empty dict where there are none.
 
     Raises:
-        ValueError: where a file is torn.
+        ValueError: where a file is torn, or is no record as book/record.schema.json describes it.
     """
-    found = {}
-    for path in sorted((folder or records_folder()).glob("C[0-9][0-9].json")):
-        try:
-            found[path.stem] = json.loads(path.read_text(encoding="utf-8"))
-        except json.JSONDecodeError as error:
-            raise ValueError(
-                f"{path}: not a whole record ({error}): allowed is JSON; remove the file and run again"
-            ) from None
-    return found
+    paths = sorted((folder or records_folder()).glob("C[0-9][0-9].json"))
+    if not paths:
+        return {}
+    validate = _validator()
+    return {path.stem: _read(path, validate) for path in paths}
+
+
+def _read(path: Path, validate: Callable[[Any], Any]) -> dict[str, Any]:
+    """One record, checked."""
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:  # torn, or not even text
+        raise ValueError(f"{path} = torn ({error}): allowed is a whole record; run again") from None
+    try:
+        validate(record)
+    except fastjsonschema.JsonSchemaValueException as error:
+        what = error.message.splitlines()[0].removeprefix("data.").removeprefix("data ")[:160]
+        raise ValueError(
+            f"{path} = no record ({what}): allowed is what book/record.schema.json describes"
+        ) from None
+    if record["id"] != path.stem:
+        raise ValueError(f"{path} = the record of {record['id']}: allowed is one of {path.stem}")
+    return record

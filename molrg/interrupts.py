@@ -2,38 +2,30 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
+
+import psutil
 
 _POLITE = ("SIGINT", "SIGTERM", "SIGHUP")
 
 
 @contextmanager
-def held_back(*, patience: int | None = None) -> Iterator[threading.Event]:
+def held_back() -> Iterator[threading.Event]:
     """An event that Ctrl-C, SIGTERM or SIGHUP set instead of interrupting the block.
 
-    A signal that is ignored from outside stays ignored, as nohup does with SIGHUP. In other threads
-    than the main one, where Python allows no handlers, signals are left alone and the event stays
-    unset.
-
-    Args:
-        patience: after so many signals the block is interrupted all the same; never where omitted.
-
-    Raises:
-        KeyboardInterrupt: inside the block, by the signal after `patience` others.
+    The block looks at it when it can stop. A signal that is ignored from outside stays ignored, as
+    nohup does with SIGHUP. In other threads than the main one, where Python allows no handlers,
+    signals are left alone and the event stays unset.
     """
     asked = threading.Event()
-    count = 0
 
     def note(number: int, frame: FrameType | None) -> None:
-        nonlocal count
-        count += 1
         asked.set()
-        if patience is not None and count > patience:
-            raise KeyboardInterrupt
 
     before = {}
     if threading.current_thread() is threading.main_thread():
@@ -45,3 +37,34 @@ def held_back(*, patience: int | None = None) -> Iterator[threading.Event]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def follow(process: int) -> None:
+    """End this process when another one ends, however it does: workers must not outlive their run.
+
+    Args:
+        process: number of the other process.
+    """
+
+    def watch() -> None:
+        with suppress(psutil.NoSuchProcess):  # it has ended already
+            psutil.Process(process).wait()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def end(process: int) -> None:
+    """Kill a process and all that it has started, at once.
+
+    Args:
+        process: its number; nothing happens where it has ended.
+    """
+    try:
+        parent = psutil.Process(process)
+        family = [*parent.children(recursive=True), parent]
+    except psutil.NoSuchProcess:
+        return
+    for member in family:
+        with suppress(psutil.NoSuchProcess):
+            member.kill()

@@ -26,12 +26,13 @@ def root() -> Path:
             if (folder / "book" / "claims.yml").is_file():
                 return folder
     raise FileNotFoundError(
-        "no book/claims.yml above the current folder or the package: run inside a clone of the project"
+        "no book/claims.yml above the current folder or the package:"
+        " run inside a clone of the project"
     )
 
 
 def went_before(cpu_seconds: float) -> None:
-    """Count what another process has spent on results that this one takes over, as a sweep does from its store."""
+    """Count what another process has spent on results that this one takes over, as sweeps do."""
     _EARLIER[0] += cpu_seconds
 
 
@@ -40,7 +41,7 @@ def cost() -> dict[str, float]:
 
     Its children count, those at work included, and so does what it took over (:func:`went_before`).
     """
-    import resource  # POSIX only, so not at the top: the rest of the module needs no POSIX
+    import resource  # noqa: PLC0415 - POSIX only; the rest of the module needs no POSIX
 
     usage = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     unit = 2**20 if sys.platform == "darwin" else 2**10
@@ -53,7 +54,7 @@ def cost() -> dict[str, float]:
 
 
 def _at_work() -> float:
-    """CPU seconds of children that have not ended, which the system does not count yet: workers of a sweep."""
+    """CPU seconds of children that have not ended, such as the workers of a sweep."""
     total = 0.0
     for child in psutil.Process().children(recursive=True):
         with suppress(psutil.Error):  # it ends just now
@@ -67,21 +68,29 @@ def versions() -> dict[str, str]:
 
 
 def commit() -> str:
-    """The commit of the project, with "+" where files differ from it; "unknown" outside git."""
-    try:
-        described = subprocess.run(
-            ["git", "-C", str(root()), "describe", "--always", "--dirty=+", "--exclude=*"],
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-    except (OSError, subprocess.CalledProcessError):
+    """The commit of the project, with "+" where files differ from it; "unknown" outside git.
+
+    An unpacked archive inside another repository is outside: its files have no commit there.
+    """
+    top = _git("rev-parse", "--show-toplevel")
+    if not top or Path(top).resolve() != root().resolve():
         return "unknown"
-    return described.stdout.strip()
+    return _git("describe", "--always", "--dirty=+", "--exclude=*") or "unknown"
+
+
+def _git(*words: str) -> str:
+    """What git says of the project folder; nothing where it fails or is missing."""
+    command = ["git", "-C", str(root()), *words]
+    try:
+        said = subprocess.run(command, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+    return said.stdout.strip()
 
 
 def provenance() -> str:
-    """Two lines for the last cell of a notebook: versions; commit, CPU seconds and peak memory so far."""
+    """Two lines for the end of a notebook: versions; commit, CPU seconds and peak memory so far."""
     spent = cost()
     named = ", ".join(f"{name} {number}" for name, number in versions().items())
-    return f"{named}\ncommit {commit()}; {spent['cpu_seconds']:.0f} CPU-s, peak {spent['peak_memory_mb']:.0f} MB"
+    seconds, memory = spent["cpu_seconds"], spent["peak_memory_mb"]
+    return f"{named}\ncommit {commit()}; {seconds:.0f} CPU-s, peak {memory:.0f} MB"

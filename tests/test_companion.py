@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import re
 import shutil
 import signal
@@ -17,168 +16,27 @@ from pathlib import Path
 import nbformat
 import psutil
 import pytest
-import yaml
+from projects import (
+    PARAMETERS,
+    SLOW,
+    check,
+    entry,
+    environment,
+    forge,
+    is_fresh,
+    plant,
+    register,
+    snapshot,
+    stopped,
+    write,
+)
 from rich.console import Console
 
 from molrg import claims, zoo
 from molrg.__main__ import main
 from molrg.companion import book, doctor, notebooks, readme, runner, scorecard
-from molrg.companion.layout import Layout, fresh
+from molrg.companion.layout import Layout
 from molrg.companion.notebooks import Notebook, parse_parameters, select, sources
-
-ROOT = Path(__file__).resolve().parents[1]
-
-IMPORT = "from molrg import claims"
-PARAMETERS = 'profile = "quick"\nseed_offset = 0\nlevel = 1.0\nwait = 0'
-DRAW = """\
-from matplotlib.figure import Figure
-figure = Figure()
-figure.add_subplot().plot([0, level])"""
-CHECK = """\
-seeds = [seed_offset + k for k in range(5)]
-verdict = claims.check("{id}", values={{"error": [{error} * level] * 5}}, control={{"error": [{control}] * 5}},
-                       seeds=seeds, profile=profile, figure={figure}, wait=wait)"""
-# the same without importing what takes seconds: an earlier record, changed
-FORGE = """\
-import json, os, pathlib
-record = json.loads(pathlib.Path("../_build/claims/C01.json").read_text()) | dict(profile=profile, figure=None, {changes})
-record["seeds"] = [seed_offset + k for k in range(5)]
-record["values"]["error"]["max"] = 0.1 * level + wait
-pathlib.Path(os.environ["MOLRG_RECORDS"], "C01.json").write_text(json.dumps(record))"""
-SLOW = (
-    "import time\nprint(profile, seed_offset, level, wait)\ntime.sleep(600 if wait == 0 else wait)"
-)
-
-
-def check(id: str, *, error: float = 0.1, control: float = 2.0, draw: bool = False) -> list[str]:
-    """Cells of a notebook that measures `error`, which the criterion wants to be at most one."""
-    judge = CHECK.format(id=id, error=error, control=control, figure="figure" if draw else None)
-    return [IMPORT, *([DRAW] if draw else []), judge]
-
-
-def forge(changes: str = "") -> list[str]:
-    return [FORGE.format(changes=changes)]
-
-
-def entry(notebook: str, expected: str = "reproduced", status: str = "landed") -> dict:
-    criterion = {"primary": [{"quantity": "error", "estimator": "max", "at_most": 1.0}]}
-    return {
-        "title": f"The statement of {notebook}",
-        "status": status,
-        "paper": "0000.00000",
-        "locus": "Theorem 1",
-        "kind": "theorem",
-        "certainty": "ours",
-        "statement": "Errors are small.",
-        "assumptions": ["none"],
-        "notebook": notebook,
-        "quantities": {"error": "an error"},
-        "criterion": {"quick": criterion, "paper": criterion},
-        "reason": "a test",
-        "control": {"description": "a large error", "fails": ["error"]},
-        "expected": expected,
-        "scope": "finite instance",
-        "but": "nothing else",
-    }
-
-
-def write(project: Path, name: str, cells: list[str], parameters: str = PARAMETERS) -> Path:
-    """A notebook of a title, a parameters cell and the code cells given."""
-    v4 = nbformat.v4
-    made = [v4.new_markdown_cell(f"# {name}", id="title")]
-    made.append(v4.new_code_cell(parameters, id="parameters", metadata={"tags": ["parameters"]}))
-    made += [v4.new_code_cell(source, id=f"cell-{k}") for k, source in enumerate(cells)]
-    path = project / "notebooks" / f"{name}.ipynb"
-    nbformat.write(v4.new_notebook(cells=made), path)
-    return path
-
-
-def register(project: Path, **entries: dict) -> None:
-    path = project / "book" / "claims.yml"
-    known = yaml.safe_load(path.read_text())["claims"] if path.exists() else {}
-    path.write_text(yaml.safe_dump({"claims": known | entries}, sort_keys=False))
-
-
-def plant(
-    project: Path,
-    id: str,
-    word: str,
-    cells: list[str],
-    expected: str = "reproduced",
-    parameters: str = PARAMETERS,
-) -> str:
-    """Add a claim with its notebook; returns the notebook's name."""
-    name = f"{id[1:]}_{word}"
-    register(project, **{id: entry(name, expected)})
-    write(project, name, cells, parameters)
-    return name
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory) -> tuple[Path, str]:
-    """A project that has been run once, as a reader would run it, with what was printed."""
-    project = tmp_path_factory.mktemp("project")
-    for folder in ("book", "notebooks"):
-        (project / folder).mkdir()
-    shutil.copy(ROOT / "book" / "record.schema.json", project / "book")
-    shutil.copy(ROOT / "requirements.lock", project)
-    (project / "_config.yml").write_text("title: a test\n")
-    (project / "CHANGELOG.md").write_text("# Changelog\n")
-    recorded = project / "book" / "results" / "paper"
-    recorded.mkdir(parents=True)
-    (recorded / "C06.svg").write_text("<svg/>")
-    (project / "book" / "criteria_history.yml").write_text("{}\n")
-    (project / "_toc.yml").write_text("format: jb-book\nroot: book/intro\n")
-    plant(project, "C01", "holds", check("C01", draw=True))
-    plant(
-        project, "C02", "fails_as_expected", check("C02", error=3.0, control=9.0), "not reproduced"
-    )
-    register(project, C03=entry("03_later", status="planned"))
-    done = command(project, "run", "--jobs", "2")
-    assert done.returncode == 0, done.stdout + done.stderr
-    return project, done.stdout
-
-
-@pytest.fixture
-def project(finished, tmp_path, monkeypatch) -> Path:
-    """A copy of the finished project, to be changed at will; the current folder is in it."""
-    copy = tmp_path / "project"
-    shutil.copytree(finished[0], copy)
-    monkeypatch.chdir(copy)
-    monkeypatch.delenv("MOLRG_RECORDS", raising=False)
-    return copy
-
-
-def environment() -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if name != "MOLRG_RECORDS"} | {
-        "COLUMNS": "80"
-    }
-
-
-def command(project: Path, *words: str) -> subprocess.CompletedProcess:
-    words = (sys.executable, "-m", "molrg", *words)
-    return subprocess.run(
-        words, cwd=project, env=environment(), capture_output=True, text=True, timeout=120
-    )
-
-
-def is_fresh(name: str) -> bool:
-    return fresh(select([name])[0], {}, Layout.of({}))
-
-
-def snapshot(folder: Path) -> dict[str, bytes]:
-    return {
-        str(p.relative_to(folder)): p.read_bytes()
-        for p in sorted(folder.rglob("*"))
-        if p.is_file() and p.name != ".lock"
-    }
-
-
-def stopped(capsys, *words: str, code: int = 1) -> str:
-    """Run a command that must end with `code`; returns what it told on stderr."""
-    assert main(list(words)) == code
-    return capsys.readouterr().err
-
 
 # ---- a good run
 
@@ -301,17 +159,6 @@ def test_whatever_changes_is_not_reused(project, change):
     change(project)
     assert not is_fresh("01")
     assert is_fresh("02") == (change is not change_lock)
-
-
-def test_a_change_of_the_package_is_not_reused(project, monkeypatch):
-    module = project / "module.py"
-    module.write_text("a = 1\n")
-    real = list(notebooks._package_files())
-    assert {"claims.py", "trainer.py", "geometry.py"} <= {path.name for path in real}
-    monkeypatch.setattr(notebooks, "_package_files", lambda: [*real, module])
-    before = select(["01"])[0].key({})
-    module.write_text("a = 2\n")
-    assert select(["01"])[0].key({}) != before and not is_fresh("01")
 
 
 def test_a_change_of_metadata_only_is_reused(project):
@@ -469,10 +316,6 @@ BAD_NOTEBOOKS = {
         lambda p: write(p, "09_stray", check("C01")),
         "09_stray: registered by no claim in book/claims.yml",
     ),
-    "planned claim": (
-        lambda p: write(p, "03_later", check("C03")),
-        "03_later: registered by ['C03'] in book/claims.yml: allowed is one landed claim",
-    ),
     "two claims": (
         lambda p: register(p, C09=entry("01_holds")),
         "01_holds: registered by ['C01', 'C09']",
@@ -497,6 +340,16 @@ def test_a_notebook_that_cannot_be_judged_is_refused_before_anything_runs(
     monkeypatch.setattr(runner, "Job", lambda *_: pytest.fail("a notebook was started"))
     error = stopped(capsys, "run", code=2)
     assert error.startswith(f"error: {told}") and error.count("\n") == 1
+
+
+def test_a_draft_is_run_with_the_others_only_once_its_claim_has_landed(project, capsys):
+    write(project, "03_later", forge())
+    assert [notebook.name for notebook in sources()] == ["01_holds", "02_fails_as_expected"]
+    error = stopped(capsys, "run", "03", code=2)
+    told = "03_later: registered by ['C03'] in book/claims.yml: allowed is one landed claim"
+    assert error == f"error: {told}\n"
+    register(project, C03=entry("03_later"))
+    assert len(sources()) == 3
 
 
 def test_a_notebook_without_parameters_cell_is_refused(project):
@@ -691,15 +544,16 @@ def at_work(project) -> Iterator[subprocess.Popen]:
         stderr=pipe,
         text=True,
         start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 200
     while not (is_fresh("01") and "time.sleep" in executing(project)):
         assert process.poll() is None and time.monotonic() < deadline, process.communicate()
         time.sleep(0.2)
     yield process
     if process.poll() is None:
         process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=20)
+    process.communicate(timeout=60)
 
 
 def executing(project: Path) -> str:
@@ -734,7 +588,7 @@ def test_an_interrupted_run_cleans_up_and_goes_on_from_there(project, at_work, c
             main(["run", "01", "-p", "wait=0", "--jobs", "0"]) == 2
         )  # told before the folders are touched
     at_work.send_signal(number)
-    _, error = at_work.communicate(timeout=20)
+    _, error = at_work.communicate(timeout=60)
     assert at_work.returncode == 130
     assert error == "interrupted; what was done is kept, and the same command goes on from there\n"
     _, alive = psutil.wait_procs(kernels, timeout=5)
@@ -769,7 +623,7 @@ def test_tables_are_made_from_the_records_and_from_nothing_else(project):
     tables = (
         scorecard.summary_markdown,
         readme.readme_table,
-        lambda r: scorecard.full_markdown(r, {}),
+        lambda r: scorecard.full_markdown(r, {}, {}),
     )
     before = [table(records) for table in tables]
     records["C01"]["verdict"] = "with deviation"
@@ -777,13 +631,16 @@ def test_tables_are_made_from_the_records_and_from_nothing_else(project):
         assert "with deviation" in table(records) and "with deviation" not in earlier
         assert "not run" in table({}) and "not run" not in earlier
     records["C01"]["conditions"][0]["estimate"] = "0.4321"
-    assert "0.4321" in scorecard.full_markdown(records, {})
+    assert "0.4321" in scorecard.full_markdown(records, {}, {})
     kept = {"C01": records["C01"] | {"profile": "paper", "recorded": "2026-11-22T10:00:00+00:00"}}
-    assert "Recorded run: paper profile, 5 seeds" in scorecard.full_markdown(claims.records(), kept)
+    assert "Recorded run: paper profile, 5 seeds" in scorecard.full_markdown(
+        claims.records(), kept, {}
+    )
     for figure, shown in ((None, False), ({"file": "C01.svg"}, True)):
         kept["C01"]["figure"] = figure
         assert (
-            "```{image} results/paper/C01.svg" in scorecard.full_markdown(claims.records(), kept)
+            "```{image} results/paper/C01.svg"
+            in scorecard.full_markdown(claims.records(), kept, {})
         ) is shown
 
 
@@ -853,8 +710,10 @@ def test_staging_mirrors_the_prose_and_drops_what_is_gone(project):
         "scorecard_overview.md",
         "scorecard_strip.md",
         "scorecard_summary.md",
+        "api_index.md",
         "copies.svg",
         "hero.png",
+        "images.md",
         "kinds.png",
         "splits.svg",
         "figures",
@@ -869,7 +728,7 @@ def test_staging_mirrors_the_prose_and_drops_what_is_gone(project):
     for name in zoo.names():
         pictured = (src / "book" / "_generated" / "models" / f"{name}.png").is_file()
         assert f"| `{name}` |" in told and pictured == (f"Samples of `{name}`" in told) == (
-            not name.endswith("-classifier")
+            not name.endswith(("-classifier", "-readers"))
         )
 
 

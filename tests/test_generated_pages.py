@@ -129,7 +129,8 @@ def test_without_git_there_is_no_history(tmp_path):
 
 def test_the_committed_history_is_that_of_git():
     kept = yaml.safe_load((ROOT / history.FILE).read_text(encoding="utf-8"))
-    assert set(kept) == set(claims.registry()), "python -m molrg claims --write-history"
+    landed = {id for id, e in claims.registry().items() if e["status"] == "landed"}
+    assert landed <= set(kept) <= set(claims.registry()), "python -m molrg claims --write-history"
     try:
         collected = history.collect(ROOT)
     except history.NoHistory as error:

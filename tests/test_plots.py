@@ -26,8 +26,9 @@ FIGURE = go.Figure(data=FRAMES[0].data, frames=FRAMES)
 
 def spec(text: str) -> dict:
     """What is handed to plotly.js."""
-    line = re.search(r"const spec = (\{.*\}), names = ", text)[1]
-    return json.loads(line)
+    call = re.search(r"^drawPlot\(document.getElementById\(.*?\), (\{.*\})\);$", text, re.MULTILINE)
+    assert call
+    return json.loads(call[1])
 
 
 def test_the_noise_levels_above_an_axis_are_those_of_its_times():

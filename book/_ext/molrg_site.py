@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import pydoc
 import re
 import subprocess
 from importlib.metadata import PackageNotFoundError, version
@@ -98,6 +99,21 @@ def _without_thebe(
     ]
 
 
+def _public_name(app: Any, env: Any, node: Any, contnode: Any) -> Any:
+    """Links molrg.subspaces.pca to the module of that room in which it is documented."""
+    target = node.get("reftarget", "")
+    if node.get("refdomain") != "py" or not target.startswith("molrg."):
+        return None
+    thing = pydoc.locate(target)
+    real = f"{getattr(thing, '__module__', '')}.{getattr(thing, '__qualname__', '')}"
+    if real == target or not real.startswith("molrg."):
+        return None
+    domain = env.get_domain("py")
+    return domain.resolve_xref(
+        env, node["refdoc"], app.builder, node["reftype"], real, node, contnode
+    )
+
+
 def _repair_pages(app: Any, exception: Exception | None) -> None:
     """Drops font preloads, and makes parameter lists of long signatures plain lists.
 
@@ -123,5 +139,6 @@ def setup(app: Any) -> dict[str, Any]:
     app.connect("autodoc-process-docstring", _plain_bars)
     app.connect("doctree-read", _table_headers)
     app.connect("html-page-context", _without_thebe, priority=900)
+    app.connect("missing-reference", _public_name)
     app.connect("build-finished", _repair_pages)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
-from molrg import claims, images
-from molrg.companion import drawings, gallery, history, models, overview, scorecard
+import yaml
+
+from molrg import claims, files, images, interrupts
+from molrg.companion import (
+    api,
+    drawings,
+    gallery,
+    history,
+    models,
+    overview,
+    scorecard,
+    settings,
+)
 from molrg.companion.layout import Layout, stale
 from molrg.companion.notebooks import sources
 from molrg.companion.runner import alone
@@ -36,8 +47,8 @@ def stage(root: Path) -> Path:
     for path in layout.notebooks.glob("*.ipynb"):
         if path.name not in known:
             path.unlink()
-    for name in ("_config.yml", "_toc.yml"):
-        shutil.copyfile(root / name, src / name)
+    shutil.copyfile(root / "_config.yml", src / "_config.yml")
+    (src / "_toc.yml").write_text(_contents(root), encoding="utf-8")
     shutil.rmtree(src / "book", ignore_errors=True)
     shutil.copytree(
         root / "book", src / "book", ignore=shutil.ignore_patterns("__pycache__", "_generated")
@@ -57,7 +68,25 @@ def stage(root: Path) -> Path:
     models.write(generated)
     drawings.write(generated)
     gallery.write(generated, layout.notebooks)
+    api.write(src / "book", generated)
     return src
+
+
+def _contents(root: Path) -> str:
+    """The contents without the drafts, whose claims are planned."""
+    planned = [e["notebook"] for e in claims.registry().values() if e["status"] == "planned"]
+    drafts = {f"notebooks/{name}" for name in planned}
+
+    def kept(entry: dict[str, Any]) -> dict[str, Any]:
+        lists = {key: value for key, value in entry.items() if isinstance(value, list)}
+        below = {
+            key: [kept(child) for child in children if child.get("file") not in drafts]
+            for key, children in lists.items()
+        }
+        return entry | below
+
+    toc = yaml.safe_load((root / "_toc.yml").read_text(encoding="utf-8"))
+    return yaml.safe_dump(kept(toc), sort_keys=False, allow_unicode=True)
 
 
 def build(root: Path | None = None) -> Path:
@@ -82,32 +111,11 @@ def _sphinx(root: Path, src: Path) -> Path:
     html, aside = root / "_build" / "html", root / "_build" / ".site"
     shutil.rmtree(aside, ignore_errors=True)
     shutil.rmtree(src / "_build", ignore_errors=True)
-    command = [
-        sys.executable,
-        "-c",
-        "from jupyter_book.cli.main import main; main()",
-        "build",
-        str(src),
-        "--path-output",
-        str(aside),
-        "-W",
-        "-n",
-        "--keep-going",
-        "--quiet",
-    ]
-    environment = {**os.environ, "PYTHONWARNINGS": "ignore"}
     try:
-        done = subprocess.run(
-            command,
-            cwd=root,
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
+        said = _build_aside(root, src, aside)
         built = aside / "_build" / "html"
-        if done.returncode != 0 or not (built / "index.html").is_file():
-            raise BuildFailed(f"the site did not build cleanly:\n{done.stdout[-6000:]}")
+        if said is not None or not (built / "index.html").is_file():
+            raise BuildFailed(f"the site did not build cleanly:\n{(said or '')[-6000:]}")
         shutil.rmtree(html, ignore_errors=True)
         built.rename(html)
     finally:
@@ -115,10 +123,31 @@ def _sphinx(root: Path, src: Path) -> Path:
     return html
 
 
+def _build_aside(root: Path, src: Path, aside: Path) -> str | None:
+    """Run Sphinx, which ends when this process does; what it says where it fails."""
+    follow = f"from molrg import interrupts; interrupts.follow({os.getpid()})"
+    command = [sys.executable, "-c", f"{follow}\nfrom jupyter_book.cli.main import main; main()"]
+    command += ["build", str(src), "--path-output", str(aside)]
+    command += ["-W", "-n", "--keep-going", "--quiet"]
+    aside.mkdir(parents=True)
+    with interrupts.held_back() as asked, open(aside / "log", "w+", encoding="utf-8") as log:
+        environment = settings.neutral(aside / "settings")
+        sphinx = subprocess.Popen(
+            command, cwd=root, env=environment, stdout=log, stderr=subprocess.STDOUT
+        )
+        while sphinx.poll() is None:
+            if asked.wait(0.1):
+                interrupts.end(sphinx.pid)
+                sphinx.wait()
+                raise KeyboardInterrupt
+        log.seek(0)
+        return log.read() if sphinx.returncode else None
+
+
 def _manifest(html: Path) -> None:
     """List every file of the site with its sha256, for ``sha256sum --check``."""
     lines = [
-        f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.relative_to(html).as_posix()}"
+        f"{files.sha256(path)}  {path.relative_to(html).as_posix()}"
         for path in sorted(html.rglob("*"))
         if path.is_file() and path.name != "SHA256SUMS"
     ]

@@ -17,16 +17,16 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
-import psutil
 import yaml
 
-from molrg import claims
-from molrg.companion.layout import Layout, sha256
+from molrg import claims, files, interrupts
+from molrg.companion import keys, settings
+from molrg.companion.layout import Layout
 from molrg.companion.notebooks import Notebook
 
-_HEADING = re.compile(
-    r"^-{20,}$|Traceback \(most recent call last\)"
-)  # the two lines above a traceback
+# the two lines above a traceback
+_HEADING = re.compile(r"^-{20,}$|Traceback \(most recent call last\)")
+_LITTLE = 2**20  # bytes of free disk below which nothing useful can be written
 
 
 class RunStopped(RuntimeError):
@@ -44,53 +44,44 @@ class Job:
     started: float = field(default_factory=time.monotonic)
 
     def __post_init__(self) -> None:
-        self.key = self.notebook.key(
-            self.overrides
-        )  # now: what is edited while it runs has not been run
+        # now: what is edited while it runs has not been run
+        self.key = keys.of(self.notebook, self.overrides)
         self.layout.partial.mkdir(parents=True, exist_ok=True)
         # a new name every time, so that a kernel left over by a killed run cannot write into it
         self.folder = Path(
             tempfile.mkdtemp(prefix=f"{self.notebook.name}-", dir=self.layout.partial)
         )
         self.output = self.folder / self.notebook.path.name
+        self.settings = self.folder / "settings"
+        with open(self.folder / "log", "w", encoding="utf-8") as log:
+            self.process = subprocess.Popen(
+                self._command(),
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                stdin=subprocess.DEVNULL,
+                env=settings.neutral(self.settings, self._environment()),
+                start_new_session=True,
+            )
+
+    def _command(self) -> list[str]:
+        """Papermill, which ends when this process does."""
+        follow = f"from molrg import interrupts; interrupts.follow({os.getpid()})"
         command = [
             sys.executable,
-            "-m",
-            "papermill",
-            str(self.notebook.path),
-            str(self.output),
-            "--kernel",
-            "python3",
-            "--language",
-            "python",
-            "--cwd",
-            str(self.notebook.path.parent),
-            "--no-progress-bar",
+            "-c",
+            f"{follow}\nfrom papermill.cli import papermill; papermill()",
         ]
+        command += [str(self.notebook.path), str(self.output), "--no-progress-bar"]
+        command += ["--kernel", "python3", "--language", "python"]
+        command += ["--cwd", str(self.notebook.path.parent)]
         if self.overrides:
             command += ["--parameters_yaml", yaml.safe_dump(dict(self.overrides))]
-        threads = {
-            name: str(self.threads)
-            for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-        }
-        environment = {
-            **os.environ,
-            **threads,
-            "MOLRG_RECORDS": str(self.folder),
-            "PYTHONWARNINGS": "ignore",
-        }
-        environment.pop(
-            "MPLBACKEND", None
-        )  # any value would turn off the backend that puts figures into notebooks
-        self.log = open(self.folder / "log", "w+", encoding="utf-8")
-        self.process = subprocess.Popen(
-            command,
-            stdout=self.log,
-            stderr=subprocess.STDOUT,
-            stdin=subprocess.DEVNULL,
-            env=environment,
-            start_new_session=True,
-        )
+        return command
+
+    def _environment(self) -> dict[str, str]:
+        """Where the record goes, and how many threads there are."""
+        names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+        return {name: str(self.threads) for name in names} | {"MOLRG_RECORDS": str(self.folder)}
 
     @property
     def elapsed(self) -> str:
@@ -108,30 +99,22 @@ class Job:
         return f"{min(done, total)}/{total}"  # papermill adds a cell for new parameters
 
     def abandon(self) -> None:
-        """Keep a result that is complete and as expected; else end the work and remove what it wrote."""
+        """Keep a result that is complete and as expected; else end the work and remove it."""
         if self.process.poll() == 0:
             with suppress(RunStopped):
                 self.finish()
             return
-        try:
-            tree = psutil.Process(self.process.pid)
-            family = [*tree.children(recursive=True), tree]
-        except psutil.NoSuchProcess:
-            family = []
-        for member in family:
-            with suppress(psutil.NoSuchProcess):
-                member.kill()
+        interrupts.end(self.process.pid)
         self.process.wait()
-        self.log.close()
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def finish(self) -> dict:
         """Move a good result into place and return its record; put any other aside.
 
         Raises:
-            RunStopped: where a cell raised, no record was written, or the verdict is not as expected.
+            RunStopped: where a cell raised, no record was written, or the verdict is not as
+                expected.
         """
-        self.log.close()
         if complaint := self._complaint():
             raise RunStopped(self._put_aside(complaint))
         _clean(self.output)
@@ -146,12 +129,10 @@ class Job:
         for path in self.folder.glob(f"{self.notebook.claim}.*"):
             os.replace(path, self.layout.records / path.name)
         os.replace(self.output, self.layout.notebooks / self.output.name)
-        files = {path.name: sha256(path) for path in self.layout.files(self.notebook)}
-        written = self.folder / "stamp"
-        written.write_text(
-            json.dumps({"key": self.key, "files": files}, indent=2), encoding="utf-8"
-        )
-        os.replace(written, stamp)
+        sums = {path.name: files.sha256(path) for path in self.layout.files(self.notebook)}
+        with files.replacing(stamp) as aside:
+            text = json.dumps({"key": self.key, "files": sums}, indent=2)
+            aside.write_text(text, encoding="utf-8")
         shutil.rmtree(self.folder)
         shutil.rmtree(self.layout.failed / self.notebook.name, ignore_errors=True)
         return json.loads(self.layout.record(self.notebook).read_text(encoding="utf-8"))
@@ -166,7 +147,8 @@ class Job:
         record = json.loads(file.read_text(encoding="utf-8"))
         profile = self.overrides.get("profile", "quick")
         if record["profile"] != profile:
-            return f"it was run with profile {profile!r}, and {record['id']} was checked with {record['profile']!r}"
+            checked = f"{record['id']} was checked with {record['profile']!r}"
+            return f"it was run with profile {profile!r}, and {checked}"
         if record["as_expected"]:
             return None
         missed = [
@@ -180,36 +162,45 @@ class Job:
 
     def _error(self) -> str:
         """The cell that raised, what, and the end of its traceback."""
-        added = {
-            "injected-parameters",
-            "papermill-error-cell-tag",
-        }  # by papermill; they are not in the source
-        cells = nbformat.read(self.output, as_version=4).cells if self.output.is_file() else []
-        cells = [cell for cell in cells if not added & set(cell.metadata.get("tags", []))]
-        for number, cell in reversed(
-            list(enumerate(cells, 1))
-        ):  # the last: earlier ones may be allowed to raise
+        cells = self._executed_cells()
+        # the last error: earlier ones may be allowed to raise
+        for number, cell in reversed(list(enumerate(cells, 1))):
             for output in cell.get("outputs", []):
                 if output.output_type == "error":
                     first = next((line for line in cell.source.splitlines() if line.strip()), "")
-                    lines = [
-                        line
-                        for line in _plain("\n".join(output.traceback))[:-1]
-                        if not _HEADING.search(line)
-                    ][-8:]
-                    told = f"cell {number} of {len(cells)} (`{first}`) raised {output.ename}: {output.evalue}"
-                    return "\n    ".join([told, *lines])
+                    where = f"cell {number} of {len(cells)} (`{first}`)"
+                    what = f"{where} raised {output.ename}: {output.evalue}"
+                    return "\n    ".join([what, *_end_of(output.traceback)])
+        if shutil.disk_usage(self.folder).free < _LITTLE:
+            return f"the disk that holds {self.folder.parent} is full"
         lines = _plain((self.folder / "log").read_text(encoding="utf-8"))[-5:]
         return "\n    ".join([f"papermill ended with exit code {self.process.returncode}", *lines])
 
+    def _executed_cells(self) -> list[Any]:
+        """The cells as far as they got, without those that papermill adds."""
+        added = {"injected-parameters", "papermill-error-cell-tag"}
+        try:
+            cells = nbformat.read(self.output, as_version=4).cells
+        except (FileNotFoundError, ValueError):  # ended before it was written, or on a full disk
+            return []
+        return [cell for cell in cells if not added & set(cell.metadata.get("tags", []))]
+
     def _put_aside(self, complaint: str) -> str:
+        shutil.rmtree(self.settings, ignore_errors=True)
         target = self.layout.failed / self.notebook.name
         shutil.rmtree(target, ignore_errors=True)
         target.parent.mkdir(parents=True, exist_ok=True)
         os.replace(self.folder, target)
         shown = target / self.output.name
         shown = shown if shown.is_file() else target / "log"
-        return f"{self.notebook.name}: {complaint}\n  as far as it got: {shown.relative_to(claims.root())}"
+        place = shown.relative_to(claims.root())
+        return f"{self.notebook.name}: {complaint}\n  as far as it got: {place}"
+
+
+def _end_of(traceback: list[str]) -> list[str]:
+    """The last lines of a traceback, without the error itself and what is above the first frame."""
+    lines = _plain("\n".join(traceback))[:-1]
+    return [line for line in lines if not _HEADING.search(line)][-8:]
 
 
 def _plain(text: str) -> list[str]:
@@ -218,7 +209,7 @@ def _plain(text: str) -> list[str]:
 
 
 def _clean(path: Path) -> None:
-    """Drop papermill's metadata, which differ from run to run, and join what was printed in pieces."""
+    """Drop papermill's metadata, which differ each time, and join what was printed in pieces."""
     notebook = nbformat.read(path, as_version=4)
     notebook.metadata.pop("papermill", None)
     for cell in notebook.cells:

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from molrg import claims
+from molrg import claims, files
+from molrg.companion import keys
 from molrg.companion.notebooks import Notebook, sources
 
 
@@ -46,7 +47,7 @@ class Layout:
         return self.records / f"{notebook.claim}.json"
 
     def files(self, notebook: Notebook) -> list[Path]:
-        """The finished files of a notebook: itself, its record, and its figure where there is one."""
+        """The finished files of a notebook: itself, its record, its figure where there is one."""
         figure = self.records / f"{notebook.claim}.svg"
         return [
             self.notebooks / notebook.path.name,
@@ -56,21 +57,16 @@ class Layout:
 
 
 def fresh(notebook: Notebook, overrides: Mapping[str, Any], layout: Layout) -> bool:
-    """Whether an earlier result is complete, untouched, and of exactly this code and these parameters."""
+    """Whether an earlier result is complete, untouched, and of this code and these parameters."""
     try:
         stamp = json.loads(layout.stamp(notebook).read_text(encoding="utf-8"))
-        found = {path.name: sha256(path) for path in layout.files(notebook)}
+        found = {path.name: files.sha256(path) for path in layout.files(notebook)}
     except (FileNotFoundError, ValueError):  # ValueError: a torn stamp
         return False
-    return stamp == {"key": notebook.key(overrides), "files": found}
+    return stamp == {"key": keys.of(notebook, overrides), "files": found}
 
 
 def stale() -> list[str]:
     """Names of the notebooks of which the book holds no result, or one of an earlier state."""
     layout = Layout.of({})
     return [notebook.name for notebook in sources() if not fresh(notebook, {}, layout)]
-
-
-def sha256(path: Path) -> str:
-    """Hexadecimal sha256 of a file."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()

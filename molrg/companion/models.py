@@ -1,4 +1,4 @@
-"""The page of the trained models: made from the records beside their weights, and from nothing else."""
+"""The page of the trained models: made from the records beside their weights alone."""
 
 from __future__ import annotations
 
@@ -24,25 +24,28 @@ def write(generated: Path) -> None:
 
 
 def markdown(records: Mapping[str, dict[str, Any]]) -> str:
-    """Two tables, of diffusion models and of classifiers, and the samples of each diffusion model."""
-    denoisers = {name: record for name, record in records.items() if record["kind"] == "denoising"}
-    classifiers = {
-        name: record for name, record in records.items() if record["kind"] == "classifying"
+    """Tables of diffusion models, classifiers and readers, and samples of each diffusion model."""
+    kinds = {
+        kind: {name: record for name, record in records.items() if record["kind"] == kind}
+        for kind in ("denoising", "classifying", "reading")
     }
-    first = _table(
-        ("model", "predicts", "images seen", "CPU minutes", "distance", "classes off"),
-        (_denoiser(name, record) for name, record in denoisers.items()),
-    )
-    second = _table(
-        ("classifier", "images seen", "CPU minutes", "test accuracy"),
-        (_classifier(name, record) for name, record in classifiers.items()),
-    )
-    return (
-        "\n\n".join(
-            [first, second, *(_samples(name, record) for name, record in denoisers.items())]
-        )
-        + "\n"
-    )
+    cost = ("images seen", "CPU minutes")
+    parts = [
+        _table(
+            ("model", "predicts", *cost, "distance", "classes off"),
+            (_denoiser(name, record) for name, record in kinds["denoising"].items()),
+        ),
+        _table(
+            ("classifier", *cost, "test accuracy"),
+            (_classifier(name, record) for name, record in kinds["classifying"].items()),
+        ),
+        _table(
+            ("reader", *cost, "attributes", "least score"),
+            (_reader(name, record) for name, record in kinds["reading"].items()),
+        ),
+        *(_samples(name, record) for name, record in kinds["denoising"].items()),
+    ]
+    return "\n\n".join(parts) + "\n"
 
 
 def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
@@ -66,6 +69,13 @@ def _denoiser(name: str, record: Mapping[str, Any]) -> list[str]:
 
 def _classifier(name: str, record: Mapping[str, Any]) -> list[str]:
     return [f"`{name}`", *_cost(record), f"{record['accuracy']['test']:.4f}"]
+
+
+def _reader(name: str, record: Mapping[str, Any]) -> list[str]:
+    """A network that reads attributes off pictures; its scores are accuracies and R squared."""
+    scores = [score for read in record["readings"].values() for score in read.values()]
+    attributes = {attribute for read in record["readings"].values() for attribute in read}
+    return [f"`{name}`", *_cost(record), f"{len(attributes)}", f"{min(scores):.2f}"]
 
 
 def _samples(name: str, record: Mapping[str, Any]) -> str:

@@ -1,12 +1,9 @@
-"""The notebooks as sources: their parameters, what reads them, and a key that says when to run again."""
+"""The notebooks as sources: their parameters, and what reads them."""
 
 from __future__ import annotations
 
 import ast
-import hashlib
-import json
 import re
-import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -49,7 +46,8 @@ class Notebook:
         ids = [id for id, entry in claims.registry().items() if entry["notebook"] == self.name]
         if len(ids) != 1 or claims.claim(ids[0])["status"] != "landed":
             raise ValueError(
-                f"{self.name}: registered by {ids or 'no claim'} in book/claims.yml: allowed is one landed claim"
+                f"{self.name}: registered by {ids or 'no claim'} in book/claims.yml:"
+                " allowed is one landed claim"
             )
         return ids[0]
 
@@ -107,18 +105,20 @@ class Notebook:
         """Check that this is a notebook to run, and new values for its parameters.
 
         Raises:
-            ValueError: where no landed claim names it, a parameter is unknown or read by no cell, or a
-                value is of another type than the default.
+            ValueError: where no landed claim names it, a parameter is unknown or read by no cell,
+                or a value is of another type than the default.
         """
         unread, _ = sorted(self.unread()), self.claim
         if unread:
             raise ValueError(
-                f"{self.name}: parameters {', '.join(unread)}: read by no cell; allowed are those that are"
+                f"{self.name}: parameters {', '.join(unread)}: read by no cell;"
+                " allowed are those that are"
             )
         for name, value in overrides.items():
             if name not in self.parameters:
                 raise ValueError(
-                    f"parameter {name}: unknown to {self.name}: allowed are {', '.join(self.parameters)}"
+                    f"parameter {name}: unknown to {self.name}:"
+                    f" allowed are {', '.join(self.parameters)}"
                 )
             default = self.parameters[name]
             widened = isinstance(default, float) and type(value) is int
@@ -128,46 +128,16 @@ class Notebook:
                     f"parameter {name} = {value!r}: allowed in {self.name} is {allowed}"
                 )
 
-    def key(self, overrides: Mapping[str, Any]) -> str:
-        """A hash of all that the outputs depend on: cells, parameters, package, lock, claim, Python."""
-        root = claims.root()
-        digest = hashlib.sha256()
-        cells = [
-            (c.cell_type, c.source, c.metadata.get("tags", []), c.metadata.get("mystnb"))
-            for c in self.cells
-        ]
-        entry = claims.claim(self.claim)
-        python = sys.version_info[:2]
-        digest.update(
-            json.dumps(
-                [cells, dict(overrides), entry, python], sort_keys=True, default=str
-            ).encode()
-        )
-        for path in (
-            *_package_files(),
-            root / "requirements.lock",
-            root / "book" / "record.schema.json",
-        ):
-            digest.update(path.name.encode() + path.read_bytes())
-        return digest.hexdigest()
-
-
-def _package_files() -> Iterable[Path]:
-    package = Path(claims.__file__).parent
-    left_out = {
-        package / "companion",
-        package / "__main__.py",
-    }  # they run notebooks, no notebook imports them
-    inside = {".py", ".js", ".html", ".npz", ".safetensors", ".json"}
-    files = (p for p in package.rglob("*") if p.suffix in inside and "__pycache__" not in p.parts)
-    return sorted(p for p in files if not left_out & {p, *p.parents})
-
 
 def sources() -> list[Notebook]:
-    """All source notebooks in reading order."""
-    return [
-        Notebook(path) for path in sorted((claims.root() / "notebooks").glob("[0-9][0-9]_*.ipynb"))
-    ]
+    """The notebooks of the book in reading order; drafts, whose claim is planned, are left out."""
+    drafts = {e["notebook"] for e in claims.registry().values() if e["status"] == "planned"}
+    return [notebook for notebook in _all() if notebook.name not in drafts]
+
+
+def _all() -> list[Notebook]:
+    folder = claims.root() / "notebooks"
+    return [Notebook(path) for path in sorted(folder.glob("[0-9][0-9]_*.ipynb"))]
 
 
 def select(wanted: Iterable[str]) -> list[Notebook]:
@@ -176,8 +146,8 @@ def select(wanted: Iterable[str]) -> list[Notebook]:
     Raises:
         ValueError: where a name fits none.
     """
-    there = sources()
-    chosen = []
+    there = _all()
+    chosen: list[Notebook] = []
     for word in wanted:
         stem = Path(word).name.removesuffix(".ipynb")
         number = stem.upper().removeprefix("C").zfill(2)
@@ -187,14 +157,15 @@ def select(wanted: Iterable[str]) -> list[Notebook]:
                 f"notebook {word}: allowed are {', '.join(n.name for n in there)}, or their numbers"
             )
         chosen += [n for n in fits if n not in chosen]
-    return chosen or there
+    return chosen or sources()
 
 
 def parse_parameters(words: Iterable[str]) -> dict[str, Any]:
     """Read NAME=VALUE words; a value is written as in Python (1e-3, [1, 2]), or is a bare word.
 
     Raises:
-        ValueError: where a word has no "=" or no name before it, or a name comes twice.
+        ValueError: where a word has no "=" or no name before it, a name comes twice, or a value is
+            nothing that a notebook can be given: not a number, text, or list of them.
     """
     values = {}
     for word in words:
@@ -205,4 +176,15 @@ def parse_parameters(words: Iterable[str]) -> dict[str, Any]:
             values[name] = ast.literal_eval(value)
         except (ValueError, SyntaxError):
             values[name] = value
+        if not _plain(values[name]):
+            raise ValueError(
+                f"-p {word}: allowed are numbers, texts, True, False, and lists of them"
+            )
     return values
+
+
+def _plain(value: Any) -> bool:
+    """Whether a value of a parameter keeps its meaning in YAML and JSON."""
+    if isinstance(value, list):
+        return all(map(_plain, value))
+    return value is None or isinstance(value, (bool, int, float, str))

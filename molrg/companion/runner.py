@@ -9,12 +9,9 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import signal
 import threading
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
-from pathlib import Path
 from typing import Any
 
 import filelock
@@ -22,8 +19,8 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from molrg import checks, claims
-from molrg.companion import scorecard
+from molrg import checks, claims, files, interrupts
+from molrg.companion import scorecard, settings
 from molrg.companion.jobs import Job, RunStopped
 from molrg.companion.layout import Layout, fresh
 from molrg.companion.notebooks import Notebook, select
@@ -69,12 +66,13 @@ def run(
         len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     )
     jobs = checks.count("jobs", min(4, cores) if jobs is None else jobs)
+    settings.refuse_settings_of_figures()
     chosen = select(wanted)
     for notebook in chosen:
         notebook.accept(overrides)
     layout, board = Layout.of(overrides), _Board(chosen, console or Console())
-    with alone(layout), _interrupts_wait() as pause:
-        records = _run(chosen, overrides, layout, jobs, max(1, cores // jobs), board, pause)
+    with alone(layout), interrupts.held_back() as asked:
+        records = _run(chosen, overrides, layout, jobs, max(1, cores // jobs), board, asked)
     board.summary(records, layout)
     if keep:
         _keep(chosen, layout, overrides.get("profile", "quick"), board.console)
@@ -82,7 +80,7 @@ def run(
 
 
 def _overrides(profile: str, seed: int, parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """All parameters that differ from the book's own run; -p profile and -p seed_offset count as options."""
+    """The parameters that differ from the book's own run, profile and seed_offset among them."""
     overrides = {"profile": profile, "seed_offset": seed, **parameters}
     checks.one_of("profile", overrides["profile"], claims.PROFILES)
     checks.count("seed", overrides["seed_offset"], 0)
@@ -118,36 +116,6 @@ def alone(layout: Layout) -> Iterator[None]:
         lock.release()
 
 
-@contextmanager
-def _interrupts_wait() -> Iterator[Callable[[], None]]:
-    """Hold Ctrl-C, SIGTERM and SIGHUP back until the loop pauses, so that no kernel is lost in between.
-
-    A second signal interrupts at once.
-    """
-    asked: list[int] = []
-
-    def note(number: int, _: Any) -> None:
-        asked.append(number)
-        if len(asked) > 1:
-            raise KeyboardInterrupt
-
-    def pause() -> None:
-        time.sleep(0.1)
-        if asked:
-            raise KeyboardInterrupt
-
-    inside = (
-        threading.current_thread() is threading.main_thread()
-    )  # elsewhere Python allows no handlers
-    names = [name for name in ("SIGINT", "SIGTERM", "SIGHUP") if inside and hasattr(signal, name)]
-    previous = {getattr(signal, name): signal.signal(getattr(signal, name), note) for name in names}
-    try:
-        yield pause
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
-
-
 def _run(
     chosen: list[Notebook],
     overrides: Mapping[str, Any],
@@ -155,7 +123,7 @@ def _run(
     jobs: int,
     threads: int,
     board: _Board,
-    pause: Callable[[], None],
+    asked: threading.Event,
 ) -> dict[str, dict]:
     waiting, running = list(chosen), []
     records: dict[str, dict] = {}
@@ -181,7 +149,8 @@ def _run(
                         board.done(
                             job.notebook.name, "done", job.elapsed, records[job.notebook.claim]
                         )
-                pause()
+                if asked.wait(0.1):
+                    raise KeyboardInterrupt
         finally:
             for job in running:
                 board.rows[job.notebook.name][0] = "cut short"
@@ -191,7 +160,7 @@ def _run(
 
 
 class _Board:
-    """What is shown of a run: a table that is redrawn, or a line a notebook where there is no terminal."""
+    """What is shown of a run: a table that is redrawn, or, in a file, a line a notebook."""
 
     def __init__(self, chosen: list[Notebook], console: Console) -> None:
         self.console = console
@@ -218,7 +187,8 @@ class _Board:
     def done(self, name: str, how: str, elapsed: str, record: Mapping[str, Any]) -> None:
         self.rows[name] = [how, elapsed, f"{record['cpu_seconds']:.0f}", record["verdict"]]
         if not self.console.is_terminal:
-            line = f"  {name:34s} {how:9s} {elapsed:>6s} {self.rows[name][2]:>4s} CPU-s {record['verdict']}"
+            spent = self.rows[name][2]
+            line = f"  {name:34s} {how:9s} {elapsed:>6s} {spent:>4s} CPU-s {record['verdict']}"
             self.console.print(line, highlight=False, soft_wrap=True)
 
     def summary(self, records: Mapping[str, dict], layout: Layout) -> None:
@@ -234,7 +204,7 @@ class _Board:
 
 
 def _keep(chosen: list[Notebook], layout: Layout, profile: str, console: Console) -> None:
-    """Copy records and the figures that they name to book/results, each to a temporary name first."""
+    """Copy records and the figures that they name to book/results."""
     folder = claims.root() / "book" / "results" / profile
     folder.mkdir(parents=True, exist_ok=True)
     for notebook in chosen:
@@ -243,6 +213,6 @@ def _keep(chosen: list[Notebook], layout: Layout, profile: str, console: Console
             if old.name not in {path.name for path in kept}:
                 old.unlink()
         for path in kept:
-            part = Path(shutil.copyfile(path, folder / f"{path.name}.part"))
-            os.replace(part, folder / path.name)
+            with files.replacing(folder / path.name) as aside:
+                shutil.copyfile(path, aside)
     console.print(f"kept: {folder.relative_to(claims.root())}", highlight=False, soft_wrap=True)

@@ -1,18 +1,10 @@
 """Figures in one house style."""
 
-from molrg.plots.figures import (
-    COLOURS,
-    band,
-    cells,
-    house_style,
-    image_grid,
-    interactive,
-    sigma_axis,
-    success_map,
-    success_slider,
-    tree,
-    tree_slider,
-)
+from molrg.plots.maps import cells, success_map, success_slider
+from molrg.plots.panels import band, image_grid, sigma_axis
+from molrg.plots.sliders import interactive
+from molrg.plots.style import COLOURS, house_style
+from molrg.plots.trees import tree, tree_slider
 
 __all__ = [
     "COLOURS",

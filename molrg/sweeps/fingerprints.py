@@ -1,8 +1,8 @@
 """Fingerprints: whether a function is still the one that computed a result.
 
-A function is followed by name through all that it reaches: the functions and classes it calls, their
-defaults, and the values of the globals and closures they read. What is compared is what Python compiles,
-so comments, docstrings and layout do not count, nor does code that is not reached.
+A function is followed by name through all that it reaches: the functions and classes it calls,
+their defaults, and the values of the globals and closures they read. What is compared is what
+Python compiles, so comments, docstrings and layout do not count, nor does code that is not reached.
 """
 
 from __future__ import annotations
@@ -60,15 +60,15 @@ _EMPTY = CellType()  # a closure's name that has no value yet
 
 
 def fingerprint(fn: Callable[..., Any]) -> str:
-    """Sixteen hexadecimal digits that change when the function, or what it reaches by name, changes.
+    """Sixteen hexadecimal digits that change with the function and what it reaches by name.
 
-    Followed: functions, classes, methods and modules of this package, of a notebook and of your own files;
-    of installed libraries only the versions that `molrg.provenance.versions` names, and Python's. Values
-    read from globals, closures, defaults and attributes count: numbers, strings, containers, arrays,
-    tensors, and objects by their attributes.
+    Followed: functions, classes, methods and modules of this package, of a notebook and of your own
+    files; of installed libraries only the versions that `molrg.provenance.versions` names, and
+    Python's. Values read from globals, closures, defaults and attributes count: numbers, strings,
+    containers, arrays, tensors, and objects by their attributes.
 
-    Not seen: files and environment variables that are read, names looked up at run time from strings,
-    and subclasses that are not named. Another version of Python gives another fingerprint.
+    Not seen: files and environment variables that are read, names looked up at run time from
+    strings, and subclasses that are not named. Another version of Python gives another fingerprint.
 
     Args:
         fn: a function, method, ``functools.partial`` or callable object.
@@ -84,7 +84,7 @@ def fingerprint(fn: Callable[..., Any]) -> str:
 
 @functools.cache
 def _ours(module: str | None) -> bool:
-    """Whether code of this module is followed: not where it is part of Python or of an installed library."""
+    """Whether code of this module is followed: not that of Python or of an installed library."""
     top = (module or "__main__").partition(".")[0]
     if top in ("molrg", "__main__"):
         return True
@@ -170,7 +170,10 @@ class _Walk:
             self.add(f"{name}.__class__", type(value))
             self.add(f"{name}.__dict__", vars(value))
         else:
-            told = f"{name} = {type(value).__name__}: allowed is a function, number, string, container, array or tensor"
+            told = (
+                f"{name} = {type(value).__name__}:"
+                " allowed is a function, number, string, container, array or tensor"
+            )
             raise ValueError(f"{told}; make anything else inside the function")
 
     def _class(self, name: str, kind: type) -> None:
@@ -212,7 +215,10 @@ class _Walk:
 
 
 def _chains(steps: list[dis.Instruction]) -> Iterator[tuple[str, list[str]]]:
-    """Global names with the attributes asked of them, as ("training", ["fit"]); imports as (":training", [])."""
+    """Global names with the attributes asked of them, as ("training", ["fit"]).
+
+    Imports are (":training", []).
+    """
     imported = ""
     for number, step in enumerate(steps):
         if step.opname == "IMPORT_NAME":
@@ -230,11 +236,12 @@ def _chains(steps: list[dis.Instruction]) -> Iterator[tuple[str, list[str]]]:
 
 
 def _reached(first: str, asked: list[str], scope: dict[str, Any]) -> Iterator[tuple[str, Any]]:
-    """What a name leads to, as far as it goes through modules; nothing for libraries and builtins."""
+    """What a name leads to, as far as it goes through modules; nothing for libraries."""
     imported = first.startswith(":")
     if first == ":molrg" and not asked:
         raise ValueError(
-            "import molrg = a statement inside a function: allowed is there `from molrg import name`"
+            "import molrg = a statement inside a function:"
+            " allowed is there `from molrg import name`"
         )
     if (imported and not _ours(first[1:])) or (not imported and first not in scope):
         return

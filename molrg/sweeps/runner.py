@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import re
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, as_completed
@@ -19,7 +18,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import psutil
 import torch
 from loky import get_reusable_executor
 from rich.console import Console
@@ -33,12 +31,14 @@ from rich.progress import (
 )
 
 from molrg import checks
+from molrg.interrupts import follow
 from molrg.provenance import root, went_before
 from molrg.sweeps.stores import Job, Store, key_of, lines, name_of, plain
 
 __all__ = ["JobFailed", "kept", "lines", "run"]
 
-_BATCH = 128  # jobs in a task of a batched function: minutes of work at most, and enough to fill a tensor
+# Jobs in a task of a batched function: minutes of work at most, and enough to fill a tensor.
+_BATCH = 128
 
 
 class JobFailed(RuntimeError):
@@ -57,37 +57,42 @@ def run(
 ) -> pd.DataFrame:
     """Evaluate `fn` for every cell and seed, and return one row for each.
 
-    Calls ``fn(seed=seed, **cell)``, which returns a dict; or, where `fn` has an attribute ``batched``,
-    ``fn.batched(cells, seeds)`` with two lists of equal length, one entry a job, which returns a list of
-    dicts in the same order. What is returned may hold numbers, strings, None and lists of them, arrays
-    and tensors; NaN and infinity are kept. In a batch, each job needs a source of random numbers of its
-    own: it may depend on the others by rounding only, else a sweep that is enlarged is another one.
+    Calls ``fn(seed=seed, **cell)``, which returns a dict; or, where `fn` has an attribute
+    ``batched``, ``fn.batched(cells, seeds)`` with two lists of equal length, one entry a job, which
+    returns a list of dicts in the same order. What is returned may hold numbers, strings, None and
+    lists of them, arrays and tensors; NaN and infinity are kept. In a batch, each job needs a
+    source of random numbers of its own: it may depend on the others by rounding only, else a sweep that is enlarged is another one.
 
-    The jobs are cut into tasks before anything runs. With a store, a task's results are appended when it
-    ends, and jobs found there are not computed again; their cost counts as that of this process
-    (:func:`molrg.provenance.cost`). Resumed on the same executor with the same number
+    The jobs are cut into tasks before anything runs. With a store, a task's results are appended
+    when it ends, and jobs found there are not computed again; their cost counts as that of this
+    process (:func:`molrg.provenance.cost`). Resumed on the same executor with the same number
     of threads, the table is the same to the last bit; otherwise it is the same up to rounding.
     Several runs may work on one store at once: the first goes forwards, others backwards.
 
     Args:
-        fn: a named function (or a ``functools.partial`` of one, which hides its ``batched``); it draws
-            from nothing but its seed. See `molrg.fingerprints` for what makes it another.
-        cells: dicts of numbers, strings, booleans or None, all with the same keys; "seed" is not one.
+        fn: a named function (or a ``functools.partial`` of one, which hides its ``batched``); it
+            draws from nothing but its seed. See `molrg.fingerprints` for what makes it another.
+        cells: dicts of numbers, strings, booleans or None, all with the same keys; "seed" is not
+            one.
         seeds: different whole numbers.
-        executor: where tasks run, as ``client.get_executor()`` of a Dask client. Where omitted, in this
-            process if torch has one thread or there is one task, else in as many processes as torch has
-            threads, with one thread each.
+        executor: where tasks run, as ``client.get_executor()`` of a Dask client. Where omitted, in
+            this process if torch has one thread or there is one task, else in as many processes as
+            torch has threads, with one thread each.
         store: file of finished tasks, made with its folder where it does not exist.
-        chunk: jobs in a task; 1 where omitted, and for batched functions whole cells, about 128 jobs.
-        progress: whether a bar is drawn on the standard error; where omitted, if that is a terminal.
+        chunk: jobs in a task; 1 where omitted, and for batched functions whole cells, about 128
+            jobs.
+        progress: whether a bar is drawn on the standard error; where omitted, if that is a
+            terminal.
 
     Returns:
-        Columns: the keys of the cells, "seed", the keys of what `fn` returned; cells outer, seeds inner.
+        Columns: the keys of the cells, "seed", the keys of what `fn` returned; cells outer, seeds
+            inner.
 
     Raises:
         ValueError: where an argument, what the store holds, or what `fn` returned is not as above.
         OSError: where the store cannot be written.
-        JobFailed: where `fn` raises. Tasks that have begun are finished and kept, the others cancelled.
+        JobFailed: where `fn` raises. Tasks that have begun are finished and kept, the others
+            cancelled.
     """
     checks.require(
         callable(fn) and getattr(fn, "__name__", "") != "<lambda>",
@@ -116,10 +121,11 @@ def run(
 
 
 def kept(name: str, profile: str) -> Path | None:
-    """Where a notebook keeps a sweep: ``_build/sweeps/<name>.jsonl`` in the paper profile, nowhere in quick.
+    """Where a notebook keeps a sweep: ``_build/sweeps/<name>.jsonl`` in the paper profile only.
 
     Raises:
-        ValueError: where the profile is unknown, or the name is more than letters, digits, "-", "_".
+        ValueError: where the profile is unknown, or the name is more than letters, digits, "-",
+            "_".
     """
     checks.one_of("profile", profile, ("quick", "paper"))
     checks.require(
@@ -175,7 +181,7 @@ def _seeds(seeds: Iterable[int]) -> list[int]:
 
 
 def _task(fn: Callable[..., Any], jobs: Sequence[Job]) -> tuple[Any, float, float]:
-    """Results of some jobs with the seconds and the CPU seconds that they took; runs where the executor wants."""
+    """Results of some jobs with the seconds and CPU seconds that they took, in any process."""
     begun, cpu = time.perf_counter(), time.process_time()
     if hasattr(fn, "batched"):
         with _naming(fn, jobs):
@@ -221,7 +227,10 @@ def _on_executor(
     kept: Store,
     advance: Callable[[int], None],
 ) -> None:
-    """Submit what is missing and keep it as it ends; on an error, cancel what has not begun and keep the rest."""
+    """Submit what is missing and keep it as it ends.
+
+    On an error, cancel what has not begun and keep the rest.
+    """
     wanted = [jobs for task in tasks if (jobs := kept.missing(task))]
     advance(sum(map(len, tasks)) - sum(map(len, wanted)))
     waiting: dict[Future, Sequence[Job]] = {}
@@ -243,7 +252,7 @@ def _on_executor(
 
 
 def _keep(future: Future, waiting: dict[Future, Sequence[Job]], kept: Store) -> list[Sequence[Job]]:
-    """Keep what a task returned; the tasks that another run has done meanwhile are cancelled and returned."""
+    """Keep what a task returned; cancel and return the tasks that another run has done."""
     jobs = waiting.pop(future)
     try:
         outcome = future.result()
@@ -265,18 +274,12 @@ def _keep(future: Future, waiting: dict[Future, Sequence[Job]], kept: Store) -> 
 def _settle(run: int) -> None:
     """Prepare a worker process: one thread, and an end when the process of the run is killed."""
     torch.set_num_threads(1)
-
-    def follow() -> None:
-        with suppress(psutil.NoSuchProcess):  # killed before this worker had begun
-            psutil.Process(run).wait()
-        os._exit(1)
-
-    threading.Thread(target=follow, daemon=True).start()
+    follow(run)
 
 
 @contextmanager
 def _pool(executor: Executor | None, tasks: int) -> Iterator[Executor | None]:
-    """The executor given; or, where none is, processes with one thread each, or None for this process."""
+    """The executor given; else processes with one thread each, or None for this process."""
     threads = torch.get_num_threads()
     if executor is not None or threads == 1 or tasks == 1:
         yield executor

@@ -1,8 +1,8 @@
 """Stores: a text file with one line of JSON for every finished task of a sweep.
 
-Lines are appended whole, under a lock, and forced to disk. A last line without an end is what a killed
-run has left: it does not count, and is cut off before the next one is written. NaN and infinity are
-written as Python's json module writes and reads them.
+Lines are appended whole, under a lock, and forced to disk. A last line without an end is what a
+killed run has left: it does not count, and is cut off before the next one is written. NaN and
+infinity are written as Python's json module writes and reads them.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def key_of(cell: Mapping[str, Any], seed: int) -> str:
 
 
 def plain(value: Any) -> Any:
-    """The value as JSON gives it back, arrays and tensors as lists: what is fresh is as if read from a store.
+    """The value as JSON gives it back, arrays and tensors as lists, as if read from a store.
 
     Raises:
         TypeError: where it holds something else.
@@ -120,7 +120,7 @@ class Store:
 
     @contextmanager
     def at_work(self) -> Iterator[bool]:
-        """Whether this is the first of those at work on the store: it goes forwards, the others backwards."""
+        """Whether this is the first on the store: it goes forwards, the others backwards."""
         if self.path is None:
             yield True
             return
@@ -162,7 +162,7 @@ class Store:
                 )
 
     def taken_over(self, jobs: Sequence[Job]) -> float:
-        """CPU seconds that other runs have spent on these jobs, those left out that were asked for before."""
+        """CPU seconds that other runs have spent on these jobs, unless asked for before."""
         keys = {key_of(*job) for job in jobs} - _COUNTED.setdefault(
             (str(self.path), self._code), set()
         )

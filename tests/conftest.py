@@ -1,0 +1,47 @@
+"""Fixtures of the tests of the companion: a project that has been run, and copies of it."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory) -> tuple[Path, str]:
+    """A project that has been run once, as a reader would run it, with what was printed."""
+    from projects import ROOT, check, command, entry, plant, register
+
+    project = tmp_path_factory.mktemp("project")
+    for folder in ("book", "notebooks"):
+        (project / folder).mkdir()
+    shutil.copy(ROOT / "book" / "record.schema.json", project / "book")
+    shutil.copy(ROOT / "requirements.lock", project)
+    (project / "_config.yml").write_text("title: a test\n")
+    (project / "CHANGELOG.md").write_text("# Changelog\n")
+    (project / "book" / "criteria_history.yml").write_text("{}\n")
+    (project / "CHANGELOG.md").write_text("# Changelog\n")
+    recorded = project / "book" / "results" / "paper"
+    recorded.mkdir(parents=True)
+    (recorded / "C06.svg").write_text("<svg/>")
+    (project / "book" / "criteria_history.yml").write_text("{}\n")
+    (project / "_toc.yml").write_text("format: jb-book\nroot: book/intro\n")
+    plant(project, "C01", "holds", check("C01", draw=True))
+    plant(
+        project, "C02", "fails_as_expected", check("C02", error=3.0, control=9.0), "not reproduced"
+    )
+    register(project, C03=entry("03_later", status="planned"))
+    done = command(project, "run", "--jobs", "2")
+    assert done.returncode == 0, done.stdout + done.stderr
+    return project, done.stdout
+
+
+@pytest.fixture
+def project(finished, tmp_path, monkeypatch) -> Path:
+    """A copy of the finished project, to be changed at will; the current folder is in it."""
+    copy = tmp_path / "project"
+    shutil.copytree(finished[0], copy)
+    monkeypatch.chdir(copy)
+    monkeypatch.delenv("MOLRG_RECORDS", raising=False)
+    return copy

@@ -1,0 +1,138 @@
+"""Fault: the command line in odd places: other encodings, closed pipes, archives inside repositories."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+from projects import ROOT, environment, stopped
+
+from molrg import claims, provenance
+
+
+def piped(project, words, then, **variables):
+    """Output and exit codes of a command whose output goes into another."""
+    line = f"set -o pipefail; {sys.executable} -m molrg {words} | {then}"
+    return subprocess.run(
+        ["bash", "-c", line],
+        cwd=project,
+        env=environment() | variables,
+        capture_output=True,
+        timeout=400,
+    )
+
+
+@pytest.mark.parametrize("words", ["claims --json", "claims", "doctor"])
+def test_a_reader_that_has_had_enough_is_no_error(project, words):
+    done = piped(project, words, "true")
+    assert b"Traceback" not in done.stderr
+    assert b"Broken pipe" not in done.stderr
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+@pytest.mark.parametrize("words", ["claims", "doctor"])
+def test_letters_that_the_terminal_lacks_are_replaced(project, words, encoding):
+    done = piped(project, words, "cat", PYTHONIOENCODING=encoding)
+    assert not done.stderr
+    assert done.stdout.decode(encoding)
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+def test_records_are_the_same_in_every_encoding(project, encoding):
+    done = piped(project, "claims --json", "cat", PYTHONIOENCODING=encoding)
+    told = json.loads(done.stdout.decode(encoding))
+    assert told == claims.records()
+    assert "≤" in json.dumps(told, ensure_ascii=False), "a letter to lose"
+
+
+@pytest.mark.parametrize("word", ["x=[1j]", "x=1j", "x=b'a'", "x={1, 2}", "x=[[1], {2: 3}]"])
+def test_values_that_no_notebook_can_be_given_are_refused(project, capsys, word):
+    error = stopped(capsys, "run", "-p", word, code=2)
+    assert error == (
+        f"error: -p {word}: allowed are numbers, texts, True, False, and lists of them\n"
+    )
+
+
+# where the files come from
+
+
+def git(folder, *words):
+    who = {
+        f"GIT_{role}_{what}": "x" for role in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")
+    }
+    subprocess.run(
+        ["git", *words], cwd=folder, env=os.environ | who, check=True, capture_output=True
+    )
+
+
+def test_an_archive_inside_another_repository_has_no_commit(project, monkeypatch):
+    git(project.parent, "init")
+    git(project.parent, "add", "project/book")
+    git(project.parent, "commit", "-m", "somebody's own")
+    assert provenance.commit() == "unknown"
+    git(project, "init")
+    git(project, "add", "book")
+    git(project, "commit", "-m", "ours")
+    ours = provenance.commit()
+    assert ours != "unknown"
+    monkeypatch.chdir(project / "book")
+    assert provenance.commit() == ours
+
+
+# damaged records
+
+
+def change(record, path, value):
+    *above, last = path
+    for name in above:
+        record = record[name]
+    record[last] = value
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (("conditions", 0, "estimate"), "<script>alert(1)</script>"),
+        (("conditions", 0, "estimate"), "0.1 | 0.2"),
+        (("conditions", 0, "condition"), "a\nb"),
+        (("conditions", 0, "control"), "`x`"),
+        (("figure",), {"file": "../C01.svg", "sha256": "0" * 64}),
+        (("commit",), "<b>"),
+        (("verdict",), "proved"),
+        (("versions", "torch"), "|"),
+        (("more",), None),
+    ],
+    ids=lambda value: str(value)[:24],
+)
+def test_a_record_that_would_break_the_pages_is_refused(project, capsys, path, value):
+    file = project / "_build" / "claims" / "C01.json"
+    record = json.loads(file.read_text())
+    change(record, path, value)
+    file.write_text(json.dumps(record))
+    error = stopped(capsys, "claims", code=2)
+    assert error.startswith(f"error: {file} = no record (")
+    assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize("text", ["", "{", "\x00", '{"id": "C01'])
+def test_a_torn_record_is_refused(project, capsys, text):
+    file = project / "_build" / "claims" / "C01.json"
+    file.write_text(text)
+    assert stopped(capsys, "claims", code=2).startswith(f"error: {file} = torn (")
+
+
+def test_an_empty_record_and_that_of_another_claim_are_refused(project, capsys):
+    folder = project / "_build" / "claims"
+    shutil.copy(folder / "C01.json", folder / "C02.json")
+    assert "C02.json = the record of C01" in stopped(capsys, "claims", code=2)
+    (folder / "C02.json").write_text("{}")
+    assert "must contain ['id', " in stopped(capsys, "claims", code=2)
+
+
+def test_every_recorded_run_is_a_record():
+    kept = claims.records(ROOT / "book" / "results" / "paper")
+    assert len(kept) >= 18
