@@ -36,8 +36,7 @@ def random_mixture(generator: torch.Generator) -> MoLRG:
 def noised(mixture: MoLRG, t: float, count: int, generator: torch.Generator) -> Tensor:
     """Noisy points x_t of the mixture, (count, n)."""
     x0, _ = mixture.sample(count, generator=generator)
-    s, gamma = SCHEDULE.at(t, x0)
-    return s * x0 + gamma * normal_like(x0, generator=generator)
+    return SCHEDULE.add_noise(x0, t, normal_like(x0, generator=generator))
 
 
 def tweedie(mixture: MoLRG, x_t: Tensor, t: float) -> Tensor:
