@@ -2,11 +2,11 @@
 
     python benchmarks/ensemble_training.py [--models 1000] [--steps 400]
 
-(a) ``fit`` on one ensemble, a generator for each model; (b) ``fit`` on one model at a time with the same
-generators, which must give the same models; (c) the loop that one would write first: Adam on a plain
-parameter, a QR decomposition in the forward pass, the loss spelt out. Each repeat runs (a) on all models,
-and (b) and (c) on a few, whose time is scaled by the number of models; so the ratios compare things
-measured within the same minute. Exits with 1 where (a) and (b) differ.
+(a) ``fit`` on one ensemble, a generator for each model; (b) ``fit`` on one model at a time with the
+same generators, which must give the same models; (c) the loop that one would write first: Adam on a
+plain parameter, a QR decomposition in the forward pass, the loss spelt out. Each repeat runs (a) on
+all models, and (b) and (c) on a few, whose time is scaled by the number of models; so the ratios
+compare things measured within the same minute. Exits with 1 where (a) and (b) differ.
 """
 
 from __future__ import annotations
@@ -122,12 +122,11 @@ def measure(args: argparse.Namespace, threads: int, dtype: torch.dtype) -> bool:
             times[name].append(spent * args.models / few)
     apart = distance(ensemble[:few], trained["b"])
     label = f"{threads} thread{'s' * (threads > 1)}, {str(dtype).removeprefix('torch.')}"
-    print(
-        f"\n{label}; projectors of (a) and (b) differ by {apart:.1e}, of (a) and (c) by {distance(ensemble[:few], trained['c']):.1e}"
-    )
-    print(
-        f"{'':24s} {'seconds':>8s} {'CPU s':>8s}   {'time / (a): min, median, max':30s} CPU time / (a)"
-    )
+    from_loop = distance(ensemble[:few], trained["c"])
+    print(f"\n{label}; projectors of (a) and (b) differ by {apart:.1e}", end=", ")
+    print(f"of (a) and (c) by {from_loop:.1e}")
+    ratios = "time / (a): min, median, max"
+    print(f"{'':24s} {'seconds':>8s} {'CPU s':>8s}   {ratios:30s} CPU time / (a)")
     own = torch.stack(times["a"])
     for name, what in (
         ("a", "(a) fit, one ensemble"),
@@ -156,9 +155,9 @@ def main() -> int:
     args = parser.parse_args()
     sizes = ", ".join(f"{name} = {size}" for name, size in SIZES.items())
     versions = f"Python {platform.python_version()}, torch {torch.__version__}"
-    print(
-        f"{args.models} models, {sizes}, K = 1, {args.steps} steps; (b) and (c) from {min(args.subset, args.models)} models; {versions}"
-    )
+    few = min(args.subset, args.models)
+    print(f"{args.models} models, {sizes}, K = 1, {args.steps} steps; {versions}")
+    print(f"(b) and (c) from {few} models")
     agree = [
         measure(args, threads, getattr(torch, dtype))
         for threads in args.threads

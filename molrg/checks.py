@@ -12,7 +12,11 @@ from torch import Tensor
 
 
 def require(ok: bool, name: str, value: Any, allowed: str) -> None:
-    """Raise ``ValueError`` unless `ok`, naming the argument, its value and what is allowed."""
+    """Raise ``ValueError`` unless `ok`, naming the argument, its value and what is allowed.
+
+    The message is built by the caller whether it is needed or not: where that costs something, such
+    as reading a tensor, write ``if ...: raise ValueError(...)`` instead.
+    """
     if not ok:
         raise ValueError(f"{name} = {value}: allowed is {allowed}")
 
@@ -23,10 +27,11 @@ def count(name: str, value: Any, low: int = 1, high: float = math.inf) -> int:
     Raises:
         ValueError: where it is not.
     """
-    bounds = f">= {low}" if math.isinf(high) else f"between {low} and {high}"
     single = isinstance(value, Real) or (isinstance(value, Tensor) and value.numel() == 1)
     whole = single and not isinstance(value, bool) and math.isfinite(value) and int(value) == value
-    require(whole and low <= value <= high, name, value, f"a whole number {bounds}")
+    if not whole or not low <= value <= high:
+        bounds = f">= {low}" if math.isinf(high) else f"between {low} and {high}"
+        raise ValueError(f"{name} = {value}: allowed is a whole number {bounds}")
     return int(value)
 
 
@@ -36,8 +41,8 @@ def real(name: str, value: float, low: float = -math.inf, high: float = math.inf
     Raises:
         ValueError: where it is not.
     """
-    ok = math.isfinite(value) and low <= value <= high
-    require(ok, name, value, f"a finite number in [{low:g}, {high:g}]")
+    if not math.isfinite(value) or not low <= value <= high:
+        raise ValueError(f"{name} = {value}: allowed is a finite number in [{low:g}, {high:g}]")
     return float(value)
 
 
@@ -47,15 +52,13 @@ def finite(name: str, x: Tensor) -> Tensor:
     Raises:
         ValueError: where it is not a floating tensor, or holds NaN or infinity.
     """
-    floating = isinstance(x, Tensor) and x.is_floating_point()
-    require(floating, name, getattr(x, "dtype", type(x).__name__), "a floating-point torch tensor")
-    bad = int((~torch.isfinite(x)).sum())
-    require(
-        bad == 0,
-        name,
-        f"tensor of shape {tuple(x.shape)} with {bad} non-finite entries",
-        "finite entries only",
-    )
+    if not isinstance(x, Tensor) or not x.is_floating_point():
+        kind = x.dtype if isinstance(x, Tensor) else type(x).__name__
+        raise ValueError(f"{name} = {kind}: allowed is a floating-point torch tensor")
+    if not x.isfinite().all():
+        entries = f"{int((~x.isfinite()).sum())} non-finite entries"
+        value = f"tensor of shape {tuple(x.shape)} with {entries}"
+        raise ValueError(f"{name} = {value}: allowed is finite entries only")
     return x
 
 
@@ -66,13 +69,9 @@ def points(name: str, x: Tensor, low: int = 1) -> Tensor:
         ValueError: where it is not.
     """
     finite(name, x)
-    shape = tuple(x.shape)
-    require(
-        x.dim() >= 2 and shape[-2] >= low and shape[-1] >= 1,
-        f"{name}.shape",
-        shape,
-        f"(..., N, n) with N >= {low}",
-    )
+    if x.dim() < 2 or x.shape[-2] < low or x.shape[-1] < 1:
+        allowed = f"(..., N, n) with N >= {low}"
+        raise ValueError(f"{name}.shape = {tuple(x.shape)}: allowed is {allowed}")
     return x
 
 
@@ -111,8 +110,8 @@ def orthonormal_each(name: str, bases: Sequence[Tensor], names: Sequence[str] = 
         members.setdefault(basis.shape[1], []).append(k)
     kinds = {(basis.shape[0], basis.dtype, basis.device) for basis in bases}
     if len(kinds) > 1:
-        found = " and ".join(sorted(map(str, kinds)))
-        raise ValueError(f"{name} = {found}: allowed is one n, one dtype and one device")
+        value = " and ".join(sorted(map(str, kinds)))
+        raise ValueError(f"{name} = {value}: allowed is one n, one dtype and one device")
     for indices in members.values():
         stacked = torch.stack([bases[k] for k in indices])
         deviations, allowed = deviation_from_orthonormal(stacked), _slack(stacked)
@@ -125,8 +124,8 @@ def orthonormal_each(name: str, bases: Sequence[Tensor], names: Sequence[str] = 
 
 def _basis_form(name: str, basis: Tensor) -> None:
     if not isinstance(basis, Tensor) or not basis.is_floating_point():
-        found = getattr(basis, "dtype", type(basis).__name__)
-        raise ValueError(f"{name} = {found}: allowed is a floating-point torch tensor")
+        kind = basis.dtype if isinstance(basis, Tensor) else type(basis).__name__
+        raise ValueError(f"{name} = {kind}: allowed is a floating-point torch tensor")
     if basis.dim() != 2 or not 1 <= basis.shape[1] < basis.shape[0]:
         raise ValueError(f"{name}.shape = {tuple(basis.shape)}: allowed is (n, d) with 1 <= d < n")
 
@@ -180,8 +179,8 @@ def probabilities(name: str, weights: Tensor | Sequence[float] | None, K: int) -
         raise ValueError(f"{name}.shape = {tuple(weights.shape)}: allowed is ({K},)")
     total = weights.sum().item()
     if not (weights >= 0).all() or abs(total - 1) >= 1e-6:
-        found = f"{K} numbers in [{weights.min():g}, {weights.max():g}] with sum {total:.6g}"
-        raise ValueError(f"{name} = {found}: allowed is >= 0 with a sum of 1")
+        value = f"{K} numbers in [{weights.min():g}, {weights.max():g}] with sum {total:.6g}"
+        raise ValueError(f"{name} = {value}: allowed is >= 0 with a sum of 1")
     return weights / total
 
 
@@ -191,5 +190,6 @@ def one_of(name: str, value: Any, allowed: tuple[Any, ...]) -> Any:
     Raises:
         ValueError: where it is not.
     """
-    require(value in allowed, name, repr(value), " or ".join(map(repr, allowed)))
+    if value not in allowed:
+        raise ValueError(f"{name} = {value!r}: allowed is {' or '.join(map(repr, allowed))}")
     return value

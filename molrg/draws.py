@@ -1,6 +1,6 @@
-"""Random numbers: drawn on the CPU from a given generator, then moved, so that a seed means one thing.
+"""Random numbers: drawn on the CPU from a given generator, then moved.
 
-The same seed gives the same numbers on every device. Nothing in the package draws from a global source.
+A seed gives the same numbers on every device. Nothing in the package draws from a global source.
 """
 
 from __future__ import annotations
@@ -17,9 +17,12 @@ Generators = torch.Generator | Sequence[torch.Generator]
 
 
 def source(*key: int) -> torch.Generator:
-    """A generator of its own for every key, such as (seed, purpose, model); keys of one seed do not meet.
+    """A generator of its own for every key, such as (seed, purpose, model).
 
-    Source: numpy's ``SeedSequence``, which hashes the whole key.
+    Keys of one length are told apart. Zeros at the end of a key do not count: (3,) and (3, 0) are
+    the same, so every purpose should have keys of one length.
+
+    Source: numpy's ``SeedSequence``, which hashes the whole key to 32 bits.
 
     Args:
         *key: whole numbers >= 0, at least one.
@@ -27,7 +30,8 @@ def source(*key: int) -> torch.Generator:
     Raises:
         ValueError: where a number is negative or not whole, or there is none.
     """
-    checks.require(len(key) > 0, "key", key, "one whole number or more")
+    if not key:
+        raise ValueError("key = (): allowed is one whole number or more")
     numbers = [checks.count(f"key[{i}]", number, 0) for i, number in enumerate(key)]
     return torch.Generator().manual_seed(int(np.random.SeedSequence(numbers).generate_state(1)[0]))
 
@@ -42,11 +46,12 @@ def spread(generator: Generators, models: int) -> list[torch.Generator]:
     Raises:
         ValueError: where the number of generators is neither one nor `models`.
     """
-    single = isinstance(generator, torch.Generator)
-    sources = [generator] * models if single else list(generator)
-    allowed = f"one, or one for each of {models} models"
-    checks.require(len(sources) == models, "len(generator)", len(sources), allowed)
-    return sources
+    if isinstance(generator, torch.Generator):
+        return [generator] * models
+    if len(generator) != models:
+        allowed = f"one, or one for each of {models}"
+        raise ValueError(f"len(generator) = {len(generator)}: allowed is {allowed}")
+    return list(generator)
 
 
 def normal(

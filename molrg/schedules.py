@@ -198,7 +198,10 @@ class Stepwise(Schedule):
     falling in (0, 1); gamma^2 is the rest. The table is looked up on the device of t.
     """
 
-    alpha_bar: Tensor
+    @property
+    @abstractmethod
+    def alpha_bar(self) -> Tensor:
+        """Signal power of every step."""
 
     def step(self, t: float | Tensor) -> Tensor:
         """The step index in 0 ... steps - 1 that t in [0, 1] stands for."""
@@ -241,7 +244,12 @@ class Discrete(Stepwise):
         if not (table.diff() < 0).all() or table[-1] <= 0 or table[0] >= 1:
             ends = f"{table[0]:.3g} ... {table[-1]:.3g}"
             raise ValueError(f"alpha_bar = {ends}: allowed is strictly falling, in (0, 1)")
-        self.alpha_bar = table
+        self._table = table
+
+    @property
+    def alpha_bar(self) -> Tensor:
+        """Signal power s^2 of every step, (steps,)."""
+        return self._table
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Discrete) and torch.equal(self.alpha_bar, other.alpha_bar)

@@ -1,4 +1,4 @@
-"""Small factories shared by the tests: seeded numbers, mixtures, schedules, and what an error must look like."""
+"""Small factories shared by the tests: seeded numbers, mixtures, schedules, form of an error."""
 
 from __future__ import annotations
 
@@ -73,8 +73,9 @@ def slope(x: Tensor, y: Tensor) -> float:
 @contextmanager
 def complains(name: str):
     """A ValueError of one line that begins with the argument and says what is allowed."""
-    with pytest.raises(ValueError) as caught:
+    with pytest.raises(ValueError) as caught:  # noqa: PT011 - the whole message is compared below
         yield
     text = str(caught.value)
     assert re.match(rf"{re.escape(name)}(?!\w).* = ", text), f"does not begin with {name!r}: {text}"
-    assert ": allowed is " in text and "\n" not in text, text
+    assert ": allowed is " in text, text
+    assert "\n" not in text, text

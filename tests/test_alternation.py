@@ -1,4 +1,4 @@
-"""The alternation of K-subspaces over data sets and starts, under either constraint, and what is unique at its edge."""
+"""K-subspaces over data sets and starts, under either constraint; what is unique at its edge."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ import pytest
 import torch
 from factories import EXACT, bases, complains, normal, rng, worst
 
-from molrg import MoLRG, training
-from molrg import subspaces as sub
+from molrg import MoLRG, subspaces as sub, training
 from molrg.denoisers import LowRank
 from molrg.schedules import VP
 from molrg.subspaces import alternation
@@ -33,7 +32,8 @@ def test_polar_is_the_nearest_frame_and_maximises_the_trace():
     U = alternation.polar(x)
     root = U.mT @ x  # symmetric and positive: the other factor
     assert worst(U.mT @ U, torch.eye(4, dtype=torch.float64).expand(3, 4, 4)) < EXACT
-    assert worst(root, root.mT) < EXACT and (torch.linalg.eigvalsh(root) > 0).all()
+    assert worst(root, root.mT) < EXACT
+    assert (torch.linalg.eigvalsh(root) > 0).all()
     others = sub.random_basis(7, 4, generator=rng(1), ensemble=(500, 3))
     assert ((others * x).sum((-2, -1)) < (U * x).sum((-2, -1))).all()
 
@@ -42,7 +42,8 @@ def test_polar_is_the_nearest_frame_and_maximises_the_trace():
 def test_row_space_keeps_the_points(N, rank):
     x = normal(2, N, min(rank, N)) @ normal(min(rank, N), 7, seed=1)
     V, z = alternation.row_space(x)
-    assert V.shape == (2, 7, min(rank, N)) and worst(z @ V.mT, x) < EXACT
+    assert V.shape == (2, 7, min(rank, N))
+    assert worst(z @ V.mT, x) < EXACT
 
 
 # equivalence: many at once are one at a time, the row space is the whole space
@@ -55,13 +56,15 @@ def test_data_sets_at_once_are_data_sets_alone(init, joint):
     settings = {"restarts": 4, "init": init, "joint": joint}
     together = sub.k_subspaces(x, 2, 2, generator=[rng(s) for s in range(6)], **settings)
     total = 4 + ("+" in init)
-    assert together.objectives.shape == (2, 3, total) and together.start_labels.shape == (
+    assert together.objectives.shape == (2, 3, total)
+    assert together.start_labels.shape == (
         2,
         3,
         total,
         10,
     )
-    assert together.starts[0].shape == (2, 3, total, 12, 2) and together.objective.shape == (2, 3)
+    assert together.starts[0].shape == (2, 3, total, 12, 2)
+    assert together.objective.shape == (2, 3)
     for s, (i, j) in enumerate(itertools.product(range(2), range(3))):
         alone = sub.k_subspaces(x[i, j], 2, 2, generator=rng(s), **settings)
         assert worst(alone.objectives, together.objectives[i, j]) < EXACT
@@ -90,10 +93,8 @@ def test_a_rotation_of_space_rotates_the_result(joint):
         turned = [torch.nn.functional.pad(Q.T @ U, (0, 0, 0, extra)) for U in start]
         found = sub.k_subspaces(wide, 2, [2, 3], init=turned, joint=joint, generator=rng())
         plain = sub.k_subspaces(x, 2, [2, 3], init=start, joint=joint, generator=rng())
-        assert (
-            torch.equal(found.labels, plain.labels)
-            and abs(found.objective - plain.objective) < 1e-9
-        )
+        assert torch.equal(found.labels, plain.labels)
+        assert abs(found.objective - plain.objective) < 1e-9
 
 
 def test_errors_of_an_ensemble_are_those_of_each():
@@ -119,7 +120,8 @@ def test_no_step_descends(joint, dims):
         ).objective
         for i in range(1, 15)
     ]
-    assert all(b >= a - EXACT for a, b in itertools.pairwise(path)) and path[-1] > path[0] + 0.01
+    assert all(b >= a - EXACT for a, b in itertools.pairwise(path))
+    assert path[-1] > path[0] + 0.01
 
 
 @pytest.mark.parametrize("N", [1, 2, 3, 6])
@@ -145,8 +147,11 @@ def test_separate_bases_are_orthonormal_and_hold_their_points(N):
 
 
 def test_open_directions_are_random():
-    """One point on each of two subspaces of dimension 2 in R^12: the open direction of each is uniform in the
-    complement, so its mean energy in the true subspace is 1/11. 400 runs, five standard errors (false fail 1e-6)."""
+    """One point on each of two subspaces of dimension 2 in R^12.
+
+    The open direction of each is uniform in the complement, so its mean energy in the true subspace
+    is 1/11. 400 runs, five standard errors: false fail 1e-6.
+    """
     x, truth = points(1)
     found = sub.k_subspaces(x, 2, 2, restarts=400, init="balanced", generator=rng(3))
     energy = []
@@ -158,7 +163,8 @@ def test_open_directions_are_random():
         energy.append(both - 1)
     energy = torch.cat(energy)
     standard_error = float(energy.std() / math.sqrt(len(energy)))
-    assert abs(float(energy.mean()) - 1 / 11) < 5 * standard_error and standard_error < 0.01
+    assert abs(float(energy.mean()) - 1 / 11) < 5 * standard_error
+    assert standard_error < 0.01
 
 
 def test_a_point_in_two_bases_does_not_hop_for_ever():
@@ -184,7 +190,7 @@ def test_jointly_orthonormal_bases_meet_tilted_subspaces_half_way(angle):
 
 
 def zero_loss_splits(x, d, joint):
-    """Unordered splits of the points into two clusters that two d-dimensional subspaces hold exactly."""
+    """Unordered splits of the points into two clusters that two subspaces of dimension d hold."""
     N, count, pure = len(x), 0, 0
     for size in range(N // 2 + 1):
         for chosen in itertools.combinations(range(N), size):

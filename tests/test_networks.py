@@ -1,4 +1,4 @@
-"""Networks: what their output stands for, ensembles as their models alone, and the U-Net as diffusers uses it."""
+"""Networks: what they put out, ensembles as their models alone, U-Nets as diffusers uses them."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def test_the_weighted_loss_is_the_squared_error_of_the_output(schedule, predicti
 
 
 def test_an_output_of_zero_is_the_best_multiple_of_x_t():
-    """For v the network corrects the Wiener filter of white data: x0_hat = s a^2 x_t / r^2 where it is silent."""
+    """For v the network corrects the Wiener filter of white data, s a^2 x_t / r^2."""
     model = MLP(6, VP(), width=8, data_scale=0.5, generator=rng()).double()
     x_t = normal(4, 6)
     s, gamma = VP().at(0.3, x_t)
@@ -165,7 +165,8 @@ def test_times_may_differ_between_points_and_events_have_any_shape(kind, ensembl
     model.double()
     x_t, t = normal(*ensemble, 5, 6), torch.rand(*ensemble, 5, generator=rng(2))
     found = model(x_t, t).detach()
-    assert found.dtype == torch.float64 and found.shape == x_t.shape
+    assert found.dtype == torch.float64
+    assert found.shape == x_t.shape
     for b in range(5):
         time = t[..., b] if ensemble else t[b].item()
         assert worst(model(x_t[..., b : b + 1, :], time).detach(), found[..., b : b + 1, :]) < EXACT
@@ -188,7 +189,8 @@ def test_networks_learn(kind):
 
     before = error()
     training.fit(model, data, steps=400, lr=0.05, batch=64, generator=rng(2))
-    assert before > 0.3 and error() < 0.5 * before
+    assert before > 0.3
+    assert error() < 0.5 * before
 
 
 def test_axes_stay_orthonormal_in_training():
@@ -247,19 +249,21 @@ def test_the_unet_trains_in_bfloat16_and_keeps_the_dtype():
     trainer = training.Trainer(
         model, data, steps=3, lr=1e-3, autocast=torch.bfloat16, generator=rng()
     )
-    assert trainer.step().dtype == torch.float32 and {p.dtype for p in model.parameters()} == {
-        torch.float32
-    }
+    assert trainer.step().dtype == torch.float32
+    assert {p.dtype for p in model.parameters()} == {torch.float32}
     assert model(data.double(), 0.5).dtype == torch.float64
 
 
 # bad input
 
 
+X = normal(2, 3)
+
+
 @pytest.mark.parametrize(
     ("call", "name"),
     [
-        (lambda: networks.to_x0(*[normal(2, 3)] * 4, "noise"), "prediction"),
+        (lambda: networks.to_x0(X, X, X, X, "noise"), "prediction"),
         (lambda: MLP(0, VP(), generator=rng()), "n"),
         (lambda: MLP(6, VP(), width=0, generator=rng()), "width"),
         (lambda: MLP(6, VP(), depth=0, generator=rng()), "depth"),

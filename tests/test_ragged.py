@@ -41,7 +41,7 @@ def test_cells_trained_together_are_those_trained_alone():
 
 
 def by_hand(x, start, rows, steps, seed):
-    """Adam on W, with U = qr(W) in the forward pass, which draws `rows` points of noise and uses N."""
+    """Adam on W, with U = qr(W) in the forward pass; of `rows` points of noise it uses N."""
     schedule, W = VP(), start.clone().requires_grad_(True)
     optimiser = torch.optim.Adam([W], lr=0.05)
     decay = torch.optim.lr_scheduler.LambdaLR(
@@ -69,14 +69,14 @@ def by_hand(x, start, rows, steps, seed):
     ("N", "d", "rows"), [(4, 3, 4), (5, 2, 7), (10, 4, 10), (11, 1, 13), (2, 3, 4)]
 )
 def test_a_cell_is_what_a_loop_with_qr_in_the_forward_pass_gives(N, d, rows):
-    """Padded or not, below d or above, to 1e-6: Adam's epsilon (1e-8) feels the scale of the loss a little."""
+    """Padded or not, below d or above, to 1e-6: Adam's epsilon feels the scale of the loss."""
     x, start = cell(N, d, 3)
     (U,) = training.train_cells([x], [start], VP(), generators=[rng(8)], steps=25)
     assert worst(U, by_hand(x, start, rows, 25, 8)) < 1e-6
 
 
 def test_averaging_over_noise_helps_only_with_the_tangent_gradient():
-    """A weak direction, 16 draws of noise a point: the tangent gradient finds it, a plain one with retraction does not."""
+    """A weak direction, 16 draws of noise a point: a plain gradient with retraction misses it."""
     n, E = 24, 12
     truth = torch.eye(n, dtype=torch.float64)[:, :2]
     x = (torch.tensor([[1.0, 0.0], [0.0, 0.25]], dtype=torch.float64) @ truth.T).repeat(16, 1)

@@ -31,7 +31,7 @@ def test_vp_integrates_its_rate(t, rates):
 
 
 def test_vp_noise_keeps_its_digits_near_zero():
-    """gamma^2 = 1 - exp(-B) with B about 1e-9: the plain difference would keep seven digits only."""
+    """gamma^2 = 1 - exp(-B) with B about 1e-9: the plain difference keeps seven digits only."""
     t = 1e-8
     integrated = 0.1 * t + 0.5 * 19.9 * t**2
     assert abs(VP().gamma(t).item() / math.sqrt(integrated) - 1) < 1e-9
@@ -56,9 +56,8 @@ def test_ddpm_is_the_product_of_its_steps():
 
 def test_a_table_is_the_schedule_it_was_taken_from():
     table = Discrete(DDPM(50).alpha_bar)
-    assert torch.equal(table.s(TIMES), DDPM(50).s(TIMES)) and torch.equal(
-        table.gamma(TIMES), DDPM(50).gamma(TIMES)
-    )
+    assert torch.equal(table.s(TIMES), DDPM(50).s(TIMES))
+    assert torch.equal(table.gamma(TIMES), DDPM(50).gamma(TIMES))
     assert torch.equal(table.step(TIMES), DDPM(50).step(TIMES))
     assert table.t_of_sigma(DDPM(50).sigma(0.4)) == DDPM(50).t_of_sigma(DDPM(50).sigma(0.4))
 
@@ -84,7 +83,8 @@ def test_ddpm_takes_the_nearest_step(t, step):
 def test_sigma_is_the_ratio_and_grows(schedule):
     sigma = schedule.sigma(TIMES)
     assert worst(sigma * schedule.s(TIMES), schedule.gamma(TIMES)) < EXACT * sigma.max()
-    assert (sigma.diff() > 0).all() and (schedule.s(TIMES) > 0).all()
+    assert (sigma.diff() > 0).all()
+    assert (schedule.s(TIMES) > 0).all()
 
 
 @pytest.mark.parametrize("name", ["VP", "DDPM"])
@@ -143,7 +143,8 @@ def test_at_broadcasts_against_the_points(schedule, dtype, t_shape, like_shape, 
     t = torch.rand(t_shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     like = normal(*like_shape, dtype=dtype)
     for value, plain in zip(schedule.at(t, like), (schedule.s(t), schedule.gamma(t)), strict=True):
-        assert value.shape == shape and value.dtype == dtype
+        assert value.shape == shape
+        assert value.dtype == dtype
         assert torch.equal(value.flatten(), plain.to(dtype).flatten())
         assert (value * like).shape == like.shape
 
@@ -191,7 +192,7 @@ def test_levels_out_of_range(schedule):
         (lambda: Discrete(torch.tensor([0.9, 0.0])), "alpha_bar"),
         (lambda: Discrete(torch.tensor([1.0, 0.5])), "alpha_bar"),
         (lambda: Discrete(torch.tensor([0.9, float("nan")])), "alpha_bar"),
-        (lambda: DDPM(10.5), "steps"),
+        (lambda: DDPM(10.5), "steps"),  # type: ignore[arg-type]
         (lambda: DDPM(beta_start=0.0), "(beta_start, beta_end)"),
         (lambda: DDPM(beta_end=1.0), "(beta_start, beta_end)"),
     ],

@@ -62,7 +62,8 @@ def test_whitening_does_not_see_an_invertible_map_and_keeps_the_leading_part_of_
         )
         < EXACT
     )
-    assert sub.whitened(x, 2).shape == (12, 2) and sub.whitened(x, 9).shape == (12, 5)
+    assert sub.whitened(x, 2).shape == (12, 2)
+    assert sub.whitened(x, 9).shape == (12, 5)
 
 
 # oracle: bases
@@ -71,7 +72,8 @@ def test_whitening_does_not_see_an_invertible_map_and_keeps_the_leading_part_of_
 @pytest.mark.parametrize(("n", "d"), [(1, 1), (5, 5), (48, 4)])
 def test_random_basis_is_orthonormal(n, d):
     U = sub.random_basis(n, d, generator=rng(), ensemble=(2, 3))
-    assert U.shape == (2, 3, n, d) and U.dtype == torch.float64
+    assert U.shape == (2, 3, n, d)
+    assert U.dtype == torch.float64
     assert worst(U.mT @ U, torch.eye(d, dtype=torch.float64).expand(2, 3, d, d)) < EXACT
 
 
@@ -108,7 +110,8 @@ def test_orthonormalise_survives_poor_conditioning():
 def test_orthonormalise_leaves_padding_and_dtype(dtype):
     x = torch.nn.functional.pad(normal(2, 9, 3, dtype=dtype), (0, 2))
     U = sub.orthonormalise(x)
-    assert U.dtype == dtype and (U[..., 3:] == 0).all()
+    assert U.dtype == dtype
+    assert (U[..., 3:] == 0).all()
     assert worst(U[..., :3], sub.orthonormalise(x[..., :3])) < (
         EXACT if dtype == torch.float64 else 1e-5
     )
@@ -119,7 +122,8 @@ def test_orthonormalise_leaves_padding_and_dtype(dtype):
 def test_random_bases_meet_at_the_angle(angle, dims):
     found = sub.random_bases(24, dims, angle=angle, generator=rng(3))
     for U, d in zip(found, dims, strict=True):
-        assert U.shape == (24, d) and worst(U.T @ U, torch.eye(d, dtype=torch.float64)) < EXACT
+        assert U.shape == (24, d)
+        assert worst(U.T @ U, torch.eye(d, dtype=torch.float64)) < EXACT
     for U, V in itertools.combinations(found, 2):
         assert (
             np.abs(np.degrees(scipy.linalg.subspace_angles(U, V)) - angle).max() < 1e-5
@@ -156,7 +160,8 @@ def test_random_bases_are_randomly_oriented():
 def test_principal_angles_are_scipys(d1, d2):
     U, V = bases(9, [d1, d2])
     ours = sub.principal_angles(U, V)
-    assert ours.shape == (min(d1, d2),) and (ours.diff() >= 0).all()
+    assert ours.shape == (min(d1, d2),)
+    assert (ours.diff() >= 0).all()
     assert np.abs(ours.numpy() - scipy.linalg.subspace_angles(U, V)[::-1]).max() < EXACT
 
 
@@ -227,7 +232,8 @@ def test_match_undoes_a_permutation():
     truth = bases(12, [2, 2, 3, 3])
     order = [2, 0, 3, 1]
     estimate = [turned(truth[k]) for k in order]
-    assert sub.match(estimate, truth) == order and sub.subspace_error(estimate, truth) < 1e-14
+    assert sub.match(estimate, truth) == order
+    assert sub.subspace_error(estimate, truth) < 1e-14
 
 
 def test_subspace_error_ignores_basis_order_and_orientation():
@@ -284,7 +290,8 @@ def test_pca_maximises_its_objective():
 def test_pca_of_an_ensemble(dtype):
     x = normal(3, 2, 20, 8, dtype=dtype)
     together = sub.pca(x, 3)
-    assert together.shape == (3, 2, 8, 3) and together.dtype == dtype
+    assert together.shape == (3, 2, 8, 3)
+    assert together.dtype == dtype
     alone = torch.stack([torch.stack([sub.pca(x[i, j], 3) for j in range(2)]) for i in range(3)])
     assert worst(projector(together), projector(alone)) < (
         EXACT if dtype == torch.float64 else 1e-4
@@ -294,10 +301,8 @@ def test_pca_of_an_ensemble(dtype):
 def test_pca_of_fewer_points_than_dimensions_contains_them():
     x = normal(2, 8)
     U = sub.pca(x, 4)
-    assert (
-        worst(U.T @ U, torch.eye(4, dtype=torch.float64)) < EXACT
-        and worst(x @ projector(U), x) < EXACT
-    )
+    assert worst(U.T @ U, torch.eye(4, dtype=torch.float64)) < EXACT
+    assert worst(x @ projector(U), x) < EXACT
 
 
 def naive_k_subspaces(x, start, iterations):
@@ -328,7 +333,8 @@ def test_k_subspaces_is_plain_alternation(d):
 def test_k_subspaces_keeps_the_best_start_and_its_objective():
     x, _ = MoLRG.random(12, [3, 3], noise=0.2, generator=rng(1)).sample(60, generator=rng(2))
     found = sub.k_subspaces(x, 2, 3, restarts=20, generator=rng(3))
-    assert found.objectives.shape == (20,) and found.objective == found.objectives.max().item()
+    assert found.objectives.shape == (20,)
+    assert found.objective == found.objectives.max().item()
     energy = torch.stack([(x @ U).square().sum(-1) for U in found.bases], -1)
     assert abs(energy.amax(-1).mean().item() - found.objective) < EXACT
     assert torch.equal(energy.argmax(-1), found.labels)
@@ -342,7 +348,8 @@ def test_k_subspaces_never_descends():
         sub.k_subspaces(x, 3, 3, init=start, max_iterations=i, generator=rng()).objective
         for i in range(1, 12)
     ]
-    assert all(b >= a - EXACT for a, b in itertools.pairwise(path)) and path[-1] > path[0] + 0.01
+    assert all(b >= a - EXACT for a, b in itertools.pairwise(path))
+    assert path[-1] > path[0] + 0.01
 
 
 @pytest.mark.parametrize("init", ["random", "spectral"])
@@ -366,9 +373,8 @@ def test_k_subspaces_is_reproducible_and_keeps_the_dtype():
         first, second = (
             sub.k_subspaces(x, 2, 2, restarts=3, init=init, generator=rng(4)) for _ in range(2)
         )
-        assert torch.equal(first.bases[0], second.bases[0]) and torch.equal(
-            first.labels, second.labels
-        )
+        assert torch.equal(first.bases[0], second.bases[0])
+        assert torch.equal(first.labels, second.labels)
         assert first.bases[0].dtype == torch.float32
 
 
@@ -392,7 +398,7 @@ NAN = torch.full((10, 6), math.nan)
         (lambda: sub.random_bases(6, [], generator=rng()), "dims"),
         (lambda: sub.random_bases(6, [2, 0], generator=rng()), "dims[1]"),
         (lambda: sub.random_bases(6, [6], generator=rng()), "dims[0]"),
-        (lambda: sub.random_bases(6, [2, 2.5], generator=rng()), "dims[1]"),
+        (lambda: sub.random_bases(6, [2, 2.5], generator=rng()), "dims[1]"),  # type: ignore[list-item]
         (lambda: sub.random_bases(6, [2, 2], angle=91.0, generator=rng()), "angle"),
         (lambda: sub.random_bases(6, [2, 2], angle=-1.0, generator=rng()), "angle"),
         (lambda: sub.random_bases(6, [2, 2], angle=math.nan, generator=rng()), "angle"),
@@ -478,10 +484,8 @@ def test_bases_of_two_precisions_can_be_compared():
 def test_a_random_completion_is_an_optimum(N, d):
     x = normal(3, N, 12) @ torch.diag(torch.linspace(1, 3, 12, dtype=torch.float64))
     U, reference = sub.pca(x, d, completion="random", generator=rng()), sub.pca(x, d)
-    assert (
-        U.shape == (3, 12, d)
-        and worst(U.mT @ U, torch.eye(d, dtype=torch.float64).expand(3, d, d)) < EXACT
-    )
+    assert U.shape == (3, 12, d)
+    assert worst(U.mT @ U, torch.eye(d, dtype=torch.float64).expand(3, d, d)) < EXACT
     assert worst((x @ U).square().sum((-2, -1)), (x @ reference).square().sum((-2, -1))) < 1e-9
     if d <= N:
         assert worst(projector(U), projector(reference)) < EXACT
@@ -490,12 +494,13 @@ def test_a_random_completion_is_an_optimum(N, d):
 def test_repeated_points_leave_directions_open_too():
     x = normal(2, 10).repeat(3, 1)  # six points in a plane
     first, second = (sub.pca(x, 4, completion="random", generator=rng(seed)) for seed in (0, 1))
-    assert worst(x @ projector(first), x) < EXACT and worst(x @ projector(second), x) < EXACT
+    assert worst(x @ projector(first), x) < EXACT
+    assert worst(x @ projector(second), x) < EXACT
     assert sub.projector_distance(first, second) > 0.1
 
 
 def test_a_random_completion_obeys_the_exact_law():
-    """Mean square of the error is (d-N)(1-(d-N)/(n-N))/d. Within 4 s.e. in 4 cells: false fail 3e-4."""
+    """Mean squared error (d-N)(1-(d-N)/(n-N))/d; 4 cells, each within 4 s.e.: false fail 3e-4."""
     n, d = 12, 5
     U = sub.random_basis(n, d, generator=rng(3))
     for N in range(1, d):

@@ -102,21 +102,19 @@ def test_lower_loss_is_higher_objective():
     U = [random_basis(8, 3, generator=rng(k)) for k in range(20)] + [pca(x, 3)]
     losses = torch.stack([training.exact_loss(LowRank([u], VP()), x, 0.3).detach() for u in U])
     energies = torch.stack([(x @ u).square().sum() for u in U])
-    assert (
-        torch.equal(losses.argsort(), energies.argsort(descending=True)) and losses.argmin() == 20
-    )
+    assert torch.equal(losses.argsort(), energies.argsort(descending=True))
+    assert losses.argmin() == 20
 
 
 @pytest.mark.parametrize("n", [1, 2, 7])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_sphere_points_have_the_moments_of_noise(n, dtype):
     points = training.sphere_points(n, dtype)
-    assert points.shape == (2 * n, n) and points.dtype == dtype
+    assert points.shape == (2 * n, n)
+    assert points.dtype == dtype
     small = 1e-6 if dtype == torch.float32 else EXACT
-    assert (
-        points.mean(0).abs().max() < small
-        and worst(points.T @ points / (2 * n), torch.eye(n, dtype=dtype)) < small
-    )
+    assert points.mean(0).abs().max() < small
+    assert worst(points.T @ points / (2 * n), torch.eye(n, dtype=dtype)) < small
 
 
 def test_exact_loss_is_what_monte_carlo_estimates():
@@ -255,10 +253,8 @@ def test_dtype_in_is_dtype_out(dtype):
     assert training.loss(denoiser, x0, 0.4, noise=x0, weighting=lambda t: 1 + t).dtype == dtype
     assert training.exact_loss(denoiser, x0, 0.4).dtype == dtype
     assert training.evaluate(denoiser, x0, generator=rng()).dtype == dtype
-    assert (
-        training.fit(denoiser, x0, steps=2, generator=rng()).dtype == dtype
-        and denoiser.columns.dtype == dtype
-    )
+    assert training.fit(denoiser, x0, steps=2, generator=rng()).dtype == dtype
+    assert denoiser.columns.dtype == dtype
 
 
 def test_evaluate_is_the_mean_over_log_spaced_levels():
@@ -316,7 +312,7 @@ class Constant(nn.Module):
 
 @pytest.mark.parametrize("steps", [1, 7, 100])
 def test_the_step_size_follows_a_half_cosine(steps):
-    """Under a constant gradient Adam moves by the step size: in all, lr times the sum of the schedule."""
+    """Under a constant gradient Adam moves by the step size: lr times the sum of the schedule."""
     model, lr = Constant(), 0.05
     training.fit(
         model, torch.full((5, 3), 1e9, dtype=torch.float64), steps=steps, lr=lr, generator=rng()
@@ -328,7 +324,8 @@ def test_the_step_size_follows_a_half_cosine(steps):
 def test_any_module_with_a_schedule_can_be_trained():
     model, x = Constant(), normal(50, 3) + 2
     history = training.fit(model, x, steps=300, lr=0.1, generator=rng())
-    assert abs(model.level.item() - x.mean().item()) < 1e-3 and history[-1] < history[0]
+    assert abs(model.level.item() - x.mean().item()) < 1e-3
+    assert history[-1] < history[0]
 
 
 def test_training_reaches_the_pca_subspace():
@@ -339,11 +336,9 @@ def test_training_reaches_the_pca_subspace():
         assert (
             principal_angles(model.bases[0], pca(x, 3))[-1].sin() < 0.1
         )  # a random one: above 0.9
-        assert (
-            history.shape == (400,)
-            and history[-50:].mean() < history[:10].mean()
-            and not history.requires_grad
-        )
+        assert history.shape == (400,)
+        assert history[-50:].mean() < history[:10].mean()
+        assert not history.requires_grad
 
 
 @pytest.mark.parametrize("assign_on", ["x_t", "x0"])
@@ -379,7 +374,8 @@ def test_training_is_reproducible_and_depends_on_the_generator():
         training.fit(model, normal(20, 8), steps=20, generator=rng(seed))
         return model.columns.detach()
 
-    assert torch.equal(trained(1), trained(1)) and worst(trained(1), trained(2)) > 1e-3
+    assert torch.equal(trained(1), trained(1))
+    assert worst(trained(1), trained(2)) > 1e-3
 
 
 def test_models_of_one_generator_see_different_noise():
@@ -390,7 +386,8 @@ def test_models_of_one_generator_see_different_noise():
 
 
 def test_training_takes_images():
-    x, first, second = normal(6, 3, 4, 4), *(LowRank(bases(48, [2]), VP()) for _ in range(2))
+    x = normal(6, 3, 4, 4)
+    first, second = LowRank(bases(48, [2]), VP()), LowRank(bases(48, [2]), VP())
     training.fit(first, x, steps=10, generator=rng())
     training.fit(second, x.flatten(1), steps=10, generator=rng())
     assert worst(first.columns.detach(), second.columns.detach()) < 1e-8
@@ -421,7 +418,7 @@ X = normal(5, 6)
         (lambda: training.log_uniform_times(VP(), (0.0, 1.0), X), "sigma"),
         (lambda: training.log_uniform_times(VP(), (2.0, 1.0), X), "sigma"),
         (lambda: training.fit(model(), X, steps=0, generator=rng()), "steps"),
-        (lambda: training.fit(model(), X, steps=1.5, generator=rng()), "steps"),
+        (lambda: training.fit(model(), X, steps=1.5, generator=rng()), "steps"),  # type: ignore[arg-type]
         (lambda: training.fit(model(), X, steps=1, lr=0.0, generator=rng()), "lr"),
         (lambda: training.fit(model(), X, steps=1, lr=math.nan, generator=rng()), "lr"),
         (lambda: training.fit(model(), X, steps=1, lr=math.inf, generator=rng()), "lr"),
@@ -480,7 +477,8 @@ def test_a_resumed_run_is_the_uninterrupted_one_to_the_last_bit(ensemble, tmp_pa
     begun = steps_of(first, 5)
     torch.save(first.state_dict(), tmp_path / "state")
     second.load_state_dict(torch.load(tmp_path / "state", weights_only=True))
-    assert second.done == 5 and torch.equal(torch.cat([begun, steps_of(second, 7)]), expected)
+    assert second.done == 5
+    assert torch.equal(torch.cat([begun, steps_of(second, 7)]), expected)
     for a, b in ((whole.denoiser, second.denoiser), (whole.average, second.average)):
         assert torch.equal(a.columns, b.columns)
 
@@ -515,10 +513,8 @@ def test_the_average_follows_its_formula():
         keep = min(0.3, (1 + step) / (10 + step))
         expected = keep * expected + (1 - keep) * run.denoiser.columns.detach()
         assert worst(run.average.columns, expected) < EXACT
-    assert (
-        worst(run.average.columns, run.denoiser.columns.detach()) > 1e-6
-        and not run.average.columns.requires_grad
-    )
+    assert worst(run.average.columns, run.denoiser.columns.detach()) > 1e-6
+    assert not run.average.columns.requires_grad
     assert trainer(ema=None).average is None
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from molrg import checks
-from molrg.denoisers.protocol import Denoiser
+from molrg.denoisers.protocol import Denoiser, Movable
 
 
 def chosen_models(models: Sequence[int] | Tensor, ensemble: tuple[int, ...]) -> list[int]:
@@ -100,8 +100,7 @@ class Stacked:
         if x_t.dim() < 3 or len(x_t) != E:
             allowed = f"({E}, B, *event)"
             raise ValueError(f"x_t.shape = {tuple(x_t.shape)}: allowed is {allowed}")
-        several = isinstance(t, Tensor) and t.dim() > 0
-        times = t if several else [t] * E
+        times = list(t) if isinstance(t, Tensor) and t.dim() > 0 else [t] * E
         estimates = []
         for denoiser, points, time in zip(self.denoisers, x_t, times, strict=True):
             shaped = points if self._event is None else points.flatten(1).unflatten(1, self._event)
@@ -118,5 +117,15 @@ class Stacked:
         return Stacked([self.denoisers[e] for e in indices], self._event)
 
     def to(self, device: torch.device | str) -> Stacked:
-        """The same denoisers on a device."""
-        return Stacked([denoiser.to(device) for denoiser in self.denoisers], self._event)
+        """The same denoisers on a device.
+
+        Raises:
+            ValueError: where one of them cannot be moved.
+        """
+        moved = []
+        for e, denoiser in enumerate(self.denoisers):
+            if not isinstance(denoiser, Movable):
+                value = type(denoiser).__name__
+                raise ValueError(f"denoisers[{e}] = {value}: allowed is what has a method `to`")
+            moved.append(denoiser.to(device))
+        return Stacked(moved, self._event)

@@ -5,6 +5,8 @@ That of the mixture of low-rank Gaussians is `molrg.MoLRG.denoiser`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -36,6 +38,8 @@ class Empirical(nn.Module):
     Raises:
         ValueError: where data are empty or not finite.
     """
+
+    data: Tensor
 
     def __init__(self, data: Tensor, schedule: Schedule) -> None:
         super().__init__()
@@ -73,8 +77,17 @@ class LinearMixture(nn.Module):
         ValueError: where shapes disagree, entries are not finite, or an eigenvalue is negative.
     """
 
+    weights: Tensor
+    means: Tensor
+    variances: Tensor
+    axes: Tensor
+
     def __init__(
-        self, weights: Tensor, means: Tensor, covariances: Tensor, schedule: Schedule
+        self,
+        weights: Tensor | Sequence[float],
+        means: Tensor,
+        covariances: Tensor,
+        schedule: Schedule,
     ) -> None:
         super().__init__()
         checks.finite("means", means)

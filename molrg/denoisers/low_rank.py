@@ -3,6 +3,7 @@ r"""The low-rank mixture-of-experts denoiser of the theorems, with learnable bas
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -63,6 +64,9 @@ class LowRank(EnsembleModule):
             disagree, weights are improper, or `tangent` is asked of joint bases.
     """
 
+    sizes: Tensor
+    log_weights: Tensor
+
     def __init__(
         self,
         bases: Sequence[Tensor] | Models,
@@ -77,7 +81,7 @@ class LowRank(EnsembleModule):
         if len(bases) == 0:
             raise ValueError("len(bases) = 0: allowed is at least one basis")
         ragged = not isinstance(bases[0], Tensor)
-        columns, dims = (_ragged if ragged else _alike)(bases, joint)
+        columns, dims = _ragged(bases, joint) if ragged else _alike(bases, joint)
         self.schedule, self.joint, self.tangent = schedule, joint, tangent
         self.assignment = checks.one_of("assignment", assignment, ("soft", "hard"))
         self.ensemble = tuple(columns.shape[:-2])
@@ -166,7 +170,7 @@ class LowRank(EnsembleModule):
         return (experts @ self.columns.mT).reshape(x_t.shape)
 
 
-def _alike(bases: Sequence[Tensor], joint: bool) -> tuple[Tensor, Tensor]:
+def _alike(bases: Sequence[Any], joint: bool) -> tuple[Tensor, Tensor]:
     """Columns (\\*E, n, K d_max) and dimensions (K,) from K bases (\\*E, n, d_k)."""
     first = bases[0]
     for k, basis in enumerate(bases):
@@ -182,7 +186,7 @@ def _alike(bases: Sequence[Tensor], joint: bool) -> tuple[Tensor, Tensor]:
     return _side_by_side(bases, max(dims)), torch.tensor(dims, device=first.device)
 
 
-def _ragged(models: Models, joint: bool) -> tuple[Tensor, Tensor]:
+def _ragged(models: Sequence[Any], joint: bool) -> tuple[Tensor, Tensor]:
     """Columns (E, n, K d_max) and dimensions (E, K) from E lists of K bases (n, d_ek)."""
     flat = [basis for bases in models for basis in bases]
     K = len(models[0])

@@ -11,6 +11,8 @@ for "x0", "eps" and "v"; the targets of F are then x_0, the noise, and a vector 
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -70,6 +72,8 @@ class UNet(nn.Module):
     Raises:
         ValueError: where the prediction, the scale or the bound is not as above.
     """
+
+    network: Any
 
     def __init__(
         self,

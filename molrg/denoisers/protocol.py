@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Protocol, runtime_checkable
 
+import torch
 from torch import Tensor
 
 from molrg.schedules import Schedule
@@ -70,6 +71,14 @@ class Tangential(Protocol):
 
 
 @runtime_checkable
+class Movable(Protocol):
+    """A denoiser that can be moved to a device, in place or as a copy."""
+
+    def to(self, device: torch.device | str) -> Any:
+        """The denoiser on the device."""
+
+
+@runtime_checkable
 class Assigning(Protocol):
     """A denoiser of K components, which assigns points to them by weights (\\*E, B, K)."""
 
@@ -90,8 +99,8 @@ def ensemble_of(denoiser: Denoiser) -> tuple[int, ...]:
     return tuple(denoiser.ensemble) if isinstance(denoiser, Ensemble) else ()
 
 
-def check_denoiser(denoiser: Any) -> None:
-    """Refuse what is no denoiser, such as one inside a wrapper that hides its schedule.
+def check_denoiser(denoiser: Any) -> Denoiser:
+    """Return what is a denoiser; a wrapper that hides the schedule of one is none.
 
     Raises:
         ValueError: where it is not callable or has no schedule.
@@ -99,3 +108,4 @@ def check_denoiser(denoiser: Any) -> None:
     if not isinstance(denoiser, Denoiser) or not isinstance(denoiser.schedule, Schedule):
         allowed = "what is called with (x_t, t) and has a `schedule`"
         raise ValueError(f"denoiser = {type(denoiser).__name__}: allowed is {allowed}")
+    return denoiser

@@ -101,8 +101,17 @@ class Runs:
         full = torch.stack(padded, 2)  # (D, R, K, n, m)
         inner = V.mT[:, None, None] @ full
         outside = full.new_ones(full.shape[:3], dtype=torch.bool)
-        flat = (tensor.flatten(0, 1) for tensor in (inner, full, outside, labels))
-        return cls(V, z, wanted, *flat, generators, joint)
+        return cls(
+            V,
+            z,
+            wanted,
+            inner.flatten(0, 1),
+            full.flatten(0, 1),
+            outside.flatten(0, 1),
+            labels.flatten(0, 1),
+            generators,
+            joint,
+        )
 
     def of_runs(self, tensor: Tensor, runs: Tensor) -> Tensor:
         """The entries of a (D, ...) tensor that belong to these runs."""
@@ -221,7 +230,7 @@ class Runs:
 
 
 @dataclass(frozen=True)
-class Found:
+class Alternated:
     """What `alternate` returns.
 
     Attributes:
@@ -245,7 +254,7 @@ def alternate(
     joint: bool = False,
     max_iterations: int = 100,
     generators: Sequence[torch.Generator],
-) -> Found:
+) -> Alternated:
     r"""Climb from R starts on each of D data sets.
 
     With ``joint=True`` the refit, max of :math:`\sum_k \operatorname{tr} U_k^T C_k U_k` over
@@ -282,7 +291,7 @@ def alternate(
         iterations = max(iterations, rounds)
     *bases, chosen, objectives = (torch.cat(tensors) for tensors in zip(*parts, strict=True))
     shape = (len(x), start[0].shape[1])
-    return Found(
+    return Alternated(
         [basis.unflatten(0, shape) for basis in bases],
         chosen.view(*shape, -1),
         objectives.view(shape),

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from numbers import Integral
 
+import numpy as np
 import torch
 from scipy.optimize import linear_sum_assignment
 from sklearn.cluster import SpectralClustering
@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from molrg import checks, draws
-from molrg.subspaces.alternation import Found, alternate
+from molrg.subspaces.alternation import Alternated, alternate
 from molrg.subspaces.bases import random_basis
 from molrg.subspaces.geometry import Bases
 
@@ -120,8 +120,8 @@ def k_subspaces(
     checks.count("max_iterations", max_iterations)
     dims = _dimensions(d, K, n, joint)
     if not x.square().sum().isfinite():
-        found = f"numbers up to {x.abs().max():.3g}"
-        raise ValueError(f"x = {found}: allowed is those whose squares {x.dtype} can sum")
+        value = f"numbers up to {x.abs().max():.3g}"
+        raise ValueError(f"x = {value}: allowed is those whose squares {x.dtype} can sum")
     sets = x.reshape(-1, N, n)
     sources = draws.spread(generator, len(sets))
     starts = [
@@ -129,15 +129,15 @@ def k_subspaces(
         for one, source in zip(sets, sources, strict=True)
     ]
     *bases, labels = (torch.stack(part) for part in zip(*starts, strict=True))
-    found = alternate(
+    ended = alternate(
         sets, bases, labels, joint=joint, max_iterations=max_iterations, generators=sources
     )
-    return _chosen(found, tuple(lead))
+    return _chosen(ended, tuple(lead))
 
 
 def _dimensions(d: int | Sequence[int], K: int, n: int, joint: bool) -> list[int]:
     """The dimensions of K subspaces."""
-    given = [d] * K if isinstance(d, Integral) else list(d)
+    given = [int(d)] * K if isinstance(d, int | np.integer) else list(d)
     if len(given) != K:
         raise ValueError(f"len(d) = {len(given)}: allowed is K = {K}")
     dims = [checks.count(f"d[{k}]", size, 1, n - 1) for k, size in enumerate(given)]
@@ -147,19 +147,19 @@ def _dimensions(d: int | Sequence[int], K: int, n: int, joint: bool) -> list[int
     return dims
 
 
-def _chosen(found: Found, lead: tuple[int, ...]) -> KSubspaces:
+def _chosen(ended: Alternated, lead: tuple[int, ...]) -> KSubspaces:
     """The start of largest objective for every data set, with the leading axes of the data."""
-    best = found.objectives.argmax(-1)
+    best = ended.objectives.argmax(-1)
     rows = torch.arange(len(best), device=best.device)
-    objective = found.objectives[rows, best].reshape(lead)
+    objective = ended.objectives[rows, best].reshape(lead)
     return KSubspaces(
-        [basis[rows, best].reshape(*lead, *basis.shape[2:]) for basis in found.bases],
-        found.labels[rows, best].reshape(*lead, -1),
+        [basis[rows, best].reshape(*lead, *basis.shape[2:]) for basis in ended.bases],
+        ended.labels[rows, best].reshape(*lead, -1),
         objective if lead else objective.item(),
-        found.objectives.reshape(*lead, -1),
-        found.iterations,
-        [basis.reshape(*lead, *basis.shape[1:]) for basis in found.bases],
-        found.labels.reshape(*lead, *found.labels.shape[1:]),
+        ended.objectives.reshape(*lead, -1),
+        ended.iterations,
+        [basis.reshape(*lead, *basis.shape[1:]) for basis in ended.bases],
+        ended.labels.reshape(*lead, *ended.labels.shape[1:]),
     )
 
 

@@ -18,22 +18,27 @@ from torch.nn.functional import mse_loss
 from molrg import checks, draws
 from molrg.denoisers.networks import PREDICTIONS
 from molrg.denoisers.protocol import Assigning, Denoiser, ensemble_of
-from molrg.schedules import Schedule
+from molrg.schedules import Schedule, as_time
 
 Weighting = Callable[[Tensor], Tensor]
 Assignment = Callable[[Tensor], Tensor]
 
 
-def _assignment(denoiser: Denoiser, assign_on: str | Assignment) -> Assignment | None:
-    """The function from clean points to weights, or None where the denoiser assigns by itself."""
-    if callable(assign_on):
-        return assign_on
-    if checks.one_of("assign_on", assign_on, ("x_t", "x0")) == "x_t":
-        return None
-    if not isinstance(denoiser, Assigning):
+def _check_assignment(denoiser: Denoiser, assign_on: str | Assignment) -> None:
+    if not callable(assign_on):
+        checks.one_of("assign_on", assign_on, ("x_t", "x0"))
+    if assign_on != "x_t" and not isinstance(denoiser, Assigning):
         allowed = f"'x_t' for {type(denoiser).__name__}, which assigns to no components"
-        raise ValueError(f"assign_on = 'x0': allowed is {allowed}")
-    return denoiser.hard_weights
+        raise ValueError(f"assign_on = {assign_on!r}: allowed is {allowed}")
+
+
+def _estimate(
+    denoiser: Denoiser, x_t: Tensor, t: float | Tensor, x0: Tensor, assign_on: str | Assignment
+) -> Tensor:
+    if not isinstance(denoiser, Assigning) or assign_on == "x_t":
+        return denoiser(x_t, t)
+    weights = assign_on(x0) if callable(assign_on) else denoiser.hard_weights(x0)
+    return denoiser(x_t, t, weights)
 
 
 def squared_errors(
@@ -62,12 +67,12 @@ def squared_errors(
     Raises:
         ValueError: where shapes differ or `assign_on` is none of these.
     """
-    assignment = _assignment(denoiser, assign_on)
+    _check_assignment(denoiser, assign_on)
     if noise.shape != x0.shape:
         allowed = f"that of x0, {tuple(x0.shape)}"
         raise ValueError(f"noise.shape = {tuple(noise.shape)}: allowed is {allowed}")
     x_t = denoiser.schedule.add_noise(x0, t, noise)
-    x0_hat = denoiser(x_t, t) if assignment is None else denoiser(x_t, t, assignment(x0))
+    x0_hat = _estimate(denoiser, x_t, t, x0, assign_on)
     lead = len(ensemble_of(denoiser)) + 1
     return mse_loss(x0_hat, x0, reduction="none").flatten(lead).sum(-1)
 
@@ -105,7 +110,7 @@ def loss(
     """
     errors = squared_errors(denoiser, x0, t, noise=noise, assign_on=assign_on)
     if weighting is not None:
-        lambda_t = weighting(torch.as_tensor(t, dtype=torch.float64))
+        lambda_t = weighting(as_time(t))
         errors = errors * lambda_t.to(errors)
     if present is None:
         return errors.mean(-1)

@@ -70,7 +70,9 @@ def train_cells(
         lambda_t = _over_all_rows(weighting, present)
         fit(ensemble, x, present=present, weighting=lambda_t, generator=sources, **settings)
         trained |= {e: ensemble.bases_of(place) for place, e in enumerate(members)}
-    return [trained[e][0] if single else trained[e] for e in range(len(data))]
+    if single:
+        return [trained[e][0] for e in range(len(data))]
+    return [trained[e] for e in range(len(data))]
 
 
 def _check_cells(data: Sequence[Tensor], models: list[list[Tensor]], joint: bool) -> None:

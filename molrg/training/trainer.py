@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from molrg import checks
-from molrg.denoisers.protocol import Retractable, Tangential, ensemble_of
+from molrg.denoisers.protocol import Retractable, Tangential, check_denoiser, ensemble_of
 from molrg.draws import Generators
 from molrg.training.batches import Batches
 from molrg.training.loss import Assignment, Weighting, log_uniform_times, loss
@@ -93,9 +93,11 @@ class Trainer:
         self.decay = self.steps if decay is None else checks.count("decay", decay, 1, self.steps)
         self.clip = None if clip is None else checks.real("clip", clip, 1e-12)
         self.ema = None if ema is None else checks.real("ema", ema, 1e-12, 1 - 1e-12)
-        self.denoiser, self.done, self.sigma = denoiser, 0, sigma
+        self.denoiser = denoiser
+        self._estimator = check_denoiser(denoiser)  # the same, by its protocol
+        self.done, self.sigma = 0, sigma
         self.weighting, self.assign_on, self.autocast = weighting, assign_on, autocast
-        self.ensemble = ensemble_of(denoiser)
+        self.ensemble = ensemble_of(self._estimator)
         self.batches = Batches(data, self.ensemble, generator, batch, present)
         weight_decay = checks.real("weight_decay", weight_decay, 0.0)
         if optimiser is not None and weight_decay:
@@ -142,12 +144,12 @@ class Trainer:
 
     def _loss(self) -> Tensor:
         x0, u, noise, present = self.batches.draw()
-        schedule = self.denoiser.schedule
+        schedule = self._estimator.schedule
         t = u.double() if self.sigma is None else log_uniform_times(schedule, self.sigma, u)
         mixed = torch.autocast(x0.device.type, dtype=self.autocast) if self.autocast else None
         with mixed or nullcontext():
-            value = loss(
-                self.denoiser,
+            losses = loss(
+                self._estimator,
                 x0,
                 t,
                 noise=noise,
@@ -155,10 +157,10 @@ class Trainer:
                 assign_on=self.assign_on,
                 present=present,
             )
-        if not value.isfinite().all():
-            found = f"{value.tolist()} at step {self.done}"
-            raise ValueError(f"loss = {found}: allowed is finite; try a smaller lr")
-        return value
+        if not losses.isfinite().all():
+            value = f"{losses.tolist()} at step {self.done}"
+            raise ValueError(f"loss = {value}: allowed is finite; try a smaller lr")
+        return losses
 
     def _start_average(self) -> AveragedModel:
         averaged = AveragedModel(self.denoiser, multi_avg_fn=self._move_average)
