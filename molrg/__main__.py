@@ -81,6 +81,11 @@ def parser() -> argparse.ArgumentParser:
     train.add_argument(
         "--keep", action="store_true", help="put it among the shipped models, molrg/zoo/models"
     )
+    train.add_argument(
+        "--device",
+        default="cpu",
+        help="where to train: cpu, cuda, or auto for a GPU if there is one",
+    )
     train.set_defaults(do=_train)
     drawing = commands.add_parser("draw", help="draw a shipped image set again, from its art")
     drawing.add_argument("name", choices=["faces"], help="faces, in half a minute a size")
@@ -199,7 +204,13 @@ def _new(args: argparse.Namespace, console: Console) -> int:
 
 
 def _train(args: argparse.Namespace, console: Console) -> int:
-    folder = zoo.train(args.name, build=claims.root() / "_build", keep=args.keep, console=console)
+    folder = zoo.train(
+        args.name,
+        device=args.device,
+        build=claims.root() / "_build",
+        keep=args.keep,
+        console=console,
+    )
     console.print(f"weights and card: {os.path.relpath(folder)}", highlight=False, soft_wrap=True)
     return 0
 

@@ -1,19 +1,28 @@
 r"""Samplers: from noise to data by repeated denoising, as generators that yield every step.
 
-All take any denoiser and a descending (or, for inversion, ascending) grid of times, and work in the
-pair (s_t, gamma_t) of its schedule. The last step yields the finished sample.
+All take any denoiser and a grid of times. They differ in one formula, written over each: how
+:math:`x_{t'}` comes from :math:`x_t` and :math:`\hat x_0`, with :math:`(s, \gamma)` the scales of
+the schedule at t and :math:`(s', \gamma')` those at t'.
+
+**Where a sampler ends.** At the last of the times, with the noise of that time still in. A
+continuous schedule has none at t = 0. A discrete one has: the first step of DDPM keeps
+:math:`\gamma_0 = 0.01`. The pipelines of diffusers go one step further, to no noise at all: there x
+is :math:`\hat x_0`. That is ``denoise_last=True``. On the times of their scheduler,
+``scheduler.timesteps / (scheduler.config.num_train_timesteps - 1)``, with ``clip`` where they clip,
+``ddim`` and ``ancestral`` are then their DDIM and DDPM pipelines.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from itertools import pairwise
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from molrg import checks
-from molrg.denoisers import Denoiser
+from molrg import checks, draws
+from molrg.denoisers.protocol import Denoiser, check_denoiser
 from molrg.schedules import Schedule, as_time
 
 
@@ -23,6 +32,23 @@ class Step(NamedTuple):
     t: float
     x_t: Tensor
     x0_hat: Tensor
+
+
+class _Level(NamedTuple):
+    """A time with its scales, on the device of the points; noisy where gamma > 0."""
+
+    t: float
+    s: Tensor
+    gamma: Tensor
+    noisy: bool
+
+    @property
+    def sigma(self) -> Tensor:
+        return self.gamma / self.s
+
+
+# Of a method: from x_t at one level to the next, and the x0_hat that it used.
+_Update = Callable[[Tensor, _Level, _Level], tuple[Tensor, Tensor]]
 
 
 def time_grid(
@@ -38,20 +64,23 @@ def time_grid(
         rho: > 0; larger takes smaller steps at low noise.
 
     Returns:
-        (steps + 1,) times from start to stop, float64; fewer where a discrete schedule has no so many levels.
+        (steps + 1,) times from start to stop, float64; fewer where a discrete schedule has fewer
+        levels between them.
 
     Raises:
         ValueError: where an argument is out of range, or start equals stop.
     """
-    checks.count("steps", steps), checks.real("rho", rho, 1e-3)
-    ends = as_time(torch.tensor([start, stop], dtype=torch.float64))
-    checks.require(start != stop, "stop", stop, f"other than start = {start}")
-    roots = schedule.sigma(ends) ** (1 / rho)
-    levels = (
-        torch.lerp(roots[0], roots[1], torch.linspace(0, 1, steps + 1, dtype=torch.float64)) ** rho
-    )
+    steps = checks.count("steps", steps)
+    rho = checks.real("rho", rho, 1e-3)
+    ends = as_time(torch.tensor([start, stop], dtype=torch.float64, device="cpu"))
+    if start == stop:
+        raise ValueError(f"stop = {stop}: allowed is other than start = {start}")
+    first, last = schedule.sigma(ends) ** (1 / rho)
+    fractions = torch.linspace(0, 1, steps + 1, dtype=torch.float64, device="cpu")
+    levels = torch.lerp(first, last, fractions) ** rho
     grid = torch.unique_consecutive(schedule.t_of_sigma(levels))
-    checks.require(len(grid) >= 2, "stop", stop, f"another noise level than start = {start}")
+    if len(grid) < 2:
+        raise ValueError(f"stop = {stop}: allowed is another noise level than start = {start}")
     grid[0], grid[-1] = ends
     return grid
 
@@ -63,39 +92,37 @@ def prior(
     *,
     generator: torch.Generator,
     dtype: torch.dtype = torch.float64,
+    device: torch.device | str = "cpu",
 ) -> Tensor:
-    """Draw x_t from N(0, gamma_t^2 I), which the law of x_t is close to at t = 1."""
-    return schedule.gamma(t).to(dtype) * torch.randn(shape, generator=generator, dtype=dtype)
+    """Draw x_t from N(0, gamma_t^2 I), which the law of x_t is close to at t = 1.
+
+    Args:
+        shape: (B, \\*event).
+        schedule: the forward process.
+        t: in [0, 1].
+        generator: source of the noise.
+        dtype: of the points.
+        device: of the points; the numbers are the same on each.
+
+    Raises:
+        ValueError: where t is out of range.
+    """
+    noise = draws.normal(shape, generator=generator, dtype=dtype, device=device)
+    return schedule.gamma(t).to(noise) * noise
 
 
-def _grid(times: Tensor, *, ascending: bool = False) -> list[float]:
-    grid = as_time(times)
-    checks.require(
-        grid.dim() == 1 and len(grid) >= 2,
-        "times.shape",
-        tuple(grid.shape),
-        "(steps + 1,) with steps >= 1",
-    )
-    rising = grid.diff() > 0 if ascending else grid.diff() < 0
-    checks.require(
-        bool(rising.all()),
-        "times",
-        grid.tolist(),
-        "strictly ascending" if ascending else "strictly descending",
-    )
-    return grid.tolist()
+def ddim(
+    denoiser: Denoiser,
+    x_t: Tensor,
+    times: Tensor,
+    *,
+    clip: float | None = None,
+    denoise_last: bool = False,
+) -> Iterator[Step]:
+    r"""Deterministic sampling, first order (DDIM).
 
-
-def _transport(schedule: Schedule, x_t: Tensor, x0_hat: Tensor, t: float, to: float) -> Tensor:
-    """Move x_t to another time with x0_hat and the noise it implies held fixed (one DDIM step)."""
-    (s, gamma), (s_to, gamma_to) = schedule.at(t, x_t), schedule.at(to, x_t)
-    if gamma == 0:  # no noise to carry along: leaving t = 0, the implied noise is undetermined
-        return s_to / s * x_t
-    return s_to * x0_hat + gamma_to / gamma * (x_t - s * x0_hat)
-
-
-def ddim(denoiser: Denoiser, x_t: Tensor, times: Tensor) -> Iterator[Step]:
-    """Deterministic sampling, first order (DDIM).
+    .. math:: x_{t'} = s'\,\hat x_0 + \gamma'\,\hat\varepsilon,
+              \qquad \hat\varepsilon = (x_t - s\,\hat x_0) / \gamma
 
     Source: Song, Meng and Ermon (2021), eta = 0; in sigma and x_t / s_t, Euler's method for the
     probability-flow equation.
@@ -104,31 +131,47 @@ def ddim(denoiser: Denoiser, x_t: Tensor, times: Tensor) -> Iterator[Step]:
         denoiser: any denoiser.
         x_t: starting points (B, \\*event) at ``times[0]``.
         times: (steps + 1,) strictly descending in [0, 1].
+        clip: bound on the entries of x0_hat, > 0, as diffusers' ``clip_sample`` has it: the implied
+            noise is that of x0_hat before. None for none.
+        denoise_last: go on from the last time to no noise at all, if there is any left.
 
     Yields:
-        One `Step` for each time after the first.
+        One `Step` for each time after the first; with `denoise_last` one more, with t = 0.
 
     Raises:
-        ValueError: where times are not as above.
+        ValueError: where the denoiser, the times or the bound are not as above, at once.
     """
-    grid = _grid(times)
-    for t, to in zip(grid, grid[1:], strict=False):
-        x0_hat = denoiser(x_t, t)
-        x_t = _transport(denoiser.schedule, x_t, x0_hat, t, to)
-        yield Step(to, x_t, x0_hat)
+
+    def update(x_t: Tensor, here: _Level, there: _Level) -> tuple[Tensor, Tensor]:
+        x0_hat = estimate(x_t, here)
+        clipped = x0_hat if clip is None else x0_hat.clamp(-clip, clip)
+        return _transport(x_t, x0_hat, here, there, clipped), clipped
+
+    estimate = _Estimate(denoiser, x_t)
+    clip = _bound(clip)
+    levels = _levels(denoiser, x_t, times, descending=True)
+    return _steps(update, x_t, [*levels, *_no_noise(levels, denoise_last)])
 
 
 def ddim_invert(
     denoiser: Denoiser, x_0: Tensor, times: Tensor, *, corrections: int = 0
 ) -> Iterator[Step]:
-    """Run DDIM backwards: from data to the noise that would produce it.
+    r"""Run DDIM backwards: from data to the noise that would produce it.
 
-    A step of DDIM denoises at its noisy end, which inversion does not know yet: without corrections it
-    denoises at the other end. Each correction denoises at the end found so far and steps again, so that
-    what `ddim` makes of the result on the same times comes nearer to x_0.
+    .. math:: x_{t'} = s'\,\hat x_0 + \gamma'\,\hat\varepsilon, \qquad
+              \hat\varepsilon = (x_t - s\,\hat x_0) / \gamma, \qquad t' > t
 
-    Source: DDIM inversion, as LOCO-Edit (2409.02374) uses it; the corrections, a damped fixed-point iteration, are ours. The
-    damping is the best one where the Jacobian of the denoiser has its eigenvalues between 0 and 1/s_t.
+    A step of DDIM denoises at its noisy end, which inversion does not know yet: without corrections
+    it denoises at the other end. Each correction denoises at the end found so far and steps again,
+
+    .. math:: x_{t'} \leftarrow (1 - w)\,x_{t'} + w\,(s'\,\hat x_0 + \gamma'\,\hat\varepsilon),
+              \qquad \hat x_0 = \hat x_0(x_{t'}, t'), \qquad w = 2 / (1 + \sigma' / \sigma),
+
+    so that what `ddim` makes of the result on the same times comes nearer to x_0.
+
+    Source: DDIM inversion, as LOCO-Edit (2409.02374) uses it; the corrections, a damped fixed-point
+    iteration, are ours. The damping is the best one where the Jacobian of the denoiser has its
+    eigenvalues between 0 and 1/s_t.
 
     Args:
         denoiser: any denoiser.
@@ -140,29 +183,35 @@ def ddim_invert(
         One `Step` for each time after the first.
 
     Raises:
-        ValueError: where times or corrections are not as above.
+        ValueError: where the denoiser, the times or the corrections are not as above, at once.
     """
-    grid, x_t, corrections = (
-        _grid(times, ascending=True),
-        x_0,
-        checks.count("corrections", corrections, 0),
-    )
-    for t, to in zip(grid, grid[1:], strict=False):
-        x0_hat = denoiser(x_t, t)
-        end = _transport(denoiser.schedule, x_t, x0_hat, t, to)
-        (s, gamma), (s_to, gamma_to) = denoiser.schedule.at(t, x_t), denoiser.schedule.at(to, x_t)
-        weight = 2 / (1 + gamma_to / s_to * s / gamma)
-        for _ in range(
-            corrections if gamma > 0 else 0
-        ):  # leaving t = 0 no noise is known, and nothing to correct
-            x0_hat = denoiser(end, to)
-            end = torch.lerp(end, _transport(denoiser.schedule, x_t, x0_hat, t, to), weight)
-        x_t = end
-        yield Step(to, x_t, x0_hat)
+
+    def update(x_t: Tensor, here: _Level, there: _Level) -> tuple[Tensor, Tensor]:
+        x0_hat = estimate(x_t, here)
+        end = _transport(x_t, x0_hat, here, there, x0_hat)
+        if not here.noisy:  # leaving t = 0 no noise is known, and there is nothing to correct
+            return end, x0_hat
+        weight = 2 / (1 + there.sigma / here.sigma)
+        for _ in range(corrections):
+            x0_hat = estimate(end, there)
+            end = torch.lerp(end, _transport(x_t, x0_hat, here, there, x0_hat), weight)
+        return end, x0_hat
+
+    estimate = _Estimate(denoiser, x_0)
+    corrections = checks.count("corrections", corrections, 0)
+    return _steps(update, x_0, _levels(denoiser, x_0, times, descending=False))
 
 
-def heun(denoiser: Denoiser, x_t: Tensor, times: Tensor) -> Iterator[Step]:
-    """Deterministic sampling, second order: the slope is averaged over both ends of a step.
+def heun(
+    denoiser: Denoiser, x_t: Tensor, times: Tensor, *, denoise_last: bool = False
+) -> Iterator[Step]:
+    r"""Deterministic sampling, second order: the slope is averaged over both ends of a step.
+
+    With :math:`d(x, t) = (x / s - \hat x_0(x, t)) / \sigma`, the slope of :math:`x / s` in sigma,
+    and :math:`\tilde x` where DDIM would arrive,
+
+    .. math:: \frac{x_{t'}}{s'} = \frac{x_t}{s}
+              + (\sigma' - \sigma)\,\frac{d(x_t, t) + d(\tilde x, t')}{2}
 
     Source: Karras et al. (2022), algorithm 1, written for any schedule.
 
@@ -170,30 +219,46 @@ def heun(denoiser: Denoiser, x_t: Tensor, times: Tensor) -> Iterator[Step]:
         denoiser: any denoiser.
         x_t: starting points (B, \\*event) at ``times[0]``.
         times: (steps + 1,) strictly descending in [0, 1].
+        denoise_last: go on from the last time to no noise at all, if there is any left.
 
     Yields:
-        One `Step` for each time after the first.
+        One `Step` for each time after the first; with `denoise_last` one more, with t = 0.
 
     Raises:
-        ValueError: where times are not as above.
+        ValueError: where the denoiser or the times are not as above, at once.
     """
-    grid, schedule = _grid(times), denoiser.schedule
-    for t, to in zip(grid, grid[1:], strict=False):
-        x0_hat = denoiser(x_t, t)
-        euler = _transport(schedule, x_t, x0_hat, t, to)
-        if schedule.gamma(to) > 0:  # the slope at sigma = 0 is 0/0: the last step stays first order
-            (s, gamma), (s_to, gamma_to) = schedule.at(t, x_t), schedule.at(to, x_t)
-            slope = (x_t / s - x0_hat) / (gamma / s)
-            slope_to = (euler / s_to - denoiser(euler, to)) / (gamma_to / s_to)
-            euler = s_to * (x_t / s + (gamma_to / s_to - gamma / s) * (slope + slope_to) / 2)
-        x_t = euler
-        yield Step(to, x_t, x0_hat)
+
+    def update(x_t: Tensor, here: _Level, there: _Level) -> tuple[Tensor, Tensor]:
+        x0_hat = estimate(x_t, here)
+        euler = _transport(x_t, x0_hat, here, there, x0_hat)
+        if not there.noisy:  # the slope at sigma = 0 is 0/0: the last step stays first order
+            return euler, x0_hat
+        slope = (x_t / here.s - x0_hat) / here.sigma
+        slope_there = (euler / there.s - estimate(euler, there)) / there.sigma
+        step = (there.sigma - here.sigma) * (slope + slope_there) / 2
+        return there.s * (x_t / here.s + step), x0_hat
+
+    estimate = _Estimate(denoiser, x_t)
+    levels = _levels(denoiser, x_t, times, descending=True)
+    return _steps(update, x_t, [*levels, *_no_noise(levels, denoise_last)])
 
 
 def ancestral(
-    denoiser: Denoiser, x_t: Tensor, times: Tensor, *, generator: torch.Generator
+    denoiser: Denoiser,
+    x_t: Tensor,
+    times: Tensor,
+    *,
+    generator: torch.Generator,
+    clip: float | None = None,
+    denoise_last: bool = False,
 ) -> Iterator[Step]:
-    """Stochastic sampling: each step draws from the posterior of x_to given x_t and x0_hat.
+    r"""Stochastic sampling: each step draws from the posterior of x_t' given x_t and x0_hat.
+
+    With :math:`r = s / s'`, so that :math:`x_t = r\,x_{t'} +` noise of variance
+    :math:`\gamma^2 - r^2 \gamma'^2`,
+
+    .. math:: x_{t'} = s'\,\hat x_0 + r\,\frac{\gamma'^2}{\gamma^2}\,(x_t - s\,\hat x_0)
+              + \frac{\gamma'}{\gamma} \sqrt{\gamma^2 - r^2 \gamma'^2}\;z, \qquad z \sim N(0, I)
 
     Source: Ho et al. (2020), the posterior variance; for any schedule and any grid.
 
@@ -202,28 +267,37 @@ def ancestral(
         x_t: starting points (B, \\*event) at ``times[0]``.
         times: (steps + 1,) strictly descending in [0, 1].
         generator: source of the noise.
+        clip: bound on the entries of x0_hat, > 0, or None.
+        denoise_last: go on from the last time to no noise at all, if there is any left.
 
     Yields:
-        One `Step` for each time after the first.
+        One `Step` for each time after the first; with `denoise_last` one more, with t = 0.
 
     Raises:
-        ValueError: where times are not as above.
+        ValueError: where the denoiser, the times or the bound are not as above, at once.
     """
-    grid, schedule = _grid(times), denoiser.schedule
-    for t, to in zip(grid, grid[1:], strict=False):
-        x0_hat = denoiser(x_t, t)
-        (s, gamma), (s_to, gamma_to) = schedule.at(t, x_t), schedule.at(to, x_t)
-        # x_t given x_to: scale r, variance v = gamma^2 - r^2 gamma_to^2
-        r = s / s_to
-        variance = gamma.square() - r.square() * gamma_to.square()
-        mean = s_to * x0_hat + r * (gamma_to / gamma).square() * (x_t - s * x0_hat)
-        spread = gamma_to / gamma * variance.clamp_min(0).sqrt()
-        x_t = mean + spread * torch.randn(x_t.shape, generator=generator, dtype=x_t.dtype)
-        yield Step(to, x_t, x0_hat)
+
+    def update(x_t: Tensor, here: _Level, there: _Level) -> tuple[Tensor, Tensor]:
+        x0_hat = estimate(x_t, here)
+        x0_hat = x0_hat if clip is None else x0_hat.clamp(-clip, clip)
+        r = here.s / there.s
+        variance = here.gamma.square() - r.square() * there.gamma.square()
+        ratio = there.gamma / here.gamma
+        mean = there.s * x0_hat + r * ratio.square() * (x_t - here.s * x0_hat)
+        z = draws.normal_like(x_t, generator=generator)
+        return mean + ratio * variance.clamp_min(0).sqrt() * z, x0_hat
+
+    estimate = _Estimate(denoiser, x_t)
+    clip = _bound(clip)
+    levels = _levels(denoiser, x_t, times, descending=True)
+    return _steps(update, x_t, [*levels, *_no_noise(levels, denoise_last)])
 
 
 def finish(steps: Iterator[Step]) -> Tensor:
     """Run a sampler to its end and return the last x_t.
+
+    Args:
+        steps: what a sampler returns.
 
     Raises:
         ValueError: where there is no step.
@@ -231,5 +305,70 @@ def finish(steps: Iterator[Step]) -> Tensor:
     last = None
     for step in steps:
         last = step
-    checks.require(last is not None, "steps", "empty", "a sampler with at least one step")
+    if last is None:
+        raise ValueError("steps = empty: allowed is a sampler with at least one step")
     return last.x_t
+
+
+def _steps(update: _Update, x_t: Tensor, levels: list[_Level]) -> Iterator[Step]:
+    """The loop of all samplers; half precision is for the network and for what is handed out."""
+    state = x_t.to(_wide(x_t))
+    for here, there in pairwise(levels):
+        state, x0_hat = update(state, here, there)
+        yield Step(there.t, state.to(x_t.dtype), x0_hat.to(x_t.dtype))
+
+
+def _transport(x_t: Tensor, x0_hat: Tensor, here: _Level, there: _Level, clipped: Tensor) -> Tensor:
+    """Move x_t to another time, with `clipped` for x_0 and the noise that x0_hat implies."""
+    if not here.noisy:  # no noise to carry along: leaving t = 0, the implied noise is undetermined
+        return there.s / here.s * x_t
+    return there.s * clipped + there.gamma / here.gamma * (x_t - here.s * x0_hat)
+
+
+class _Estimate:
+    """The denoiser in the dtype of the points that were given, its estimate in the state's."""
+
+    def __init__(self, denoiser: Denoiser, x_t: Tensor) -> None:
+        check_denoiser(denoiser)
+        self.denoiser = denoiser
+        self.dtype = x_t.dtype
+
+    def __call__(self, x_t: Tensor, level: _Level) -> Tensor:
+        return self.denoiser(x_t.to(self.dtype), level.t).to(x_t.dtype)
+
+
+def _wide(x: Tensor) -> torch.dtype:
+    """What the steps are computed in: the dtype of x, and single precision where that is half."""
+    return torch.promote_types(x.dtype, torch.float32)
+
+
+def _levels(denoiser: Denoiser, x_t: Tensor, times: Tensor, *, descending: bool) -> list[_Level]:
+    """The times, checked, each with its scales."""
+    grid = as_time(times).cpu()
+    if grid.dim() != 1 or len(grid) < 2:
+        raise ValueError(
+            f"times.shape = {tuple(grid.shape)}: allowed is (steps + 1,) with steps >= 1"
+        )
+    steps = grid.diff()
+    if not bool((steps < 0).all() if descending else (steps > 0).all()):
+        order = "descending" if descending else "ascending"
+        raise ValueError(f"times = {grid.tolist()}: allowed is strictly {order}")
+    schedule = denoiser.schedule
+    like = x_t.to(_wide(x_t))
+    noisy = (schedule.gamma(grid) > 0).tolist()
+    return [
+        _Level(t, *schedule.at(t, like), above)
+        for t, above in zip(grid.tolist(), noisy, strict=True)
+    ]
+
+
+def _no_noise(levels: list[_Level], wanted: bool) -> list[_Level]:
+    """The level below the last, x_0 itself, where it is wanted and there is noise left."""
+    last = levels[-1]
+    if not wanted or not last.noisy:
+        return []
+    return [_Level(0.0, torch.ones_like(last.s), torch.zeros_like(last.gamma), noisy=False)]
+
+
+def _bound(clip: float | None) -> float | None:
+    return None if clip is None else checks.real("clip", clip, 1e-6)

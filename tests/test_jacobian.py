@@ -65,7 +65,7 @@ def producers():
     mixture = general(noise=0.2)
     x = normal(3, 6, seed=5)
     bases = [b for b in mixture.bases if b.shape[1] > 1]
-    ensemble = networks.MLP(6, VP, width=16, prediction="eps", ensemble=(2,), generator=rng())
+    ensemble = denoisers.MLP(6, VP, width=16, prediction="eps", ensemble=(2,), generator=rng())
     for weight in ensemble.weights:  # the last layer starts at zero
         weight.data += 0.3 * torch.randn(weight.shape, generator=rng(1))
     t = torch.tensor([0.2, 0.5, 0.9])

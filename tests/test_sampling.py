@@ -1,7 +1,8 @@
-"""Samplers: against diffusers on the same grid, against the exact flow of a Gaussian, and their orders."""
+"""Samplers: against diffusers, against the exact flow of a Gaussian, and their orders."""
 
 from __future__ import annotations
 
+import functools
 import math
 from itertools import pairwise
 
@@ -12,8 +13,8 @@ from factories import EXACT, SCHEDULES, bases, complains, general, normal, rng, 
 from scipy import stats
 
 from molrg import MoLRG, sampling
-from molrg.denoisers import LinearMixture
-from molrg.schedules import DDPM, EDM, VP
+from molrg.denoisers import LinearMixture, from_pretrained
+from molrg.schedules import DDPM, EDM, VP, Discrete
 
 every = pytest.mark.parametrize("schedule", SCHEDULES.values(), ids=SCHEDULES)
 continuous = pytest.mark.parametrize("schedule", [VP(), EDM()], ids=["VP", "EDM"])
@@ -28,7 +29,7 @@ def gaussian(schedule):
 
 
 def flow(x, schedule, t, to):
-    """The probability flow of that Gaussian in closed form: x / s scales with sqrt(lambda + sigma^2)."""
+    """The probability flow of that Gaussian: x / s scales with sqrt(lambda + sigma^2)."""
     s, sigma = schedule.s(t), schedule.sigma(t)
     return (
         schedule.s(to)
@@ -38,11 +39,11 @@ def flow(x, schedule, t, to):
     )
 
 
-def all_samplers(denoiser, x, times, seed=0):
+def all_samplers(denoiser, x, times, seed=0, **how):
     return {
-        "ddim": sampling.ddim(denoiser, x, times),
-        "heun": sampling.heun(denoiser, x, times),
-        "ancestral": sampling.ancestral(denoiser, x, times, generator=rng(seed)),
+        "ddim": sampling.ddim(denoiser, x, times, **how),
+        "heun": sampling.heun(denoiser, x, times, **how),
+        "ancestral": sampling.ancestral(denoiser, x, times, generator=rng(seed), **how),
     }
 
 
@@ -52,7 +53,7 @@ names = pytest.mark.parametrize("name", ["ddim", "heun", "ancestral"])
 
 
 def beside_diffusers(scheduler_class, **step_arguments):
-    """Run a diffusers scheduler with our denoiser from t = 1: its points at every timestep, and our times."""
+    """Run a diffusers scheduler with our denoiser from t = 1: its points, and our times."""
     theirs = scheduler_class(
         beta_schedule="linear",
         prediction_type="sample",
@@ -110,13 +111,110 @@ def test_ddim_inversion_is_that_of_diffusers():
         assert worst(ours.x_t, x) < EXACT
 
 
+# oracle: the pipelines of diffusers, to their last step
+
+
+def small_pipeline(pipeline, scheduler, folder):
+    """A pipeline of diffusers, and the same network loaded here."""
+    from diffusers import UNet2DModel
+
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        network = UNet2DModel(
+            sample_size=8,
+            in_channels=1,
+            out_channels=1,
+            layers_per_block=1,
+            block_out_channels=(8, 8),
+            norm_num_groups=4,
+            attention_head_dim=4,
+            down_block_types=("DownBlock2D",) * 2,
+            up_block_types=("UpBlock2D",) * 2,
+        )
+    pipeline(network, scheduler).save_pretrained(folder)
+    loaded = pipeline.from_pretrained(folder, low_cpu_mem_usage=False)
+    loaded.set_progress_bar_config(disable=True)
+    return loaded, from_pretrained(folder)
+
+
+def of_pipeline(pipeline):
+    """Twenty steps from the noise of seed 0; images (B, C, H, W) in [0, 1]."""
+    made = pipeline(batch_size=2, generator=rng(), num_inference_steps=20, output_type="np").images
+    return torch.from_numpy(made).permute(0, 3, 1, 2)
+
+
+@pytest.mark.parametrize("target", ["epsilon", "v_prediction", "sample"])
+@pytest.mark.parametrize("bound", [None, 1.0, 0.3])
+def test_ddim_ends_where_the_pipeline_does(bound, target, tmp_path):
+    """With and without clipping; the last step to no noise is theirs, too."""
+    from diffusers import DDIMPipeline, DDIMScheduler
+
+    clipping = {"clip_sample": bound is not None, "clip_sample_range": bound or 1.0}
+    scheduler = DDIMScheduler(prediction_type=target, **clipping)
+    pipeline, denoiser = small_pipeline(DDIMPipeline, scheduler, tmp_path)
+    theirs = of_pipeline(pipeline)
+    times = pipeline.scheduler.timesteps.double() / 999
+    noise = normal(2, 1, 8, 8, dtype=torch.float32)
+    with torch.no_grad():
+        ends = [
+            sampling.finish(sampling.ddim(denoiser, noise, times, clip=clip, denoise_last=last))
+            for clip, last in ((denoiser.clip, True), (denoiser.clip, False), (0.5, True))
+        ]
+    assert worst((ends[0] / 2 + 0.5).clamp(0, 1), theirs) < 1e-4
+    assert worst(ends[1], ends[0]) > 1e-3 and worst(ends[2], ends[0]) > 1e-3  # both are read
+
+
+def test_ancestral_ends_where_the_pipeline_does(tmp_path):
+    from diffusers import DDPMPipeline, DDPMScheduler
+
+    pipeline, denoiser = small_pipeline(DDPMPipeline, DDPMScheduler(), tmp_path)
+    theirs = of_pipeline(pipeline)
+    times = pipeline.scheduler.timesteps.double() / 999
+    generator = rng()
+    noise = torch.randn(2, 1, 8, 8, generator=generator)
+    with torch.no_grad():
+        steps = sampling.ancestral(
+            denoiser, noise, times, generator=generator, clip=denoiser.clip, denoise_last=True
+        )
+        ours = (sampling.finish(steps) / 2 + 0.5).clamp(0, 1)
+    assert denoiser.clip == 1.0 and worst(ours, theirs) < 1e-4
+
+
+@names
+@pytest.mark.parametrize("steps", [50, 1000])
+def test_the_last_step_of_a_discrete_schedule_can_be_taken(name, steps):
+    """The first level of a table is not zero: samples of a plane keep it, or are on it."""
+    from diffusers import DDPMScheduler
+
+    table = DDPMScheduler(steps, beta_schedule="squaredcos_cap_v2").alphas_cumprod.double()
+    schedule = Discrete(table)
+    mixture = MoLRG.random(16, [2], noise=0.0, generator=rng())
+    x = sampling.prior((500, 16), schedule, generator=rng(1))
+    times = sampling.time_grid(schedule, 20)
+    sampler = all_samplers(mixture.denoiser(schedule), x, times)[name]
+    last = all_samplers(mixture.denoiser(schedule), x, times, denoise_last=True)[name]
+    B = mixture.bases[0]
+    noisy, clean = (sampling.finish(steps) for steps in (sampler, last))
+    off = [(end - end @ B @ B.T).std().item() for end in (noisy, clean)]
+    expected = schedule.gamma(0.0).item() * (14 / 16) ** 0.5
+    assert off[0] == pytest.approx(expected, rel=0.3) and off[1] < 1e-9
+
+
+@names
+def test_where_no_noise_is_left_there_is_no_further_step(name):
+    denoiser, x, times = general().denoiser(VP()), normal(4, 6), torch.tensor([1.0, 0.5, 0.0])
+    steps = list(all_samplers(denoiser, x, times)[name])
+    last = list(all_samplers(denoiser, x, times, denoise_last=True)[name])
+    assert len(steps) == len(last) == 2 and torch.equal(steps[-1].x_t, last[-1].x_t)
+
+
 # oracle: the exact flow
 
 
 @continuous
 @pytest.mark.parametrize(("sampler", "order"), [("ddim", 1), ("heun", 2)])
 def test_order_of_convergence(schedule, sampler, order):
-    """Error at low noise against the closed form, over a doubling of steps: slope within 0.1 of the order."""
+    """Error at low noise over a doubling of steps: slope within 0.1 of the order."""
     start, stop = schedule.t_of_sigma(20.0).item(), schedule.t_of_sigma(0.05).item()
     denoiser, x = gaussian(schedule), schedule.gamma(start) * normal(4, 3)
     exact, steps, errors = flow(x, schedule, start, stop), torch.tensor([64, 128, 256, 512]), []
@@ -175,7 +273,7 @@ def test_schedules_agree_on_the_same_noise_levels(sampler):
 
 @continuous
 def test_one_ancestral_step_samples_the_posterior(schedule):
-    """For data at one known point the step is exact: mean and variance of x_to given x_t and x_0. False fail 1e-4."""
+    """For data at one known point the step is exact: mean and variance. False fail 1e-4."""
     t, to = (schedule.t_of_sigma(v).item() for v in (2.0, 0.7))
     (s, gamma), (s_to, gamma_to) = (
         (schedule.s(u).item(), schedule.gamma(u).item()) for u in (t, to)
@@ -194,7 +292,7 @@ def test_one_ancestral_step_samples_the_posterior(schedule):
 
 
 def test_ancestral_ends_at_the_law_of_the_data():
-    """Variance of 20,000 samples of a Gaussian after 300 steps: discretisation below 2 %, chance below 4 %."""
+    """Variance of 20,000 samples of a Gaussian: discretisation below 2 %, chance below 4 %."""
     schedule, N = VP(), 20_000
     x = sampling.prior((N, 3), schedule, generator=rng())
     end = sampling.finish(
@@ -207,7 +305,7 @@ def test_ancestral_ends_at_the_law_of_the_data():
 
 @names
 def test_samplers_find_the_subspaces(name):
-    """From pure noise to a noiseless mixture: every sample ends on one subspace, in shares that fit the weights."""
+    """From noise to a noiseless mixture: all end on one subspace, in shares that fit the weights."""
     schedule = VP()
     mixture = MoLRG(MoLRG.random(16, [2, 2], generator=rng()).bases, [0.25, 0.75])
     x = sampling.prior((2000, 16), schedule, generator=rng(1))
@@ -252,6 +350,34 @@ def test_dtype_and_events(name, dtype, schedule):
         )
         < 1e-5
     )
+
+
+class Half:
+    """A denoiser that computes in the precision of what it is given."""
+
+    def __init__(self, denoiser):
+        self.denoiser = denoiser
+        self.schedule = denoiser.schedule
+        self.seen = set()
+
+    def __call__(self, x_t, t):
+        self.seen.add(x_t.dtype)
+        return self.denoiser(x_t.float(), t).to(x_t.dtype)
+
+
+@names
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@every
+def test_half_precision_is_for_the_network_and_not_for_the_steps(name, dtype, schedule):
+    """Errors of the size of one rounding of the estimate, not of one in each of 40 steps."""
+    denoiser = general(6, (2, 3), noise=0.1, dtype=torch.float32).denoiser(schedule)
+    half, times = Half(denoiser), sampling.time_grid(schedule, 40)
+    x = (schedule.gamma(1.0) * normal(50, 6)).to(dtype)
+    end = sampling.finish(all_samplers(half, x, times)[name])
+    exact = sampling.finish(all_samplers(denoiser, x.float(), times)[name])
+    assert end.dtype == dtype and half.seen == {dtype}
+    error = (end.float() - exact).abs().median().item()
+    assert error < torch.finfo(dtype).eps * exact.abs().max().item()
 
 
 def test_ancestral_is_reproducible():
@@ -345,12 +471,41 @@ X, UP, DOWN = normal(4, 6), torch.tensor([0.1, 0.5, 1.0]), torch.tensor([1.0, 0.
         (lambda: sampling.ancestral(DENOISER, X, UP, generator=rng()), "times"),
         (lambda: sampling.ddim(DENOISER, X, torch.tensor([1.0, 0.5, 0.5])), "times"),
         (lambda: sampling.ddim_invert(DENOISER, X, DOWN), "times"),
-        (lambda: sampling.ddim(DENOISER, normal(4, 5), DOWN), "x_t.shape"),
+        (lambda: next(sampling.ddim(DENOISER, normal(4, 5), DOWN)), "x_t.shape"),
+        (lambda: sampling.ddim(DENOISER, X, DOWN, clip=0.0), "clip"),
+        (lambda: sampling.ancestral(DENOISER, X, DOWN, generator=rng(), clip=-1.0), "clip"),
+        (lambda: sampling.ddim_invert(DENOISER, X, UP, corrections=-1), "corrections"),
     ],
 )
-def test_bad_runs(call, name):
+def test_bad_runs_are_refused_before_the_first_step(call, name):
     with complains(name):
-        next(call())
+        call()
+
+
+class Plain(torch.nn.Module):
+    schedule = VP()
+
+    def forward(self, x_t, t):
+        return x_t / 2
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        functools.partial,
+        torch.optim.swa_utils.AveragedModel,
+        torch.nn.DataParallel,
+        lambda denoiser: lambda x_t, t: denoiser(x_t, t),
+        lambda denoiser: None,
+    ],
+)
+def test_a_wrapper_that_hides_the_schedule_is_refused(wrap):
+    hidden = wrap(Plain())
+    for steps in (sampling.ddim, sampling.heun, sampling.ddim_invert):
+        with complains("denoiser"):
+            steps(hidden, X, DOWN)
+    with complains("denoiser"):
+        sampling.ancestral(hidden, X, DOWN, generator=rng())
 
 
 @pytest.mark.parametrize(

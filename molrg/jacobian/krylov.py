@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from molrg import checks, draws
-from molrg.denoisers import Denoiser
+from molrg.denoisers.protocol import Denoiser
 from molrg.jacobian.operator import Linearised
 
 # Rounding of the products, as a share of the largest singular value, with which results are still
@@ -194,8 +194,32 @@ def top_singular(
         ValueError: where k or the tolerance is out of range, where the products are rounded by
             more than a hundredth of s_1 and more than the tolerance, or as `Linearised`.
     """
+    return leading(
+        Linearised(denoiser, x_t, t), k, tolerance=tolerance, block=block, generator=generator
+    )
+
+
+def leading(
+    linear: Linearised,
+    k: int,
+    *,
+    tolerance: float = 1e-3,
+    block: int | None = None,
+    generator: torch.Generator | None = None,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """`top_singular` of a Jacobian that is there already.
+
+    Args:
+        linear: the Jacobian.
+        k: as in `top_singular`, like tolerance, block and generator.
+        tolerance: > 0.
+        block: >= 1.
+        generator: of the start.
+
+    Raises:
+        ValueError: as `top_singular`.
+    """
     tolerance = checks.real("tolerance", tolerance, 1e-14)
-    linear = Linearised(denoiser, x_t, t)
     k = checks.count("k", k, 1, linear.n)
     width = checks.count("block", min(linear.n, k + 2) if block is None else block)
     source = generator or torch.Generator().manual_seed(0)
@@ -203,8 +227,8 @@ def top_singular(
         if _converged(triplets, k, tolerance, linear):
             break
     require_precise(triplets, tolerance, "tolerance")
-    leading = (triplets.U[..., :k], triplets.S[..., :k], triplets.V.mT[..., :k, :])
-    U, S, Vh = (part.to(linear.x.dtype).reshape(*linear.lead, *part.shape[1:]) for part in leading)
+    parts = (triplets.U[..., :k], triplets.S[..., :k], triplets.V.mT[..., :k, :])
+    U, S, Vh = (part.to(linear.x.dtype).reshape(*linear.lead, *part.shape[1:]) for part in parts)
     return U, S, Vh
 
 

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from molrg import checks
-from molrg.denoisers import Denoiser, ensemble_of
+from molrg.denoisers.protocol import Denoiser, ensemble_of
 from molrg.jacobian.evaluation import CHECKPOINTED, evaluated
 
 # Products in one pass, and entries of x_t in them: enough to fill a processor, few enough for its

@@ -10,7 +10,7 @@ from scipy import stats
 from torch import Tensor
 
 from molrg import checks, draws
-from molrg.denoisers import Denoiser
+from molrg.denoisers.protocol import Denoiser
 from molrg.jacobian.krylov import BlockKrylov, Triplets, require_precise
 from molrg.jacobian.operator import Linearised
 

@@ -1,7 +1,8 @@
-"""A small convolutional classifier for each set of images: the eye that the quality of samples is measured with."""
+"""A small convolutional classifier of images: the eye that samples are measured with."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -28,14 +29,11 @@ class Classifier(nn.Module):
 
     def __init__(self, shape: tuple[int, int, int], classes: int = 10, *, seed: int = 0) -> None:
         super().__init__()
-        self.shape, self.classes = tuple(shape), checks.count("classes", classes, 2)
-        checks.require(
-            len(shape) == 3 and min(shape[1:]) >= 8,
-            "shape",
-            tuple(shape),
-            "(C, H, W) with H, W >= 8",
-        )
-        with torch.random.fork_rng():
+        self.shape = tuple(shape)
+        self.classes = checks.count("classes", classes, 2)
+        if len(shape) != 3 or min(shape[1:]) < 8:
+            raise ValueError(f"shape = {self.shape}: allowed is (C, H, W) with H, W >= 8")
+        with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.body = nn.Sequential(
                 *_block(shape[0], 16),
@@ -55,22 +53,27 @@ class Classifier(nn.Module):
         return self.body(self._images(x)).mean((2, 3))
 
     def layers(self, x: Tensor) -> list[Tensor]:
-        """What each layer sees in images (B, C, H, W): the six convolutions after their ReLU, then `features` and the logits.
+        """What each layer sees: six convolutions after their ReLU, `features` and the logits.
+
+        Args:
+            x: images (B, C, H, W).
 
         Raises:
             ValueError: where the images have another shape.
         """
-        h, found = self._images(x), []
+        h = self._images(x)
+        layers = []
         for module in self.body:
             h = module(h)
             if isinstance(module, nn.ReLU):
-                found.append(h)
-        found.append(h.mean((2, 3)))
-        return [*found, self.head(found[-1])]
+                layers.append(h)
+        features = h.mean((2, 3))
+        return [*layers, features, self.head(features)]
 
     def _images(self, x: Tensor) -> Tensor:
-        fits = x.dim() == 4 and tuple(x.shape[1:]) == self.shape
-        checks.require(fits, "x.shape", tuple(x.shape), f"(B, {', '.join(map(str, self.shape))})")
+        if x.dim() != 4 or tuple(x.shape[1:]) != self.shape:
+            sizes = ", ".join(map(str, self.shape))
+            raise ValueError(f"x.shape = {tuple(x.shape)}: allowed is (B, {sizes})")
         return x.to(self.head.weight.dtype)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -120,30 +123,34 @@ class Training:
         flip: bool = False,
         generator: torch.Generator,
     ) -> None:
-        self.model, self.images, self.labels = model, checks.finite("images", images), labels
-        checks.require(
-            len(labels) == len(images), "len(labels)", len(labels), f"{len(images)}, one an image"
-        )
-        self.steps, self.batch, self.shift = (
-            checks.count("steps", steps),
-            checks.count("batch", batch),
-            checks.count("shift", shift, 0),
-        )
-        self.flip, self.generator = flip, generator
+        self.model = model
+        self.images = checks.finite("images", images)
+        self.labels = labels
+        if len(labels) != len(images):
+            raise ValueError(f"len(labels) = {len(labels)}: allowed is {len(images)}, one an image")
+        self.steps = checks.count("steps", steps)
+        self.batch = checks.count("batch", batch)
+        self.shift = checks.count("shift", shift, 0)
+        self.flip = flip
+        self.generator = generator
         self.done = 0
         self.optimiser = torch.optim.Adam(model.parameters(), lr=checks.real("lr", lr, 1e-12))
         self.decay = torch.optim.lr_scheduler.CosineAnnealingLR(self.optimiser, self.steps)
 
     def _batch(self) -> tuple[Tensor, Tensor]:
-        rows = torch.randint(len(self.images), (self.batch,), generator=self.generator)
-        down, right = torch.randint(2 * self.shift + 1, (2,), generator=self.generator).tolist()
-        mirrored = bool(torch.randint(2, (), generator=self.generator))
+        """Images and labels, drawn on the CPU whatever the device."""
+        rows = self._draw(len(self.images), self.batch).to(self.images.device)
+        down, right = self._draw(2 * self.shift + 1, 2).tolist()
+        mirrored = bool(self._draw(2))
         x = self.images[rows]
         height, width = x.shape[2:]
-        x = nn.functional.pad(x, (self.shift,) * 4, mode="replicate")[
-            :, :, down : down + height, right : right + width
-        ]
+        x = nn.functional.pad(x, (self.shift,) * 4, mode="replicate")
+        x = x[:, :, down : down + height, right : right + width]
         return x.flip(3) if self.flip and mirrored else x, self.labels[rows]
+
+    def _draw(self, end: int, *shape: int) -> Tensor:
+        """Whole numbers below `end`."""
+        return torch.randint(end, shape, generator=self.generator, device="cpu")
 
     def step(self) -> Tensor:
         """Take one step; returns the loss before it."""
@@ -152,20 +159,25 @@ class Training:
         self.optimiser.zero_grad()
         value = nn.functional.cross_entropy(self.model(x), labels, label_smoothing=0.05)
         value.backward()
-        self.optimiser.step(), self.decay.step()
+        self.optimiser.step()
+        self.decay.step()
         self.done += 1
         return value.detach()
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that the rest of the run depends on."""
-        parts = {"model": self.model, "optimiser": self.optimiser, "decay": self.decay}
+        parts: dict[str, Any] = {
+            "model": self.model,
+            "optimiser": self.optimiser,
+            "decay": self.decay,
+        }
         return {name: part.state_dict() for name, part in parts.items()} | {
             "done": self.done,
             "generator": self.generator.get_state(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a saved state of a training made with the same arguments, exactly as if it had not stopped."""
+        """Go on from a saved state of a training with the same arguments."""
         self.model.load_state_dict(state["model"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.decay.load_state_dict(state["decay"])
@@ -174,11 +186,25 @@ class Training:
 
 
 @torch.no_grad()
-def in_batches(function: Any, x: Tensor, batch: int = 500) -> Tensor:
-    """A function of images on many of them, a batch at a time, without gradients."""
+def in_batches(function: Callable[[Tensor], Tensor], x: Tensor, batch: int = 500) -> Tensor:
+    """A function of images on many of them, a batch at a time, without gradients.
+
+    Args:
+        function: of (B, C, H, W).
+        x: images (N, C, H, W).
+        batch: images at once, >= 1.
+    """
     return torch.cat([function(part) for part in x.split(batch)])
 
 
 def accuracy(model: Classifier, images: Tensor, labels: Tensor) -> float:
-    """Share of the images that get their own label."""
-    return (in_batches(model.eval(), images).argmax(1) == labels).double().mean().item()
+    """Share of the images that get their own label.
+
+    Args:
+        model: the classifier; it is put into evaluation mode.
+        images: (N, C, H, W), moved to its device a whole.
+        labels: (N,).
+    """
+    device = model.head.weight.device
+    guesses = in_batches(model.eval(), images.to(device)).argmax(1)
+    return (guesses == labels.to(device)).double().mean().item()

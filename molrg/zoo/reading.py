@@ -35,16 +35,25 @@ class Reading:
     lr: float = 2e-3
     seed: int = 0
 
-    arithmetic = "float32"  # a class attribute: it is no setting
-
     @property
     def steps(self) -> int:
         """Number of gradient steps."""
         return self.seen // self.batch
 
-    def trainer(self) -> Training:
-        """The training, before its first step."""
-        return Training(self)
+    def arithmetic(self, device: torch.device | None = None) -> str:
+        """What the layers are trained in: single precision on every device."""
+        return "float32"
+
+    def trainer(
+        self, device: torch.device | str = "cpu", arithmetic: str | None = None
+    ) -> Training:
+        """The training, before its first step; it draws the same numbers on every device.
+
+        Args:
+            device: where to train.
+            arithmetic: nothing but "float32".
+        """
+        return Training(self, device)
 
     def export(self, trainer: Training, folder: Path) -> None:
         """Write the model as it is now."""
@@ -54,9 +63,12 @@ class Reading:
 class Training:
     """Cross-entropy of the attributes and squared error of the factors, stoppable at any step."""
 
-    def __init__(self, recipe: Reading) -> None:
-        self.recipe, self.steps, self.done = recipe, recipe.steps, 0
-        self.model = readers.Readers(seed=recipe.seed)
+    def __init__(self, recipe: Reading, device: torch.device | str = "cpu") -> None:
+        self.recipe = recipe
+        self.steps = recipe.steps
+        self.done = 0
+        self.device = device
+        self.model = readers.Readers(seed=recipe.seed).to(device)
         self.generator = draws.source(recipe.seed)
         self.optimiser = torch.optim.Adam(self.model.parameters(), lr=recipe.lr)
         self.decay = torch.optim.lr_scheduler.CosineAnnealingLR(self.optimiser, self.steps)
@@ -80,7 +92,7 @@ class Training:
         pictures, table = self.batch()
         self.model.train()
         self.optimiser.zero_grad()
-        value = loss(self.model(pictures), table)
+        value = loss(self.model(pictures.to(self.device)), table)
         value.backward()
         self.optimiser.step()
         self.decay.step()
@@ -108,12 +120,12 @@ class Training:
 
 def loss(read: dict[str, Tensor], table: pd.DataFrame) -> Tensor:
     """Mean cross-entropy of the attributes, and mean squared error of the factors, added."""
-    entropies = [
-        nn.functional.cross_entropy(read[attribute], readers.places(table, attribute))
-        for attribute in faces.ATTRIBUTES
-    ]
-    errors = [
-        nn.functional.mse_loss(read[factor], readers.numbers(table, factor))
-        for factor in readers.FACTORS
-    ]
+    entropies = []
+    for attribute in faces.ATTRIBUTES:
+        places = readers.places(table, attribute).to(read[attribute].device)
+        entropies.append(nn.functional.cross_entropy(read[attribute], places))
+    errors = []
+    for factor in readers.FACTORS:
+        numbers = readers.numbers(table, factor).to(read[factor].device)
+        errors.append(nn.functional.mse_loss(read[factor], numbers))
     return torch.stack(entropies).mean() + torch.stack(errors).mean()

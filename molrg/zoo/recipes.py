@@ -1,23 +1,25 @@
-"""Recipes: what is trained on what, with which settings; the commands' names are the keys of the table."""
+"""Recipes: what is trained on what, with which settings; the keys of the table are commands."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from molrg import checks, images, training
+from molrg import devices, images, training
 from molrg.denoisers import checkpoints, networks
 from molrg.schedules import DDPM
 from molrg.zoo import classifiers, reading, shipped
 
+CPU = torch.device("cpu")
+
 
 @dataclass(frozen=True)
 class Denoising:
-    """How an image denoiser is trained: a diffusers U-Net with three resolutions on the DDPM schedule.
+    """How an image denoiser is trained: a diffusers U-Net of three resolutions, on DDPM.
 
     Args:
         data: a named set of `molrg.images`, or "white-noise".
@@ -27,7 +29,8 @@ class Denoising:
         batch: images in a step.
         lr: largest step size of AdamW.
         warmup: steps in which it rises.
-        settling: share of the images in which it falls to 0, along a half cosine; in between it is constant.
+        settling: share of the images in which it falls to 0, along a half cosine; in between it
+            is constant.
         weight_decay: of AdamW.
         clip: bound on the norm of the gradient of the mean squared error.
         ema: weight of the past in the moving average that is kept.
@@ -52,25 +55,31 @@ class Denoising:
         """Number of gradient steps."""
         return self.seen // self.batch
 
-    @property
-    def arithmetic(self) -> str:
-        """What the layers are trained in: "bfloat16" where the processor computes with it, which is then faster; else "float32"."""
-        known = getattr(torch.cpu, "get_capabilities", dict)()
-        return (
-            "bfloat16"
-            if any(there for name, there in known.items() if name.endswith("bf16"))
-            else "float32"
-        )
+    def arithmetic(self, device: torch.device = CPU) -> str:
+        """What the layers are trained in: "bfloat16" where that is faster, else "float32".
 
-    def trainer(self) -> training.Trainer:
-        """The training, before its first step.
+        Args:
+            device: where they are trained.
+        """
+        return "bfloat16" if devices.fast_bfloat16(device) else "float32"
+
+    def trainer(
+        self, device: torch.device = CPU, arithmetic: str | None = None
+    ) -> training.Trainer:
+        """The training, before its first step; it draws the same numbers on every device.
+
+        Args:
+            device: where to train.
+            arithmetic: "bfloat16" or "float32"; what the device is good at where omitted.
 
         Raises:
             FileNotFoundError: where the data cannot be had.
         """
-        data, schedule = pictures(self.data), DDPM()
-        network = unet(tuple(data.shape[1:]), self.channels, seed=self.seed)
-        denoiser = networks.UNet(network, schedule, prediction=self.prediction)
+        data = pictures(self.data).to(device)
+        colours, height, width = data.shape[1:]
+        network = unet((colours, height, width), self.channels, seed=self.seed)
+        denoiser = networks.UNet(network, DDPM(), prediction=self.prediction).to(device)
+        half = (arithmetic or self.arithmetic(device)) == "bfloat16"
         return training.Trainer(
             denoiser,
             data,
@@ -84,22 +93,22 @@ class Denoising:
             weight_decay=self.weight_decay,
             clip=self.clip,
             ema=self.ema,
-            autocast=torch.bfloat16 if self.arithmetic == "bfloat16" else None,
+            autocast=torch.bfloat16 if half else None,
             generator=torch.Generator().manual_seed(self.seed),
         )
 
     def export(self, trainer: training.Trainer, folder: Path) -> None:
         """Write the average of the weights as it is now, in half precision."""
-        checkpoints.save(trainer.average, folder, half=True)
+        checkpoints.save(cast(networks.UNet, trainer.average), folder, half=True)
 
 
 def _mean_square(prediction: str, pixels: int) -> training.Weighting:
-    """The weighting with which the loss is the mean squared error of a pixel of the network's output."""
+    """The weighting that makes the loss the mean squared error of a pixel of the output."""
     weighting = training.output_weighting(prediction, DDPM())
     return lambda t: weighting(t) / pixels
 
 
-def unet(shape: tuple[int, int, int], channels: tuple[int, int, int], *, seed: int) -> nn.Module:
+def unet(shape: tuple[int, int, int], channels: tuple[int, int, int], *, seed: int) -> Any:
     """A small diffusers U-Net: one block a resolution, attention at the lowest.
 
     Args:
@@ -110,14 +119,14 @@ def unet(shape: tuple[int, int, int], channels: tuple[int, int, int], *, seed: i
     Raises:
         ValueError: where an argument is not as above.
     """
-    from diffusers import UNet2DModel
+    from diffusers import UNet2DModel  # noqa: PLC0415 - an extra, and slow
 
     colours, height, width = shape
-    checks.require(
-        height % 4 == width % 4 == 0, "shape", shape, "(C, H, W) with H and W multiples of 4"
-    )
-    checks.require(all(c % 8 == 0 for c in channels), "channels", channels, "multiples of 8")
-    with torch.random.fork_rng():
+    if height % 4 or width % 4:
+        raise ValueError(f"shape = {shape}: allowed is (C, H, W) with H and W multiples of 4")
+    if any(c % 8 for c in channels):
+        raise ValueError(f"channels = {channels}: allowed is multiples of 8")
+    with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return UNet2DModel(
             sample_size=height if height == width else (height, width),
@@ -159,16 +168,25 @@ class Classifying:
         """Number of gradient steps."""
         return self.seen // self.batch
 
-    arithmetic = "float32"  # a class attribute: it is no setting
+    def arithmetic(self, device: torch.device = CPU) -> str:
+        """What the layers are trained in: single precision on every device."""
+        return "float32"
 
-    def trainer(self) -> classifiers.Training:
-        """The training, before its first step.
+    def trainer(
+        self, device: torch.device = CPU, arithmetic: str | None = None
+    ) -> classifiers.Training:
+        """The training, before its first step; it draws the same numbers on every device.
+
+        Args:
+            device: where to train.
+            arithmetic: nothing but "float32".
 
         Raises:
             FileNotFoundError: where the data cannot be had.
         """
-        data, labels = images.load(self.data)
-        model = classifiers.Classifier(tuple(data.shape[1:]), seed=self.seed)
+        data, labels = (part.to(device) for part in images.load(self.data))
+        colours, height, width = data.shape[1:]
+        model = classifiers.Classifier((colours, height, width), seed=self.seed).to(device)
         generator = torch.Generator().manual_seed(self.seed)
         return classifiers.Training(
             model,
@@ -188,20 +206,28 @@ class Classifying:
 
 
 def pictures(data: str, split: str = "train") -> Tensor:
-    """Images (N, C, H, W) of a named set of `molrg.images`; "white-noise" stands for 10,000 of 28 by 28 independent pixels."""
+    """Images (N, C, H, W) of a named set of `molrg.images`.
+
+    Args:
+        data: its name; "white-noise" stands for 10,000 of 28 by 28 independent pixels.
+        split: "train" or "test".
+
+    Raises:
+        FileNotFoundError: where the data cannot be had.
+    """
     if data != "white-noise":
         return images.load(data, split)[0]
     generator = torch.Generator().manual_seed(images.SPLITS.index(split))
     return 0.5 * torch.randn(10_000, 1, 28, 28, generator=generator)
 
 
-_SHORT = {"data": "fashion-mnist", "seen": 200_000}  # equal budgets, to compare what is predicted
+_SHORT = Denoising("fashion-mnist", seen=200_000)  # equal budgets, to compare what is predicted
 RECIPES: dict[str, Denoising | Classifying | reading.Reading] = {
     "fashion-mnist": Denoising("fashion-mnist", seen=512_000),
-    "fashion-mnist-short-v": Denoising(**_SHORT),
-    "fashion-mnist-short-v-seed-1": Denoising(**_SHORT, seed=1),
-    "fashion-mnist-short-eps": Denoising(**_SHORT, prediction="eps"),
-    "fashion-mnist-short-x0": Denoising(**_SHORT, prediction="x0"),
+    "fashion-mnist-short-v": _SHORT,
+    "fashion-mnist-short-v-seed-1": replace(_SHORT, seed=1),
+    "fashion-mnist-short-eps": replace(_SHORT, prediction="eps"),
+    "fashion-mnist-short-x0": replace(_SHORT, prediction="x0"),
     "white-noise": Denoising("white-noise", seen=20_000),
     "fashion-mnist-classifier": Classifying("fashion-mnist", seen=300_000, flip=True),
     "mnist": Denoising("mnist", seen=448_000),

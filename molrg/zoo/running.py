@@ -1,26 +1,37 @@
 """Training that may be stopped at any step: the same command goes on from there, to the same curve.
 
-The state is a safetensors file: the tensors, and in its header what is no tensor. It is written to a
-temporary name and renamed, so a kill leaves the last whole one.
+Its state is written aside and renamed, so a kill leaves the last whole one. It holds nothing of the
+device: a training may go on on another.
 """
 
 from __future__ import annotations
 
 import json
-import signal
-import threading
+import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
+from filelock import FileLock, Timeout
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from torch import Tensor
 
-from molrg import checks
+from molrg import interrupts
+from molrg.zoo import states
+
+_SHOWN_EVERY = 0.2  # seconds between two looks at the loss: each waits for the device
+_SMOOTHED = 100  # steps over which the loss that is shown is averaged
 
 
 class Steps(Protocol):
@@ -39,84 +50,70 @@ class Steps(Protocol):
         """Go on from a saved state."""
 
 
-def save(file: Path, state: dict[str, Any], about: dict[str, Any]) -> None:
-    """Write a nested state and what it belongs to; complete, or not at all."""
-    from safetensors.torch import save_file
+def require_writable(folder: Path) -> None:
+    """Try a folder before the work whose result it is to hold.
 
-    tensors: dict[str, Tensor] = {}
-    tree = _without(state, tensors)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    partial = file.with_name(file.name + ".part")
-    save_file(
-        tensors, partial, {"tree": json.dumps(tree), "about": json.dumps(about, sort_keys=True)}
-    )
-    partial.replace(file)
-
-
-def load(file: Path, about: dict[str, Any]) -> dict[str, Any]:
-    """Read a state that was saved with the same `about`.
+    Args:
+        folder: made where it is missing.
 
     Raises:
-        ValueError: where the file is damaged, or belongs to something else.
+        OSError: where nothing can be written there.
     """
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(file, "pt") as opened:
-            header = opened.metadata()
-            tensors = {name: opened.get_tensor(name) for name in opened.keys()}
-        tree, found = json.loads(header["tree"]), header["about"]
-    except (SafetensorError, KeyError, TypeError, ValueError) as error:
-        raise ValueError(
-            f"resume file = {file}: allowed is a whole one, as written here ({error}); delete it to start again"
-        ) from error
-    wanted = json.dumps(about, sort_keys=True)
-    checks.require(
-        found == wanted, f"recipe of {file}", found, f"{wanted}; delete the file to start again"
-    )
-    return _with(tree, tensors)
-
-
-def _without(node: Any, tensors: dict[str, Tensor]) -> Any:
-    """The tree with its tensors taken out; a dict becomes pairs, because its keys may be numbers."""
-    if isinstance(node, Tensor):
-        tensors[str(len(tensors))] = node.contiguous()
-        return {"tensor": str(len(tensors) - 1)}
-    if isinstance(node, dict):
-        return {"pairs": [[key, _without(value, tensors)] for key, value in node.items()]}
-    return [_without(value, tensors) for value in node] if isinstance(node, (list, tuple)) else node
-
-
-def _with(node: Any, tensors: dict[str, Tensor]) -> Any:
-    if isinstance(node, list):
-        return [_with(value, tensors) for value in node]
-    if not isinstance(node, dict):
-        return node
-    return (
-        tensors[node["tensor"]]
-        if "tensor" in node
-        else {key: _with(value, tensors) for key, value in node["pairs"]}
-    )
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=folder) as file:
+        file.write(b"tried")
 
 
 @contextmanager
-def _stop_signals() -> Iterator[threading.Event]:
-    """An event that Ctrl-C and a polite kill set, so that a step is finished and saved first."""
-    stop = threading.Event()
-    if (
-        threading.current_thread() is not threading.main_thread()
-    ):  # signals reach the main thread only
-        yield stop
-        return
-    kept = {
-        number: signal.signal(number, lambda *_: stop.set())
-        for number in (signal.SIGINT, signal.SIGTERM)
-    }
+def alone(file: Path) -> Iterator[None]:
+    """Hold a resume file for this process.
+
+    Args:
+        file: the resume file; a lock lies beside it, which ends with the process.
+
+    Raises:
+        ValueError: where another process trains the same.
+        OSError: where nothing can be written there.
+    """
+    require_writable(file.parent)
+    lock = FileLock(file.with_name(file.name + ".lock"), timeout=0)
     try:
-        yield stop
+        lock.acquire()
+    except Timeout:
+        raise ValueError(
+            f"resume file = {file}, in which another process trains: allowed is one at a time; stop"
+            " that one, or wait for it"
+        ) from None
+    try:
+        yield
     finally:
-        for number, handler in kept.items():
-            signal.signal(number, handler)
+        lock.release()
+
+
+class _History:
+    """The loss at every step: kept on its device, and brought here when somebody looks."""
+
+    def __init__(self, steps: int) -> None:
+        self.values = torch.empty(steps, device="cpu")
+        self.known = 0
+        self.latest: list[Tensor] = []
+
+    def append(self, loss: Tensor) -> None:
+        """Add the loss of a step, without waiting for it."""
+        self.latest.append(loss.detach())
+
+    def extend(self, values: Tensor) -> None:
+        """Add the losses of an earlier session."""
+        self.values[self.known : self.known + len(values)] = values
+        self.known += len(values)
+
+    def so_far(self) -> Tensor:
+        """All of them, (done,)."""
+        if self.latest:
+            values = torch.stack(self.latest).to("cpu", self.values.dtype)
+            self.latest.clear()
+            self.extend(values)
+        return self.values[: self.known]
 
 
 def run(
@@ -143,79 +140,130 @@ def run(
 
     Raises:
         ValueError: where the file is damaged or of another recipe.
-        KeyboardInterrupt: on Ctrl-C or SIGTERM, once the state is saved.
+        OSError: where nothing can be written there, before the first step.
+        KeyboardInterrupt: on Ctrl-C, SIGTERM or SIGHUP, once the state is saved.
     """
-    history, spent = torch.empty(trainer.steps), 0.0
-    if file.is_file():
-        state = load(file, about)
-        trainer.load_state_dict(state["trainer"])
-        spent = state["cpu_seconds"]
-        history[: trainer.done] = state["history"]
-        console.print(
-            f"going on from step {trainer.done} of {trainer.steps}, saved in {file}",
-            soft_wrap=True,
-            highlight=False,
-        )
-    start, last = time.process_time(), time.monotonic()
-    end = min(trainer.steps, trainer.steps if until is None else until)
+    require_writable(file.parent)
+    history = _History(trainer.steps)
+    spent = _take_up(trainer, file, about, history, console)
+    start = time.process_time()
 
     def keep() -> None:
         seconds = spent + time.process_time() - start
-        save(
-            file,
-            {
-                "trainer": trainer.state_dict(),
-                "history": history[: trainer.done],
-                "cpu_seconds": seconds,
-            },
-            about,
-        )
+        state = {
+            "trainer": trainer.state_dict(),
+            "history": history.so_far(),
+            "cpu_seconds": seconds,
+        }
+        states.save(file, state, about)
 
-    with _stop_signals() as stop, _progress(console, trainer, history) as tick:
+    end = trainer.steps if until is None else min(trainer.steps, until)
+    _take_steps(trainer, end, history, keep, every, console)
+    return history.so_far(), spent + time.process_time() - start
+
+
+def begun_in(file: Path) -> str | None:
+    """The arithmetic in which a training was begun; None where there is no resume file.
+
+    Args:
+        file: the resume file.
+
+    Raises:
+        ValueError: where it is damaged.
+    """
+    if not file.is_file():
+        return None
+    _, about = states.load(file)
+    return about.get("arithmetic")
+
+
+def _take_up(
+    trainer: Steps, file: Path, about: dict[str, Any], history: _History, console: Console
+) -> float:
+    """Go on from a file, where there is one; the CPU seconds that were spent before."""
+    if not file.is_file():
+        return 0.0
+    state, begun = states.load(file)
+    if begun != about:
+        raise ValueError(
+            f"recipe of {file} = {json.dumps(begun, sort_keys=True)}: allowed is"
+            f" {json.dumps(about, sort_keys=True)}; delete the file to start again"
+        )
+    trainer.load_state_dict(state["trainer"])
+    history.extend(state["history"])
+    console.print(
+        f"going on from step {trainer.done} of {trainer.steps}, saved in {file}",
+        soft_wrap=True,
+        highlight=False,
+    )
+    return float(state["cpu_seconds"])
+
+
+def _take_steps(
+    trainer: Steps,
+    end: int,
+    history: _History,
+    keep: Callable[[], None],
+    every: float,
+    console: Console,
+) -> None:
+    """Steps up to the end or a signal, kept now and then, and at last."""
+    saved = time.monotonic()
+    with interrupts.held_back() as stop, _Progress(console, trainer, history) as progress:
         while trainer.done < end and not stop.is_set():
-            loss = trainer.step()
-            history[trainer.done - 1] = loss
-            tick()
-            if time.monotonic() - last > every:
+            history.append(trainer.step())
+            progress.show()
+            if time.monotonic() - saved > every:
                 keep()
-                last = time.monotonic()
+                saved = time.monotonic()
         keep()
     if stop.is_set() and trainer.done < end:
         raise KeyboardInterrupt
-    return history[: trainer.done], spent + time.process_time() - start
 
 
-@contextmanager
-def _progress(console: Console, trainer: Steps, history: Tensor) -> Iterator[Any]:
+class _Progress:
     """A bar with the time left; a line a minute where there is no terminal."""
-    columns = (
-        TextColumn("{task.completed}/{task.total} steps"),
-        BarColumn(),
-        TextColumn("loss {task.fields[loss]:.4f}"),
-    )
-    first, told = (time.monotonic(), trainer.done), [time.monotonic()]
-    with Progress(
-        *columns,
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-        console=console,
-        disable=not console.is_terminal,
-    ) as bar:
-        task = bar.add_task("", total=trainer.steps, completed=trainer.done, loss=float("nan"))
 
-        def tick() -> None:
-            loss = history[max(0, trainer.done - 100) : trainer.done].mean().item()
-            bar.update(task, completed=trainer.done, loss=loss)
-            if not console.is_terminal and time.monotonic() - told[0] > 60:
-                told[0] = time.monotonic()
-                left = (
-                    (told[0] - first[0])
-                    / (trainer.done - first[1])
-                    * (trainer.steps - trainer.done)
-                )
-                console.print(
-                    f"step {trainer.done} of {trainer.steps}, loss {loss:.4f}, {left / 60:.0f} min left",
-                    highlight=False,
-                )
+    def __init__(self, console: Console, trainer: Steps, history: _History) -> None:
+        self.console = console
+        self.trainer = trainer
+        self.history = history
+        self.begun = trainer.done
+        self.start = self.shown = time.monotonic()
+        self.interval = _SHOWN_EVERY if console.is_terminal else 60.0
+        self.bar = Progress(
+            TextColumn("{task.completed}/{task.total} steps"),
+            BarColumn(),
+            TextColumn("loss {task.fields[loss]:.4f}"),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            console=console,
+            disable=not console.is_terminal,
+        )
+        self.task: TaskID = self.bar.add_task(
+            "", total=trainer.steps, completed=trainer.done, loss=float("nan")
+        )
 
-        yield tick
+    def __enter__(self) -> _Progress:
+        self.bar.start()
+        return self
+
+    def __exit__(self, *reason: object) -> None:
+        self.bar.stop()
+
+    def show(self) -> None:
+        """Say how far it is, unless that was said a moment ago."""
+        now = time.monotonic()
+        if now - self.shown < self.interval:
+            return
+        self.shown = now
+        done = self.trainer.done
+        loss = self.history.so_far()[-_SMOOTHED:].mean().item()
+        self.bar.update(self.task, completed=done, loss=loss)
+        if not self.console.is_terminal:
+            pace = (now - self.start) / (done - self.begun)
+            left = pace * (self.trainer.steps - done) / 60
+            self.console.print(
+                f"step {done} of {self.trainer.steps}, loss {loss:.4f}, {left:.0f} min left",
+                highlight=False,
+            )
