@@ -22,11 +22,7 @@ LOADERS: set[str] = set()  # read files into tensors of the CPU, by numpy or PIL
 # Files that still make tensors without saying where.
 NOT_YET = {
     "checks.py",
-    "companion/graphs.py",
-    "editing/attributes.py",
-    "editing/edits.py",
     "mixture.py",
-    "sampling.py",
     "studies/bent_assumptions.py",
     "studies/hard_max.py",
     "studies/image_dimension.py",
@@ -41,11 +37,6 @@ NOT_YET = {
     "subspaces/clustering.py",
     "sweeps/fingerprints.py",
     "training/loss.py",
-    "zoo/cards.py",
-    "zoo/classifiers.py",
-    "zoo/known_law.py",
-    "zoo/recipes.py",
-    "zoo/running.py",
 }
 
 

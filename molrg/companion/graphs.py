@@ -59,12 +59,9 @@ def to_onnx(denoiser: UNet) -> bytes:
         raise ValueError(
             f"the exporter = {error}: allowed is an environment with {NEEDS}"
         ) from error
-    example = (
-        torch.zeros(2, *denoiser.event),
-        torch.full((1,), 500.0),
-        torch.full((1,), 0.3),
-        torch.full((1,), 0.9),
-    )
+    weight = next(denoiser.parameters())
+    images = weight.new_zeros(2, *(size or 0 for size in denoiser.event))
+    example = (images, *(weight.new_tensor([number]) for number in (500.0, 0.3, 0.9)))
     shapes = {"x_t": {0: torch.export.Dim("batch")}, "time": None, "s": None, "gamma": None}
     logging.getLogger("torch.onnx._internal.exporter._registration").setLevel(
         logging.ERROR

@@ -114,8 +114,7 @@ def spread(images: Tensor, labels: Tensor | None = None) -> dict[str, float]:
     Raises:
         ValueError: where the labels do not fit, or leave nothing to compare.
     """
-    y = images.new_zeros(len(images)) if labels is None else torch.as_tensor(labels)
-    y = y.to(images.device)
+    y = images.new_zeros(len(images)) if labels is None else labels.to(images.device)
     if y.shape != images.shape[:1]:
         raise ValueError(
             f"labels.shape = {tuple(y.shape)}: allowed is ({len(images)},), one an image"
@@ -217,8 +216,8 @@ def movement(
 
 
 def _array(values: Tensor) -> np.ndarray:
-    """A tensor of any device, or what numpy takes, as doubles."""
-    return torch.as_tensor(values).detach().cpu().double().numpy()
+    """A tensor of any device as an array of doubles."""
+    return values.detach().cpu().double().numpy()
 
 
 def _in_deviations(values: Mapping[str, Tensor], spread: Mapping[str, float]) -> np.ndarray:

@@ -137,7 +137,6 @@ def as_mask(mask: Tensor, event: torch.Size) -> Tensor:
     Raises:
         ValueError: where it does not, or is all or nothing.
     """
-    mask = torch.as_tensor(mask)
     try:
         whole = mask.expand(event)
     except RuntimeError:

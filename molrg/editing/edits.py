@@ -257,7 +257,6 @@ def leak(changes: Tensor, mask: Tensor) -> Tensor:
         ValueError: where a change is not finite, or the mask does not fit, or is all or nothing.
     """
     checks.finite("changes", changes)
-    mask = torch.as_tensor(mask)
     first = changes.dim() - mask.dim()
     event = changes.shape[first:] if first >= 0 else torch.Size()
     outside = 1 - as_mask(mask, event).to(changes)

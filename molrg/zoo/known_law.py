@@ -104,7 +104,9 @@ def describe_samples(samples: Tensor, training: Tensor) -> dict[str, Any]:
     table = faces.kinds().iloc[found.kinds.cpu().numpy()]
     shares = {name: _shares(table[name], values) for name, values in faces.ATTRIBUTES.items()}
     colours = found.colours[near] if int(near.sum()) > 7 else found.colours
-    correlations = torch.corrcoef(colours.mT) - torch.eye(7, dtype=colours.dtype).to(colours)
+    correlations = torch.corrcoef(colours.mT) - torch.eye(
+        7, dtype=colours.dtype, device=colours.device
+    ).to(colours)
     N, K = len(samples), faces.KINDS
     return {
         "distance": np.quantile(found.distances.cpu().numpy(), [0.25, 0.5, 0.75]).tolist(),

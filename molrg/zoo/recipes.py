@@ -9,7 +9,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from molrg import devices, images, training
+from molrg import devices, draws, images, training
 from molrg.denoisers import checkpoints, networks
 from molrg.schedules import DDPM
 from molrg.zoo import classifiers, reading, shipped
@@ -218,7 +218,7 @@ def pictures(data: str, split: str = "train") -> Tensor:
     if data != "white-noise":
         return images.load(data, split)[0]
     generator = torch.Generator().manual_seed(images.SPLITS.index(split))
-    return 0.5 * torch.randn(10_000, 1, 28, 28, generator=generator)
+    return 0.5 * draws.normal((10_000, 1, 28, 28), generator=generator)
 
 
 _SHORT = Denoising("fashion-mnist", seen=200_000)  # equal budgets, to compare what is predicted
