@@ -15,6 +15,7 @@ import time
 import torch
 
 from molrg import editing, images, zoo
+from molrg.denoisers import UNet
 
 MOST = 2.0  # seconds
 
@@ -29,6 +30,7 @@ def main() -> int:
     args = parser.parse_args()
     torch.set_num_threads(1)
     denoiser = zoo.load(args.model)
+    assert isinstance(denoiser, UNet), f"{args.model} is no diffusion model"
     shape = tuple(denoiser.event)
     small = shape == (1, 28, 28)
     x0 = (

@@ -2,11 +2,11 @@
 
     python benchmarks/jacobian.py [--model NAME_OR_FOLDER] [--t 0.7] [--size 28] [--channels 1] [--triplets 10]
 
-(a) ``jacobian.dense`` and singular values; (b) ``torch.autograd.functional.jacobian`` and the same; (c)
-``jacobian.top_singular``; (d) the generalised power method of LOCO-Edit (2409.02374, algorithm 2), written
-here from the paper on the same products, until its last triplet is as near as that of (c). Each runs in a
-process of its own, one thread. Without a model, a U-Net as of `molrg.zoo`, untrained. Exits with 1 where
-the values differ.
+(a) ``jacobian.dense`` and singular values; (b) ``torch.autograd.functional.jacobian`` and the same;
+(c) ``jacobian.top_singular``; (d) the generalised power method of LOCO-Edit (2409.02374, algorithm
+2), written here from the paper on the same products, until its last triplet is as near as that of
+(c). Each runs in a process of its own, one thread. Without a model, a U-Net as of `molrg.zoo`,
+untrained. Exits with 1 where the values differ.
 """
 
 from __future__ import annotations
@@ -36,7 +36,8 @@ def problem(args: argparse.Namespace) -> tuple[networks.UNet, Tensor]:
     """The denoiser and a point: a noisy image of the slice where the size fits, noise otherwise."""
     if args.model:
         denoiser = zoo.load(args.model)
-        shape = denoiser.event
+        assert isinstance(denoiser, networks.UNet), f"{args.model} is no diffusion model"
+        shape = tuple(size for size in denoiser.event if size)
     else:
         shape = (args.channels, args.size, args.size)
         denoiser = (

@@ -79,6 +79,7 @@ def measure(way: str, args: argparse.Namespace, dtype_name: str, answer: Callabl
     torch.set_num_threads(1)
     bases, x_t = problem(args, getattr(torch, dtype_name))
     start_memory, began = peak_memory(), time.process_time()
+    denoise: Callable[..., Tensor]
     if way == "batched":
         denoise = MoLRG(bases, noise=0.1).denoiser(VP())
     else:

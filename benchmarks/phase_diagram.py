@@ -71,7 +71,7 @@ def trained(name: str, grid: Sequence[Cell], steps: int) -> list[list[Tensor]]:
     sources = [torch.Generator().manual_seed(100 * cell.seed + r) for cell, r, _ in runs]
     starts = [[basis.float() for basis in start] for _, _, start in runs]
     data = [cell.x.float() for cell, _, _ in runs]
-    return training.train_cells(
+    return training.train_cells(  # type: ignore[return-value]  # lists, as the starts are
         data, starts, SCHEDULE, generators=sources, steps=steps, lr=RATE[name], sigma=NOISE[name]
     )
 
@@ -129,7 +129,8 @@ def clustered_plainly(name: str, grid: Sequence[Cell], steps: int) -> list[list[
             random_basis(n, d, generator=g, ensemble=(RESTARTS[name],)) for _ in range(2)
         ]  # as in `k_subspaces`
         for start in zip(*starts, strict=True):
-            bases, labels = list(start), None
+            bases: list[Tensor] = list(start)
+            labels: Tensor | None = None
             for _ in range(100):
                 energy = torch.stack([(cell.x @ U).square().sum(-1) for U in bases])
                 last, labels = labels, energy.argmax(0)

@@ -76,7 +76,7 @@ def _differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
 
 def _first_runs(root: Path) -> dict[str, str]:
     """When the first recorded run of each claim was committed."""
-    first = {}
+    first: dict[str, str] = {}
     for id in claims.registry():
         for _, day, _ in _commits(root, f"book/results/paper/{id}.json"):
             first.setdefault(id, day)
@@ -89,7 +89,8 @@ def collect(root: Path) -> dict[str, dict[str, Any]]:
     Raises:
         NoHistory: outside a whole clone.
     """
-    first, seen = _first_runs(root), {}
+    first = _first_runs(root)
+    seen: dict[str, dict[str, Any]] = {}
     history: dict[str, dict[str, Any]] = {}
     for commit, day, subject in _commits(root, LEDGER):
         ledger = yaml.safe_load(_git(root, "show", f"{commit}:{LEDGER}"))["claims"]

@@ -33,7 +33,8 @@ def band(
     """
     columns = np.asarray(values, dtype=float).T
     summaries = [Summary.of(column) for column in columns]
-    low, high = [s.lower for s in summaries], [s.upper for s in summaries]
+    low = np.array([s.lower for s in summaries])
+    high = np.array([s.upper for s in summaries])
     if generator is not None:
         low, high = bootstrap(columns.T, generator=generator)
     ax.plot(x, [s.mean for s in summaries], "o-", ms=4, color=COLOURS[role], label=label)

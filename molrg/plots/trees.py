@@ -50,9 +50,8 @@ def tree(ax: Axes, changed: Sequence[Tensor]) -> None:
     for state, marker, size, role in ((False, "o", 12, "estimate"), (True, "s", 22, "control")):
         places = [(x, y) for x, y, changed_here in nodes if changed_here == state]
         if places:
-            ax.scatter(
-                *zip(*places, strict=True), marker=marker, s=size, color=COLOURS[role], zorder=2
-            )
+            across, up = zip(*places, strict=True)
+            ax.scatter(across, up, marker=marker, s=size, color=COLOURS[role], zorder=2)
     ax.set_axis_off()
 
 
