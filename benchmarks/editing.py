@@ -31,7 +31,7 @@ def main() -> int:
     torch.set_num_threads(1)
     denoiser = zoo.load(args.model)
     assert isinstance(denoiser, UNet), f"{args.model} is no diffusion model"
-    shape = tuple(denoiser.event)
+    shape = tuple(size for size in denoiser.event if size)
     small = shape == (1, 28, 28)
     x0 = (
         images.load("fashion-mnist-slice", "test", n=1)[0]

@@ -16,6 +16,7 @@ import platform
 import sys
 import time
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -87,7 +88,7 @@ def problem(models: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     ).to(dtype)
 
 
-def seconds(train: Callable[..., Tensor], *arguments: object) -> tuple[Tensor, Tensor]:
+def seconds(train: Callable[..., Any], *arguments: object) -> tuple[Tensor, Any]:
     """Seconds (on the clock, of the processor) and what was trained."""
     began = torch.tensor([time.perf_counter(), time.process_time()], dtype=torch.float64)
     bases = train(*arguments)

@@ -1,4 +1,5 @@
-"""Jacobians of a diffusers U-Net: dense and by products, against torch's own and the generalised power method.
+"""Jacobians of a diffusers U-Net: dense and by products, against torch's own and the generalised
+power method.
 
     python benchmarks/jacobian.py [--model NAME_OR_FOLDER] [--t 0.7] [--size 28] [--channels 1] [--triplets 10]
 
@@ -56,7 +57,9 @@ def problem(args: argparse.Namespace) -> tuple[networks.UNet, Tensor]:
 def power_method(
     linear: jacobian.Linearised, k: int, exact: Tensor, wanted: float
 ) -> tuple[Tensor, int]:
-    """(d) Subspace iteration with k vectors, until the k-th value is within `wanted` (relative) of the exact one."""
+    """(d) Subspace iteration with k vectors, until the k-th value is within `wanted` (relative) of
+    the exact one.
+    """
     V = torch.linalg.qr(torch.randn(1, linear.n, k, generator=torch.Generator().manual_seed(0))).Q
     for step in range(1, MOST + 1):
         U = linear.jvp(V)

@@ -1,4 +1,5 @@
-"""Phase diagrams: all cells and trials together, one at a time, and with the loop that one would write first.
+"""Phase diagrams: all cells and trials together, one at a time, and with the loop that one would
+write first.
 
     python benchmarks/phase_diagram.py [--trials 20] [--steps 400] [--only k1 k2 clustering]
 

@@ -265,7 +265,9 @@ def test_no_cell_failed_and_nothing_was_written_to_stderr(pages):
 
 @pytest.mark.book
 def test_the_live_figure_is_whole_and_waits_to_be_touched(pages, site):
-    """Its large files are in the site and not fetched with the page; without scripts a picture stands in its place."""
+    """Its large files are in the site and not fetched with the page; without scripts a picture
+    stands in its place.
+    """
     page, script = (
         pages["book/live.html"],
         (site / "_static/molrg-live.js").read_text(encoding="utf-8"),

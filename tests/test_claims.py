@@ -140,7 +140,9 @@ def test_criteria_are_about_the_quantities_described(id, profile):
 
 @every_claim
 def test_the_control_fails_a_primary_condition(id):
-    """Only primary conditions can make a claim fail; what the control is registered to fail is compared, whatever its rank."""
+    """Only primary conditions can make a claim fail; what the control is registered to fail is
+    compared, whatever its rank.
+    """
     fails, (primary, secondary) = set(REGISTRY[id]["control"]["fails"]), claims.criterion(id)
     assert fails & {c.quantity for c in primary} and fails <= {
         c.quantity for c in primary + secondary
@@ -181,7 +183,9 @@ def test_summary_is_students_interval():
 
 
 def test_the_interval_of_the_mean_covers_it():
-    """Share of 4,000 intervals that hold the true mean, within 3.9 standard errors of 95 %: false fail 1e-4."""
+    """Share of 4,000 intervals that hold the true mean, within 3.9 standard errors of 95 %: false
+    fail 1e-4.
+    """
     draws = np.random.default_rng(0).normal(3.0, 2.0, (4000, 5))
     covered = np.mean([(s := Summary.of(row)).lower <= 3 <= s.upper for row in draws])
     assert abs(covered - 0.95) < 3.9 * math.sqrt(0.95 * 0.05 / 4000)
@@ -227,7 +231,9 @@ SPREAD = Summary(mean=1.0, lower=0.5, upper=1.5, min=-1.0, max=3.0, sum=5.0)
     ],
 )
 def test_conditions(estimator, low, high, met, failed):
-    """met: the estimate is in the closed range; clearly failed: so is even the other end of the uncertainty not."""
+    """met: the estimate is in the closed range; clearly failed: so is even the other end of the
+    uncertainty not.
+    """
     condition = Condition("x", estimator, low, high)
     assert condition.met(SPREAD) is met and condition.clearly_failed(SPREAD) is failed
 
@@ -299,7 +305,8 @@ def recorded(id):
 
 @landed_claim
 def test_the_controls_values_as_data_are_not_reproduced(id, folder):
-    """The check can fail: with the control in place of the data it does, quantity by quantity, and says so.
+    """The check can fail: with the control in place of the data it does, quantity by quantity, and
+    says so.
 
     A secondary quantity alone leaves a deviation where the primary conditions are met.
     """
@@ -335,7 +342,9 @@ def test_a_control_that_passes_stops_and_leaves_nothing(id, folder):
 
 
 def test_a_control_that_fails_by_chance_only_is_no_control():
-    """C02, halves_sin: upper end of the interval at most 0.5. A control around it with a wide interval is unclear."""
+    """C02, halves_sin: upper end of the interval at most 0.5. A control around it with a wide
+    interval is unclear.
+    """
     around = {"relative_deviation": [1.0] * 5, "halves_sin": [0.1, 0.9, 0.2, 0.8, 0.6]}
     with pytest.raises(ControlPassed):
         check("C02", control=around)

@@ -1,4 +1,6 @@
-"""Fault: the command line in odd places: other encodings, closed pipes, archives inside repositories."""
+"""Fault: the command line in odd places: other encodings, closed pipes, archives inside
+repositories.
+"""
 
 from __future__ import annotations
 

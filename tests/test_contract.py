@@ -1,7 +1,7 @@
 """Contract: ledger, notebooks, book and package fit together, and keep to what they promise.
 
-Every search below has a small test of its own at the end, because a search that finds nothing proves
-nothing.
+Every search below has a small test of its own at the end, because a search that finds nothing
+proves nothing.
 """
 
 from __future__ import annotations
@@ -291,7 +291,9 @@ SEEDED_NUMPY = {"Generator", "default_rng", "SeedSequence", "RandomState", "PCG6
 
 
 def unseeded(code):
-    """Draws from a global source, in code; seeding it is for initial weights, in a block that restores it."""
+    """Draws from a global source, in code; seeding it is for initial weights, in a block that
+    restores it.
+    """
     found, tree = [], ast.parse(code)
     forked = [
         w
@@ -536,7 +538,9 @@ def test_an_upward_import_is_found(tmp_path):
 
 
 def undocumented(code):
-    """Public functions, classes and methods without a docstring, a full signature, or the arguments they list."""
+    """Public functions, classes and methods without a docstring, a full signature, or the arguments
+    they list.
+    """
     found = []
     tree = ast.parse(code)
     inherited = {
@@ -620,7 +624,9 @@ FIXED = [
 
 @pytest.fixture(scope="module")
 def fresh():
-    """What a fresh process has loaded after `import molrg`, and after the mathematics and the ledger were used."""
+    """What a fresh process has loaded after `import molrg`, and after the mathematics and the
+    ledger were used.
+    """
     lines = [
         "import sys, molrg",
         "print(sorted(sys.modules))",

@@ -81,7 +81,9 @@ def test_installed_versions_are_the_pinned_ones():
 @pytest.mark.parametrize("platform", PLATFORMS)
 @pytest.mark.parametrize("python", PYTHONS)
 def test_lock_holds_everything_that_is_required(python, platform):
-    """Follows the requirements of what is installed here, with the markers of another Python and system."""
+    """Follows the requirements of what is installed here, with the markers of another Python and
+    system.
+    """
     there = default_environment() | {
         "python_version": python,
         "python_full_version": f"{python}.0",
@@ -167,7 +169,7 @@ def imported(code: str) -> set[str]:
         if isinstance(node, ast.Import):
             names |= {alias.name.split(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.level == 0:
-            names.add(node.module.split(".")[0])
+            names.add(str(node.module).split(".")[0])
     return names
 
 

@@ -1,4 +1,6 @@
-"""The live figure: the exported network is the shipped one, and what lies beside it is what it says."""
+"""The live figure: the exported network is the shipped one, and what lies beside it is what it
+says.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Figures with a slider: nothing from elsewhere, the data and the words in the page, one file kept beside the book."""
+"""Figures with a slider: nothing from elsewhere, the data and the words in the page, one file kept
+beside the book.
+"""
 
 import html
 import json

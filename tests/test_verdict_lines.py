@@ -1,6 +1,7 @@
 """Notebooks: what a run has printed is what the sources store, compared as nbval compares it.
 
-The notebooks are executed once, by ``python -m molrg run``; nbval finds the marked cells and compares.
+The notebooks are executed once, by ``python -m molrg run``; nbval finds the marked cells and
+compares.
 """
 
 from __future__ import annotations

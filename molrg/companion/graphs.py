@@ -1,4 +1,6 @@
-"""Denoisers as ONNX graphs, for programs without torch: written with weights in half precision, and compared with torch."""
+"""Denoisers as ONNX graphs, for programs without torch: written with weights in half precision, and
+compared with torch.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,9 @@ class Graph(nn.Module):
         )
 
     def forward(self, x_t: Tensor, time: Tensor, s: Tensor, gamma: Tensor) -> Tensor:
-        """Estimate x_0 from images (B, C, H, W), all at one time: (1,) each of the network's time, s and gamma."""
+        """Estimate x_0 from images (B, C, H, W), all at one time: (1,) each of the network's time,
+        s and gamma.
+        """
         output = self.network(x_t, time.expand(x_t.shape[0])).sample[:, : x_t.shape[1]]
         return to_x0(output, x_t, s, gamma, self.prediction, self.data_scale)
 
@@ -78,6 +82,7 @@ def to_onnx(denoiser: UNet) -> bytes:
             input_names=list(shapes),
             output_names=["x0_hat"],
         )
+    assert program is not None, "the exporter gave nothing"
     model = program.model_proto
     _halve(model)
     _forget_where(model)
@@ -163,7 +168,9 @@ class Runtime:
 
 @torch.no_grad()
 def deviation(one: Denoiser, other: Denoiser, x_t: Tensor, times: Tensor) -> float:
-    """The largest difference of a pixel between two denoisers, over every step of DDIM, each on its own way."""
+    """The largest difference of a pixel between two denoisers, over every step of DDIM, each on its
+    own way.
+    """
     ways = zip(sampling.ddim(one, x_t, times), sampling.ddim(other, x_t, times), strict=True)
     pairs = (
         (a, b)

@@ -1,8 +1,8 @@
 """The live figure: a U-Net of the zoo in files that a page opened from a disk can run.
 
-Such a page may not fetch, but may run scripts: so network, pictures and directions are written as scripts that hand
-over text. The network is an ONNX graph with weights in half precision and arithmetic in single; it is compared with
-torch before anything is written.
+Such a page may not fetch, but may run scripts: so network, pictures and directions are written as
+scripts that hand over text. The network is an ONNX graph with weights in half precision and
+arithmetic in single; it is compared with torch before anything is written.
 """
 
 from __future__ import annotations
@@ -84,7 +84,9 @@ def weights_of(name: str) -> str:
 
 
 def chosen(name: str) -> list[tuple[str, int, Tensor]]:
-    """The first pictures of every class in the shipped test images: class, place in the set, pixels (C, H, W)."""
+    """The first pictures of every class in the shipped test images: class, place in the set, pixels
+    (C, H, W).
+    """
     data = zoo.record(name)["recipe"]["data"]
     pixels, labels = images.load(f"{data}-slice", "test")
     places = [(k, int(i)) for k in range(10) for i in (labels == k).nonzero().flatten()[:PER_CLASS]]
@@ -92,10 +94,11 @@ def chosen(name: str) -> list[tuple[str, int, Tensor]]:
 
 
 def scene(name: str, denoiser: UNet) -> dict[str, Any]:
-    """What the page needs beside the network: pictures, their noise, directions, and the schedule's numbers.
+    """What the page needs beside the network: pictures, their noise, directions, and the schedule's
+    numbers.
 
-    Noise and directions are those of `molrg.editing`; a white random direction of the same length comes last, for
-    comparison. Directions are stored with 8 bits an entry, x_t with 16.
+    Noise and directions are those of `molrg.editing`; a white random direction of the same length
+    comes last, for comparison. Directions are stored with 8 bits an entry, x_t with 16.
 
     Args:
         name: of a shipped model.
@@ -148,7 +151,9 @@ def _text(values: np.ndarray) -> str:
 
 
 def stored(content: dict[str, Any]) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-    """For every picture of a scene: pixels in [-1, 1], x_t, both (C, H, W), and the directions (k, C, H, W)."""
+    """For every picture of a scene: pixels in [-1, 1], x_t, both (C, H, W), and the directions (k,
+    C, H, W).
+    """
     shape = tuple(content["shape"])
 
     def read(text: str, kind: Any) -> Tensor:
@@ -169,7 +174,9 @@ def stored(content: dict[str, Any]) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
 
 
 def strip(denoiser: UNet, content: dict[str, Any]) -> plt.Figure:
-    """The static figure: the first picture of every second class, with its first direction, edited by torch."""
+    """The static figure: the first picture of every second class, with its first direction, edited
+    by torch.
+    """
     rows = [
         (entry["class"], *parts)
         for entry, parts in list(zip(content["pictures"], stored(content), strict=True))[
@@ -218,8 +225,8 @@ def export(name: str, folder: str | Path | None = None) -> list[Path]:
         The files: network, scene, static strip.
 
     Raises:
-        ValueError: where there is no such model, the exporter is not installed, or ONNX and torch differ by
-            more than `TOLERANCE` somewhere in a run: then nothing is written.
+        ValueError: where there is no such model, the exporter is not installed, or ONNX and torch
+            differ by more than `TOLERANCE` somewhere in a run: then nothing is written.
     """
     records = {n: zoo.record(n) for n in zoo.names()}
     fit = tuple(
@@ -228,9 +235,10 @@ def export(name: str, folder: str | Path | None = None) -> list[Path]:
         if record["kind"] == "denoising" and record["recipe"]["data"] in CLASSES
     )
     denoiser = zoo.load(checks.one_of("name", name, fit))
+    assert isinstance(denoiser, UNet), "records of this kind are of diffusion models"
     model = graphs.to_onnx(denoiser)
     noise = sampling.prior(
-        (4, *denoiser.event),
+        (4, *(size for size in denoiser.event if size)),
         denoiser.schedule,
         generator=torch.Generator().manual_seed(0),
         dtype=torch.float32,

@@ -15,6 +15,16 @@ import nbformat
 from molrg import claims
 
 
+def _assignment(line: ast.stmt) -> tuple[str, Any]:
+    """Name and value of ``name = literal``; ValueError where it is anything else."""
+    if not isinstance(line, ast.Assign) or len(line.targets) != 1:
+        raise ValueError("no assignment to one name")
+    target = line.targets[0]
+    if not isinstance(target, ast.Name):
+        raise ValueError("no assignment to a name")
+    return target.id, ast.literal_eval(line.value)
+
+
 @dataclass(frozen=True)
 class Notebook:
     """One source notebook."""
@@ -66,12 +76,12 @@ class Notebook:
         values = {}
         for line in self._parse(tagged[0]).body:
             try:
-                (target,), value = line.targets, ast.literal_eval(line.value)
-                values[target.id] = value
-            except (AttributeError, ValueError):  # no assignment, not one name, or no literal
+                name, value = _assignment(line)
+            except ValueError:
                 raise ValueError(
                     f"{self.name}: parameters cell, line {line.lineno}: allowed is `name = literal`"
                 ) from None
+            values[name] = value
         return values
 
     def _parse(self, cell: Any) -> ast.Module:

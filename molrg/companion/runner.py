@@ -125,7 +125,8 @@ def _run(
     board: _Board,
     asked: threading.Event,
 ) -> dict[str, dict]:
-    waiting, running = list(chosen), []
+    waiting = list(chosen)
+    running: list[Job] = []
     records: dict[str, dict] = {}
     shutil.rmtree(layout.partial, ignore_errors=True)  # of a run that was killed
     with board.live():
@@ -179,7 +180,7 @@ class _Board:
             ("CPU s", "right"),
             ("verdict", "left"),
         ):
-            table.add_column(name, justify=justify, no_wrap=True)
+            table.add_column(name, justify="right" if justify == "right" else "left", no_wrap=True)
         for name, row in self.rows.items():
             table.add_row(name, *row)
         return table

@@ -22,7 +22,8 @@ class Denoiser(Protocol):
     x_t is (B, \\*event); t is a scalar or (B,), in [0, 1]; the result has the shape of x_t.
     """
 
-    schedule: Schedule
+    @property
+    def schedule(self) -> Schedule: ...
 
     def __call__(self, x_t: Tensor, t: float | Tensor) -> Tensor: ...
 

@@ -61,7 +61,8 @@ def run(
     ``batched``, ``fn.batched(cells, seeds)`` with two lists of equal length, one entry a job, which
     returns a list of dicts in the same order. What is returned may hold numbers, strings, None and
     lists of them, arrays and tensors; NaN and infinity are kept. In a batch, each job needs a
-    source of random numbers of its own: it may depend on the others by rounding only, else a sweep that is enlarged is another one.
+    source of random numbers of its own: it may depend on the others by rounding only, else a sweep
+    that is enlarged is another one.
 
     The jobs are cut into tasks before anything runs. With a store, a task's results are appended
     when it ends, and jobs found there are not computed again; their cost counts as that of this
@@ -135,7 +136,7 @@ def kept(name: str, profile: str) -> Path | None:
 
 
 def _cells(cells: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    given = list(cells)
+    given: list[Any] = list(cells)
     checks.require(
         bool(given) and all(isinstance(c, Mapping) for c in given),
         "cells",

@@ -45,9 +45,8 @@ def lines(store: str | os.PathLike) -> list[dict[str, Any]]:
 
 def name_of(fn: Callable[..., Any]) -> str:
     """The name of a function, of what a partial was made from, or of an object's class."""
-    return getattr(fn, "__name__", None) or getattr(
-        getattr(fn, "func", None), "__name__", type(fn).__name__
-    )
+    wrapped = getattr(fn, "func", None)
+    return str(getattr(fn, "__name__", None) or getattr(wrapped, "__name__", type(fn).__name__))
 
 
 def key_of(cell: Mapping[str, Any], seed: int) -> str:
@@ -139,6 +138,7 @@ class Store:
                 self._read(file)
 
     def _read(self, file: BinaryIO) -> None:
+        assert self.path is not None, "a store without a path has no file"
         if file.seek(0, os.SEEK_END) < self._read_to:
             self._read_to = self._lines = 0  # somebody has made the file anew
         file.seek(self._read_to)
