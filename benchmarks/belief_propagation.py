@@ -62,7 +62,8 @@ def main() -> int:
     model = RHM.random(arguments.depth, **SIZES, generator=generator)
     leaves = model.sample(arguments.samples, generator=generator)[0]
     print(
-        f"L = {model.L}, s = {model.s}, v = {model.v}, m = {model.m}, {len(leaves)} samples; torch {torch.__version__}, {platform.machine()}"
+        f"L = {model.L}, s = {model.s}, v = {model.v}, m = {model.m}, {len(leaves)} samples; "
+        f"torch {torch.__version__}, {platform.machine()}"
     )
     for dtype in (torch.float32, torch.float64):
         evidence = epsilon_evidence(leaves, 0.6, model.v, dtype=dtype)
@@ -73,7 +74,8 @@ def main() -> int:
     start = time.process_time()
     single = node_by_node(model, evidence[0])
     print(
-        f"(b) node by node, float64, scaled: {(time.process_time() - start) * len(leaves):.1f} CPU-s"
+        "(b) node by node, float64, scaled: "
+        f"{(time.process_time() - start) * len(leaves):.1f} CPU-s"
     )
     worst = max((a[0] - b).abs().max().item() for a, b in zip(batched, single, strict=True))
     print(f"largest difference {worst:.1e}")

@@ -39,7 +39,8 @@ def main() -> int:
         else torch.rand(1, *shape, generator=torch.Generator().manual_seed(0))
     )
     print(
-        f"{args.model}, {shape}, t = {args.t}; torch {torch.__version__}, {platform.machine()}, one thread"
+        f"{args.model}, {shape}, t = {args.t}; "
+        f"torch {torch.__version__}, {platform.machine()}, one thread"
     )
     found: dict[str, list[float]] = {"invert": [], "directions": [], "edit": []}
     for _ in range(3):

@@ -1,7 +1,8 @@
 """Jacobians of a diffusers U-Net: dense and by products, against torch's own and the generalised
 power method.
 
-    python benchmarks/jacobian.py [--model NAME_OR_FOLDER] [--t 0.7] [--size 28] [--channels 1] [--triplets 10]
+    python benchmarks/jacobian.py [--model NAME_OR_FOLDER] [--t 0.7] [--size 28] [--channels 1]
+        [--triplets 10]
 
 (a) ``jacobian.dense`` and singular values; (b) ``torch.autograd.functional.jacobian`` and the same;
 (c) ``jacobian.top_singular``; (d) the generalised power method of LOCO-Edit (2409.02374, algorithm
@@ -61,7 +62,7 @@ def power_method(
     the exact one.
     """
     V = torch.linalg.qr(torch.randn(1, linear.n, k, generator=torch.Generator().manual_seed(0))).Q
-    for step in range(1, MOST + 1):
+    for step in range(1, MOST + 1):  # noqa: B007 - what the last step was is returned
         U = linear.jvp(V)
         V, squares, _ = torch.linalg.svd(linear.vjp(U), full_matrices=False)
         S = squares.sqrt()  # of J^T J on the subspace
@@ -126,7 +127,8 @@ def main() -> int:
         return 0
     found: dict[str, dict] = {}
     print(
-        f"{args.model or 'untrained U-Net'}, t = {args.t}; torch {torch.__version__}, {platform.machine()}"
+        f"{args.model or 'untrained U-Net'}, t = {args.t}; "
+        f"torch {torch.__version__}, {platform.machine()}"
     )
     with tempfile.TemporaryDirectory() as folder:
         for which in "abcd":
@@ -152,12 +154,14 @@ def main() -> int:
                 )
             )
             print(
-                f"({which}) {shown['seconds']:.2f} CPU-s, {shown['products']} products, {shown['memory']:.0f} MB more; off by {error:.1e}",
+                f"({which}) {shown['seconds']:.2f} CPU-s, {shown['products']} products, "
+                f"{shown['memory']:.0f} MB more; off by {error:.1e}",
                 flush=True,
             )
     seconds = {which: result["seconds"] for which, result in found.items()}
     print(
-        f"b/a {seconds['b'] / seconds['a']:.1f}, b/c {seconds['b'] / seconds['c']:.1f}, d/c {seconds['d'] / seconds['c']:.1f}"
+        f"b/a {seconds['b'] / seconds['a']:.1f}, b/c {seconds['b'] / seconds['c']:.1f}, "
+        f"d/c {seconds['d'] / seconds['c']:.1f}"
     )
     top = torch.tensor([found[which]["values"][: args.triplets] for which in "abc"])
     return int((top / top[0] - 1).abs().max() > TOLERANCE)

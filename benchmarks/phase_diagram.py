@@ -78,7 +78,7 @@ def trained(name: str, grid: Sequence[Cell], steps: int) -> list[list[Tensor]]:
 
 
 def trained_plainly(name: str, grid: Sequence[Cell], steps: int) -> list[list[Tensor]]:
-    """(c) A model at a time: Adam on plain parameters, QR in the forward pass, the loss spelt out."""
+    """(c) A model at a time: Adam on plain parameters, QR in the forward pass, its own loss."""
     found = []
     for cell in grid:
         for r, start in enumerate(cell.starts):
@@ -120,7 +120,7 @@ def clustered(name: str, grid: Sequence[Cell], steps: int) -> list[list[Tensor]]
 
 
 def clustered_plainly(name: str, grid: Sequence[Cell], steps: int) -> list[list[Tensor]]:
-    """(c) A data set and a start at a time: assign, an SVD for each cluster, until nothing moves."""
+    """(c) A data set and a start at a time: assign, an SVD a cluster, until nothing moves."""
     found = []
     for cell in grid:
         best: tuple[float, list[Tensor]] = (-1.0, [])
@@ -229,13 +229,16 @@ def measure(name: str, args: argparse.Namespace) -> bool:
     rate = products(name, grid, args.steps) / float(own[:, 0].median())
     share = f"products at {rate / 1e9:.2f} GFLOP/s, {100 * rate / peak():.1f} % of the peak"
     print(
-        f"\n{name}: {len(grid)} cells and trials, {starts * len(grid)} runs; (b) and (c) on {len(some)}; {share}"
+        f"\n{name}: {len(grid)} cells and trials, {starts * len(grid)} runs; "
+        f"(b) and (c) on {len(some)}; {share}"
     )
     print(
-        f"(a) and (b) differ by {difference:.1e} after {short} steps; success as in (a): {same[0]} of {len(some)} in (b), {same[1]} in (c)"
+        f"(a) and (b) differ by {difference:.1e} after {short} steps; "
+        f"success as in (a): {same[0]} of {len(some)} in (b), {same[1]} in (c)"
     )
     print(
-        f"{'':20s} {'seconds':>8s} {'CPU s':>8s}   {'time / (a): min, median, max':30s} CPU time / (a)"
+        f"{'':20s} {'seconds':>8s} {'CPU s':>8s}   "
+        f"{'time / (a): min, median, max':30s} CPU time / (a)"
     )
     for key, what in (("a", "(a) together"), ("b", "(b) one at a time"), ("c", "(c) plain loop")):
         taken = torch.stack(times[key])
@@ -258,7 +261,8 @@ def main() -> int:
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     print(
-        f"n = {n}, {args.trials} trials, {args.steps} steps, {args.threads} thread(s), torch {torch.__version__}"
+        f"n = {n}, {args.trials} trials, {args.steps} steps, {args.threads} thread(s), "
+        f"torch {torch.__version__}"
     )
     agree = [measure(name, args) for name in args.only]
     if not all(agree):

@@ -129,7 +129,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(words: list[str] | None = None) -> int:
-    """Run a command; returns 0, 1 where a claim or the build is not as it should be, 2 if misused."""
+    """Run a command; returns 0, 1 where a claim or the build is not right, 2 if misused."""
     args = parser().parse_args(words)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a terminal or file without these letters

@@ -176,7 +176,7 @@ class Verdict:
         return self.record["verdict"]
 
     def glue(self) -> None:
-        """Make verdict, caveat, scope, CPU seconds and memory quotable: c02_verdict, c02_but, ..."""
+        """Make verdict, caveat, scope, cost and memory quotable: c02_verdict, c02_but, ..."""
         from myst_nb import glue  # noqa: PLC0415 - only inside a notebook
 
         quoted = {

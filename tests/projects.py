@@ -24,12 +24,14 @@ figure = Figure()
 figure.add_subplot().plot([0, level])"""
 CHECK = """\
 seeds = [seed_offset + k for k in range(5)]
-verdict = claims.check("{id}", values={{"error": [{error} * level] * 5}}, control={{"error": [{control}] * 5}},
+verdict = claims.check("{id}", values={{"error": [{error} * level] * 5}},
+                       control={{"error": [{control}] * 5}},
                        seeds=seeds, profile=profile, figure={figure}, wait=wait)"""
 # the same without importing what takes seconds: an earlier record, changed
 FORGE = """\
 import json, os, pathlib
-record = json.loads(pathlib.Path("../_build/claims/C01.json").read_text()) | dict(profile=profile, figure=None, {changes})
+record = json.loads(pathlib.Path("../_build/claims/C01.json").read_text())
+record |= dict(profile=profile, figure=None, {changes})
 record["seeds"] = [seed_offset + k for k in range(5)]
 record["values"]["error"]["max"] = 0.1 * level + wait
 pathlib.Path(os.environ["MOLRG_RECORDS"], "C01.json").write_text(json.dumps(record))"""

@@ -150,7 +150,7 @@ def pages(site: Path) -> dict[str, Page]:
 
 
 def own(pages: dict[str, Page]) -> Iterator[tuple[str, Page]]:
-    """Pages of the book and its notebooks, without the generated index, search and source listings."""
+    """Pages of the book and its notebooks, without index, search and source listings."""
     return (
         (name, page) for name, page in pages.items() if name.startswith(("book/", "notebooks/"))
     )

@@ -95,7 +95,8 @@ def fn(seed, d):
     more = cached(1) + ungraded(2) + closed(3) + fixed(2) + CHOICES["plain"](1) + derived.three
     if seed in {1, 2, "a", "b"}:
         more = more + 0.1
-    return {"x": sum(numbers) + model.double() + WEIGHTS.sum() + math.pi + more, "f": training.evaluate and pca}
+    x = sum(numbers) + model.double() + WEIGHTS.sum() + math.pi + more
+    return {"x": x, "f": training.evaluate and pca}
 
 def batched(cells, seeds):
     return [{"x": SIZE + 100}]
@@ -176,7 +177,8 @@ def test_what_changes_no_result_does_not(old, new):
 
 
 def test_a_local_name_is_not_a_global_one():
-    source = "generator = object()\ndef fn(seed):\n    generator = seed\n    return {'x': generator.real}"
+    body = "    generator = seed\n    return {'x': generator.real}"
+    source = f"generator = object()\ndef fn(seed):\n{body}"
     assert of(source) == of(source.replace("object()", "3"))
 
 

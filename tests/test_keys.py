@@ -1,4 +1,4 @@
-"""Contract: a finished notebook is used again only where nothing that it may depend on has changed."""
+"""Contract: a finished notebook is used again only where nothing it depends on has changed."""
 
 from __future__ import annotations
 

@@ -249,7 +249,7 @@ def test_what_is_packed_is_unpacked(tmp_path):
     path.write_text(live.script("network", {"a": live.packed(raw)}), encoding="utf-8")
     assert live.unpacked(live.content_of(path)["a"]) == raw
     path.write_text("alert(1)", encoding="utf-8")
-    with pytest.raises(ValueError, match="path = .*x.js"):
+    with pytest.raises(ValueError, match=r"path = .*x\.js"):
         live.content_of(path)
 
 

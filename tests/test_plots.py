@@ -119,7 +119,7 @@ def test_cells_sit_where_they_say():
     assert scale.marker.colorbar.title.text == "rate"
     with pytest.raises(ValueError, match="values"):
         plots.cells([1], [1], [[1.1]])
-    with pytest.raises(ValueError, match="text.shape"):
+    with pytest.raises(ValueError, match=r"text\.shape"):
         plots.cells([1], [1], [[1.0]], text=["a"])
 
 

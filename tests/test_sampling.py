@@ -308,7 +308,7 @@ def test_ancestral_ends_at_the_law_of_the_data():
 
 @names
 def test_samplers_find_the_subspaces(name):
-    """From noise to a noiseless mixture: all end on one subspace, in shares that fit the weights."""
+    """From noise to a noiseless mixture: all end on a subspace, in shares that fit the weights."""
     schedule = VP()
     mixture = MoLRG(MoLRG.random(16, [2, 2], generator=rng()).bases, [0.25, 0.75])
     x = sampling.prior((2000, 16), schedule, generator=rng(1))

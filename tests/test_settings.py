@@ -1,4 +1,4 @@
-"""Contract: what a user has set for Python, IPython, Jupyter and matplotlib does not reach a run."""
+"""Contract: what a user has set for Python, IPython, Jupyter, matplotlib reaches no run."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ print(json.dumps(told))"""
 
 
 def plant(home: Path, project: Path) -> dict[str, str]:
-    """Settings in every place where they are looked for; returns the environment that names some."""
+    """Settings in every place where they are looked for; returns the environment for some."""
 
     def put(path: str, text: str) -> Path:
         place = home / path

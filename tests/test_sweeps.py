@@ -221,7 +221,9 @@ def raises_at_three(seed, flag):
 
 
 def test_an_error_on_dask_names_the_job(dask, tmp_path):
-    with pytest.raises(sweeps.JobFailed, match="raises_at_three at {'flag': 0}, seed 3: KeyError"):
+    with pytest.raises(
+        sweeps.JobFailed, match=r"raises_at_three at \{'flag': 0\}, seed 3: KeyError"
+    ):
         sweeps.run(
             raises_at_three, [{"flag": 0}], seeds=range(6), executor=dask, store=tmp_path / "s"
         )
@@ -251,7 +253,8 @@ if __name__ == "__main__":
     while len(list(here.parent.glob(here.stem + ".*"))) < int(os.environ["TOGETHER"]):
         time.sleep(0.01)
     job.batched = batched
-    table = sweeps.run(job, [{"d": d} for d in range(2, 8)], seeds=range(4), store=sys.argv[1], chunk=2)
+    cells = [{"d": d} for d in range(2, 8)]
+    table = sweeps.run(job, cells, seeds=range(4), store=sys.argv[1], chunk=2)
     print(table.to_csv(index=False), end="")
 """
 JOBS = 24

@@ -57,8 +57,8 @@ def to_onnx(denoiser: UNet) -> bytes:
         ValueError: where the exporter is not installed.
     """
     try:
-        import onnx
-        import onnxscript
+        import onnx  # noqa: PLC0415 - of an extra
+        import onnxscript  # noqa: F401, PLC0415 - of an extra; what the exporter needs
     except ImportError as error:
         raise ValueError(
             f"the exporter = {error}: allowed is an environment with {NEEDS}"
@@ -92,7 +92,7 @@ def to_onnx(denoiser: UNet) -> bytes:
 
 def _halve(model: Any) -> None:
     """Store every array of weights in half precision, and widen it again in the graph."""
-    from onnx import TensorProto, helper, numpy_helper
+    from onnx import TensorProto, helper, numpy_helper  # noqa: PLC0415 - of an extra
 
     casts = []
     for stored in model.graph.initializer:
@@ -141,7 +141,7 @@ class Runtime:
 
     def __init__(self, model: bytes, schedule: Schedule) -> None:
         try:
-            import onnxruntime
+            import onnxruntime  # noqa: PLC0415 - of an extra
         except ImportError as error:
             raise ValueError(
                 f"the runtime = {error}: allowed is an environment with {NEEDS}"
