@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
 
 import psutil
 
+_GLANCE = 0.5  # seconds between two looks at a process that is followed
 _POLITE = ("SIGINT", "SIGTERM", "SIGHUP")
 
 
@@ -48,7 +50,9 @@ def follow(process: int) -> None:
 
     def watch() -> None:
         with suppress(psutil.NoSuchProcess):  # it has ended already
-            psutil.Process(process).wait()
+            other = psutil.Process(process)
+            while other.is_running() and other.status() != psutil.STATUS_ZOMBIE:
+                time.sleep(_GLANCE)
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()

@@ -14,9 +14,11 @@ import torch
 from torch import Tensor
 
 from molrg import checks
+from molrg._moved import from_room
 
 THIRD = 1 / 3  # the usual c; `generalisation_score` and `copy_ratio` let one sweep it
 _CELLS = 2**24  # distances held at once
+__getattr__ = from_room(__name__, {"Transition": "molrg.stats", "fit_transition": "molrg.stats"})
 
 
 def _flat(name: str, x: Tensor, low: int = 1) -> Tensor:

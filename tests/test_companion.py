@@ -1,4 +1,4 @@
-"""Contract: the runner, the scorecard, the staging and the doctor, on a project of a few one-second notebooks."""
+"""Contract: runner, scorecard, staging and doctor, on a project of one-second notebooks."""
 
 from __future__ import annotations
 
@@ -6,22 +6,14 @@ import io
 import json
 import re
 import shutil
-import signal
-import subprocess
-import sys
-import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import nbformat
-import psutil
 import pytest
 from projects import (
     PARAMETERS,
-    SLOW,
     check,
     entry,
-    environment,
     forge,
     is_fresh,
     plant,
@@ -34,7 +26,7 @@ from rich.console import Console
 
 from molrg import claims, zoo
 from molrg.__main__ import main
-from molrg.companion import book, doctor, notebooks, readme, runner, scorecard
+from molrg.companion import book, doctor, readme, runner, scorecard
 from molrg.companion.layout import Layout
 from molrg.companion.notebooks import Notebook, parse_parameters, select, sources
 
@@ -423,7 +415,7 @@ def nothing_half_written(project: Path, before: dict[str, bytes]) -> None:
     assert not (project / "_build" / "src" / ".partial").exists()
     assert not is_fresh("01") and is_fresh("02")
     with pytest.raises(
-        book.BuildFailed, match="not run as they are now: 01_holds. First: python -m molrg run"
+        book.BuildFailed, match=r"not run as they are now: 01_holds\. First: python -m molrg run"
     ):
         book.stage(project)
 
@@ -470,8 +462,8 @@ def test_a_passing_control_stops_the_run(project, capsys):
     error = stopped(capsys, "run")
     assert "01_holds: cell 4 of 4" in error
     assert (
-        "ControlPassed: C01: the control gives 0.5, which does not clearly fail: largest of error ≤ 1"
-        in error
+        "ControlPassed: C01: the control gives 0.5,"
+        " which does not clearly fail: largest of error ≤ 1" in error
     )
     nothing_half_written(project, before)
 
@@ -480,7 +472,8 @@ def test_a_verdict_that_is_not_the_expected_one_stops_the_run(project, capsys):
     before = bad_project(project, check("C01", error=1.5))
     error = stopped(capsys, "run")
     assert error.startswith(
-        "stopped: 01_holds: C01 is not reproduced, expected: reproduced\n    missed: largest of error ≤ 1; measured 1.5\n"
+        "stopped: 01_holds: C01 is not reproduced, expected: reproduced\n"
+        "    missed: largest of error ≤ 1; measured 1.5\n"
     )
     nothing_half_written(project, before)
 
@@ -524,91 +517,6 @@ def test_what_is_edited_while_it_runs_has_not_been_run(project, monkeypatch):
     monkeypatch.setattr(runner, "Job", EditedMeanwhile)
     assert main(["run", "01"]) == 0
     assert not is_fresh("01")
-
-
-# ---- interruptions
-
-
-@pytest.fixture
-def at_work(project) -> Iterator[subprocess.Popen]:
-    """A run that has finished the first notebook and is half-way through a third that would take minutes."""
-    write(project, "01_holds", forge())
-    plant(project, "C04", "slow", [SLOW])
-    words = (sys.executable, "-m", "molrg", "run", "--jobs", "2")
-    pipe = subprocess.PIPE
-    process = subprocess.Popen(
-        words,
-        cwd=project,
-        env=environment(),
-        stdout=pipe,
-        stderr=pipe,
-        text=True,
-        start_new_session=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
-    )
-    deadline = time.monotonic() + 200
-    while not (is_fresh("01") and "time.sleep" in executing(project)):
-        assert process.poll() is None and time.monotonic() < deadline, process.communicate()
-        time.sleep(0.2)
-    yield process
-    if process.poll() is None:
-        process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=60)
-
-
-def executing(project: Path) -> str:
-    """What papermill has written of the slow notebook once its kernel is busy with the slow cell."""
-    for path in (project / "_build" / "src" / ".partial").glob("04_slow-*/04_slow.ipynb"):
-        try:
-            cells = json.loads(path.read_text())["cells"]
-        except ValueError:
-            continue
-        return "".join(
-            "".join(c["source"])
-            for c in cells
-            if c["metadata"].get("papermill", {}).get("status") == "running"
-        )
-    return ""
-
-
-def family(process: subprocess.Popen) -> list[psutil.Process]:
-    return psutil.Process(process.pid).children(recursive=True)
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
-def test_an_interrupted_run_cleans_up_and_goes_on_from_there(project, at_work, capsys, number):
-    kernels = family(at_work)
-    assert len(kernels) >= 2, "papermill and its kernel"
-    if number == signal.SIGINT:
-        assert "another run or build is at work in _build/src/notebooks" in stopped(
-            capsys, "run", "01"
-        )
-        assert "another run or build is at work" in stopped(capsys, "book")
-        assert (
-            main(["run", "01", "-p", "wait=0", "--jobs", "0"]) == 2
-        )  # told before the folders are touched
-    at_work.send_signal(number)
-    _, error = at_work.communicate(timeout=60)
-    assert at_work.returncode == 130
-    assert error == "interrupted; what was done is kept, and the same command goes on from there\n"
-    _, alive = psutil.wait_procs(kernels, timeout=5)
-    assert not alive
-    assert not (project / "_build" / "src" / ".partial").exists()
-    assert not (project / "_build" / "claims" / "C04.json").exists()
-    assert is_fresh("01") and is_fresh("02") and not is_fresh("04")
-    capsys.readouterr()
-    assert main(["run", "01", "02"]) == 0
-    assert "2 of 2 unchanged" in capsys.readouterr().out
-
-
-def test_a_killed_run_is_no_obstacle(project, capsys):
-    """Files that a killed run leaves behind: partial work and a lock that nobody holds."""
-    left = project / "_build" / "src" / ".partial" / "01_holds-dead"
-    left.mkdir(parents=True)
-    (left / "C01.json").write_text("{")
-    (project / "_build" / "src" / "notebooks" / ".lock").touch()
-    assert main(["run"]) == 0
-    assert not left.parent.exists()
 
 
 # ---- scorecard, staging, doctor
