@@ -174,7 +174,9 @@ def probabilities(name: str, weights: Tensor | Sequence[float] | None, K: int) -
     """
     if weights is None:
         return torch.full((K,), 1 / K, dtype=torch.float64, device="cpu")
-    weights = torch.as_tensor(weights, dtype=torch.float64)
+    if not isinstance(weights, Tensor):
+        weights = torch.tensor(weights, dtype=torch.float64, device="cpu")
+    weights = weights.double()
     if weights.shape != (K,):
         raise ValueError(f"{name}.shape = {tuple(weights.shape)}: allowed is ({K},)")
     total = weights.sum().item()

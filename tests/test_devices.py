@@ -21,8 +21,6 @@ LOADERS: set[str] = set()  # read files into tensors of the CPU, by numpy or PIL
 
 # Files that still make tensors without saying where.
 NOT_YET = {
-    "checks.py",
-    "mixture.py",
     "studies/bent_assumptions.py",
     "studies/hard_max.py",
     "studies/image_dimension.py",
@@ -34,9 +32,7 @@ NOT_YET = {
     "studies/score_rates.py",
     "studies/survival_references.py",
     "studies/tied_splits.py",
-    "subspaces/clustering.py",
     "sweeps/fingerprints.py",
-    "training/loss.py",
 }
 
 

@@ -477,7 +477,7 @@ def test_components_in_blocks_are_those_at_once(monkeypatch):
     means = list(normal(40, 60, seed=8))
     whole, x_t = many(means=means, noise=0.1), normal(5, 60)
     monkeypatch.setattr(
-        "molrg.mixture._BLOCK", 60 * 7
+        "molrg.mixture.components._BLOCK", 60 * 7
     )  # seven columns at a time, across components
     blocks = many(means=means, noise=0.1)
     for one, other in (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -31,7 +32,7 @@ def clustering_accuracy(labels_hat: Tensor, labels: Tensor) -> float:
     Raises:
         ValueError: where the lengths differ or are zero.
     """
-    labels_hat, labels = torch.as_tensor(labels_hat).long(), torch.as_tensor(labels).long()
+    labels_hat, labels = _whole(labels_hat), _whole(labels)
     if labels_hat.shape != labels.shape or labels.dim() != 1 or len(labels) == 0:
         allowed = f"that of labels, {tuple(labels.shape)}, not empty"
         raise ValueError(f"labels_hat.shape = {tuple(labels_hat.shape)}: allowed is {allowed}")
@@ -44,6 +45,10 @@ def clustering_accuracy(labels_hat: Tensor, labels: Tensor) -> float:
     table = pairs.reshape(size, size).cpu().numpy()
     rows, columns = linear_sum_assignment(table, maximize=True)
     return float(table[rows, columns].sum() / len(labels))
+
+
+def _whole(labels: Any) -> Tensor:
+    return torch.as_tensor(labels, device="cpu").long()
 
 
 _INITS = ("random", "balanced", "spectral", "whitened", "random+spectral", "random+whitened")
