@@ -217,7 +217,9 @@ def test_a_change_in_the_package_is_seen_where_it_is_used(monkeypatch):
     def log_uniform_times(schedule, sigma, u):
         return u
 
-    monkeypatch.setattr(training.trainer, "log_uniform_times", log_uniform_times)
+    monkeypatch.setattr(
+        import_module("molrg.training.loss"), "log_uniform_times", log_uniform_times
+    )
     assert fingerprint(fn) != before
 
 

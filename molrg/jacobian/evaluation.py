@@ -10,6 +10,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
 import torch
@@ -66,8 +67,15 @@ _OF_TRAINING = (
     functional.feature_alpha_dropout,
     functional.rrelu,
 )
-_REPLACEMENTS: dict[Any, Callable] = {functional.conv2d: convolutions.conv2d}
-_REPLACEMENTS |= {function: _unless_training(function) for function in _OF_TRAINING}
+
+
+@cache
+def _replacements() -> dict[Any, Callable]:
+    """What is called in the place of which function of torch."""
+    return {
+        functional.conv2d: convolutions.conv2d,
+        **{function: _unless_training(function) for function in _OF_TRAINING},
+    }
 
 
 @contextmanager
@@ -99,7 +107,7 @@ def evaluated(denoiser: object) -> Iterator[None]:
             torch.compiler.set_stance("force_eager"),
             torch.autograd.graph.disable_saved_tensors_hooks(CHECKPOINTED),
             sdpa_kernel(SDPBackend.MATH),
-            _Replacing(_REPLACEMENTS),
+            _Replacing(_replacements()),
         ):
             yield
     except RuntimeError as error:
