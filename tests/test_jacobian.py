@@ -88,7 +88,7 @@ each = pytest.mark.parametrize("name", [*NAMES, "ensemble"])
 
 def by_torch(denoiser, x, t):
     """The diagonal blocks of the Jacobian that torch computes of the whole batch: all there is."""
-    lead = len(getattr(denoiser, "ensemble", ())) + 1
+    lead = len(denoisers.ensemble_of(denoiser)) + 1
     P, n = x.shape[:lead].numel(), x.shape[lead:].numel()
     whole = torch.autograd.functional.jacobian(lambda z: denoiser(z, t), x).reshape(P, n, P, n)
     own = torch.stack([whole[p, :, p] for p in range(P)])

@@ -2,4 +2,4 @@
 
 from molrg._moved import forward
 
-__getattr__ = forward(__name__, "molrg.denoisers")
+__getattr__ = forward(__name__, "molrg.denoisers", "molrg.denoisers.networks")

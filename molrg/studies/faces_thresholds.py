@@ -78,8 +78,8 @@ def exact(
     tables = []
     for level, wanted in enumerate(sigmas):
         t = schedule.t_of_sigma(wanted).item()
-        s, gamma = schedule.at(t, clean)
-        noisy = s * clean + gamma * draws.normal_like(clean, generator=draws.source(seed, level))
+        noise = draws.normal_like(clean, generator=draws.source(seed, level))
+        noisy = schedule.add_noise(clean, t, noise)
         parts = [law.responsibilities(part, t, schedule) for part in noisy.split(AT_ONCE)]
         kept = {
             name: _of_truth(share, factors, name)

@@ -23,9 +23,8 @@ Pictures = Callable[[int], Tensor]  # an image (1, *event) for each seed
 
 def noised(schedule: Schedule, x0: Tensor, t: float | Tensor, seed: int) -> Tensor:
     """Points with the noise of a seed, which is the same at all times."""
-    s, gamma = schedule.at(t, x0)
     generator = torch.Generator().manual_seed(seed)
-    return s * x0 + gamma * draws.normal_like(x0, generator=generator)
+    return schedule.add_noise(x0, t, draws.normal_like(x0, generator=generator))
 
 
 def matrix_rank(J: Tensor) -> Tensor:

@@ -90,9 +90,8 @@ def shares(
     tables = []
     for level, wanted in enumerate(sigmas):
         t = schedule.t_of_sigma(wanted).item()
-        s, gamma = schedule.at(t, pictures)
         noise = draws.normal_like(pictures, generator=draws.source(seed, 0, level))
-        right = leading(denoiser, s * pictures + gamma * noise, t, k)
+        right = leading(denoiser, schedule.add_noise(pictures, t, noise), t, k)
         columns = {name: share(right, span).tolist() for name, span in spans.items()}
         about = {"sigma": schedule.sigma(t).item(), "face": range(len(pictures))}
         tables.append(pd.DataFrame(about | columns))

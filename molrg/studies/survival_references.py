@@ -133,7 +133,7 @@ def posterior_draw(
         (B, n).
     """
     s, gamma = schedule.at(t, x0)
-    x_t = s * x0 + gamma * draws.normal_like(x0, generator=generator)
+    x_t = schedule.add_noise(x0, t, draws.normal_like(x0, generator=generator))
     weights = mixture.responsibilities(x_t, t, schedule)
     labels = torch.multinomial(weights.cpu(), 1, generator=generator)[:, 0].to(x0.device)
     bases = torch.stack(list(mixture.bases))[labels]  # (B, n, d)

@@ -62,8 +62,8 @@ def excess_error(
     rows = []
     for level, wanted in enumerate(sigmas):
         t = schedule.t_of_sigma(wanted).item()
-        s, gamma = schedule.at(t, clean)
-        noisy = s * clean + gamma * draws.normal_like(clean, generator=draws.source(seed, level))
+        noise = draws.normal_like(clean, generator=draws.source(seed, level))
+        noisy = schedule.add_noise(clean, t, noise)
         best = torch.cat([exact(part, t) for part in noisy.split(AT_ONCE)])
         own = torch.cat([denoiser(part, t) for part in noisy.split(AT_ONCE)])
         row = {
