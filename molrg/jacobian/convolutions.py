@@ -83,7 +83,12 @@ def conv2d(
         **named: the same by name.
     """
     by_name = bool(named) or any(isinstance(value, str) for value in settings)
-    if by_name or weight.grad_fn is not None or torch.is_autocast_enabled(input.device.type):
+    if by_name or weight.grad_fn is not None or _autocast(input.device.type):
         return functional.conv2d(input, weight, bias, *settings, **named)
     moved = Convolution.apply(input, weight, *settings)
     return moved if bias is None else moved + bias.reshape(-1, 1, 1)
+
+
+def _autocast(device: str) -> bool:
+    """Whether torch chooses the precision of a convolution on this kind of device."""
+    return torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
