@@ -5,6 +5,7 @@ bite.
 from __future__ import annotations
 
 import functools
+import inspect
 import os
 import subprocess
 import sys
@@ -288,6 +289,18 @@ def test_all_that_a_sweep_may_use_can_be_told(name):
             and (getattr(value, "__module__", None) or "").startswith(module.__name__)
         ):
             assert len(fingerprint(value)) == 16, key
+
+
+def test_a_signature_counts_by_what_it_says():
+    def of(signature):
+        def fn(seed):
+            return signature
+
+        return fingerprint(fn)
+
+    one, two = (inspect.Signature.from_callable(f) for f in (lambda a: a, lambda a, b=1: a))
+    assert of(one) == of(one)
+    assert of(one) != of(two)
 
 
 def test_a_partial_is_its_function_and_its_arguments():

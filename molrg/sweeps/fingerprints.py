@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dis
 import functools
+import inspect
 import itertools
 import sys
 from collections.abc import Callable, Iterator
@@ -38,6 +39,7 @@ _VALUES = (
     torch.dtype,
     torch.device,
     np.dtype,
+    inspect.Signature,
 )
 _FOLLOWED = (
     *_VALUES,
