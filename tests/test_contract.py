@@ -222,22 +222,14 @@ def shown_lines(path):
     ]
 
 
-# Notebooks whose machinery has not found its place in the package yet.
-NOT_YET = {path.stem for path in NOTEBOOKS if path.stem[:2] in ("11", "12")}
-
-
 @each_notebook
 def test_a_notebook_shows_the_argument_and_no_machinery(path):
-    if path.stem in NOT_YET:
-        pytest.skip("still to be shortened")
     shown = shown_lines(path)
     assert len(shown) <= 100, f"{len(shown)} lines of code are shown"
 
 
 @each_notebook
 def test_lines_of_code_fit_the_page(path):
-    if path.stem in NOT_YET:
-        pytest.skip("still to be shortened")
     code = "\n".join(cell["source"] for cell in code_cells(path))
     assert not [line for line in code.splitlines() if len(line) > 88]
 

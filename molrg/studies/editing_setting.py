@@ -30,7 +30,7 @@ class Setting:
             too, where a named set has images of another shape.
         t: the time of the edit.
         steps: of DDIM, in inversion and sampling.
-        device: to compute on; pictures and directions are handed out on the CPU.
+        device: to compute on, as of `molrg.devices.chosen`; pictures and directions are handed out on the CPU.
     """
 
     model: str

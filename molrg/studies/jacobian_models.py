@@ -8,7 +8,7 @@ from typing import cast
 import pandas as pd
 import torch
 
-from molrg import images, zoo
+from molrg import devices, images, zoo
 from molrg.denoisers.networks import UNet
 from molrg.studies.jacobian_rank import Pictures, readings
 from molrg.zoo import recipes
@@ -19,10 +19,10 @@ def of_kind(data: str, *, device: torch.device | str = "cpu") -> Pictures:
 
     Args:
         data: as in a recipe, such as "mnist" or "white-noise"; the shipped slice if there is one.
-        device: of the images.
+        device: of the images, as of `molrg.devices.chosen`.
     """
     shipped = f"{data}-slice" in images.names()
-    x = recipes.pictures(f"{data}-slice" if shipped else data, "test").to(device)
+    x = recipes.pictures(f"{data}-slice" if shipped else data, "test").to(devices.chosen(device))
     return lambda seed: x[37 * seed % len(x)][None]
 
 
@@ -43,7 +43,7 @@ def ranks(
         seeds: of images and noise.
         times: in (0, 1).
         pictures: the image of a seed by kind of data, where it is not that of `of_kind`.
-        device: to compute on.
+        device: to compute on, as of `molrg.devices.chosen`.
 
     Returns:
         Columns model, seed, t, rank, share; "data", "target" and "seen", images in training, of the
@@ -55,7 +55,7 @@ def ranks(
     tables = []
     for name in models:
         recipe = zoo.record(name)["recipe"]
-        denoiser = cast(UNet, zoo.load(name)).to(device)
+        denoiser = cast(UNet, zoo.load(name)).to(devices.chosen(device))
         picture = (pictures or {}).get(recipe["data"]) or of_kind(recipe["data"], device=device)
         cells = [(seed, t) for seed in seeds for t in times]
         table = readings(denoiser, picture, cells)[["seed", "t", "rank", "share"]]
