@@ -25,12 +25,8 @@ NOT_YET = {
     "studies/hard_max.py",
     "studies/image_dimension.py",
     "studies/intrinsic_cost.py",
-    "studies/jacobian_rank.py",
-    "studies/jacobian_spans.py",
     "studies/ladder.py",
     "studies/ladder_measures.py",
-    "studies/score_rates.py",
-    "studies/survival_references.py",
     "studies/tied_splits.py",
     "sweeps/fingerprints.py",
 }

@@ -17,7 +17,7 @@ from molrg.studies import editing_setting
 from molrg.studies.editing_setting import Setting
 from molrg.subspaces import principal_angles
 
-REACH = torch.tensor([0.5, 1.0, 2.0, 4.0])
+REACH = torch.tensor([0.5, 1.0, 2.0, 4.0], device="cpu")
 COLUMNS = (
     *(f"{kind}_{name}" for name in ("r2", "mixing", "alike", "size") for kind in ("own", "smooth")),
     "leak",

@@ -30,7 +30,8 @@ class Setting:
             too, where a named set has images of another shape.
         t: the time of the edit.
         steps: of DDIM, in inversion and sampling.
-        device: to compute on, as of `molrg.devices.chosen`; pictures and directions are handed out on the CPU.
+        device: to compute on, as of `molrg.devices.chosen`; pictures and directions are handed out
+            on the CPU.
     """
 
     model: str
@@ -48,7 +49,7 @@ class Setting:
 @functools.cache
 def network(model: str, device: str = "cpu") -> UNet:
     """A network of the zoo, a folder or the hub, on a device."""
-    return cast(UNet, zoo.load(model)).to(devices.chosen(device))
+    return cast(UNet, zoo.load(model, device=device))
 
 
 @functools.cache

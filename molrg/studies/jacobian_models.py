@@ -55,7 +55,7 @@ def ranks(
     tables = []
     for name in models:
         recipe = zoo.record(name)["recipe"]
-        denoiser = cast(UNet, zoo.load(name)).to(devices.chosen(device))
+        denoiser = cast(UNet, zoo.load(name, device=device))
         picture = (pictures or {}).get(recipe["data"]) or of_kind(recipe["data"], device=device)
         cells = [(seed, t) for seed in seeds for t in times]
         table = readings(denoiser, picture, cells)[["seed", "t", "rank", "share"]]

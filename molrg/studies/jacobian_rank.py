@@ -156,7 +156,7 @@ def agreement(by_products: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
     """
     both = table.merge(by_products, on="seed", suffixes=("", "_by_products"))
     unit = (0.02 * both["rank"]).clip(lower=1)
-    three = [int(jacobian.numerical_rank(torch.tensor(S[:3]))) for S in both["S"]]
+    three = [int(jacobian.numerical_rank(torch.from_numpy(S[:3]))) for S in both["S"]]
     off = (both["rank_by_products"] - both["rank"]).abs() / unit
     off_of_three = (three - both["rank"]).abs() / unit
     return pd.DataFrame({"seed": both["seed"], "off": off, "off_of_three": off_of_three})
@@ -225,8 +225,9 @@ def denoising_errors(
     """
     rows = []
     for seed in seeds:
-        order = torch.randperm(len(x), generator=torch.Generator().manual_seed(seed))
-        x0 = x[order[:100]]
+        generator = torch.Generator().manual_seed(seed)
+        order = torch.randperm(len(x), generator=generator, device="cpu")
+        x0 = x[order[:100].to(x.device)]
         for t in times:
             x_t = noised(schedule, x0, t, seed)
             for name, denoiser in denoisers.items():

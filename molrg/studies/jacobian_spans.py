@@ -10,7 +10,6 @@ import itertools
 from collections.abc import Sequence
 
 import pandas as pd
-import torch
 from torch import Tensor
 
 from molrg.denoisers import Denoiser, Gaussian
@@ -86,4 +85,4 @@ def _span(denoiser: Denoiser, picture: Pictures, seed: int, t: float, k: int) ->
 
 
 def _mean(values: Sequence[float]) -> float:
-    return torch.tensor(values, dtype=torch.float64).mean().item()
+    return sum(values) / len(values)

@@ -21,7 +21,7 @@ from molrg.stats import Summary
 from molrg.studies import editing_setting
 from molrg.studies.editing_setting import Setting
 
-ALPHAS = torch.tensor([-2.0, -1.0, -0.5, 0.0, 0.5, 1.0, 2.0])
+ALPHAS = torch.tensor([-2.0, -1.0, -0.5, 0.0, 0.5, 1.0, 2.0], device="cpu")
 KINDS = ("own", "smooth", "other", "white", "matched", "drawn", "principal")
 OUTCOMES = ("gain", "moved", "loose", "kept", "odds", "r2")
 _NOISE = 5  # purpose of random numbers
@@ -82,15 +82,16 @@ def _directions(setting: Setting, kind: str, seed: int, row: Mapping[str, Any]) 
     if kind != "matched":
         return editing_setting.candidates(setting, kind, seed)
     # lengthened to the effect of the singular vectors
-    longer = torch.tensor(row["own_gain"]) / torch.tensor(row["smooth_gain"])
-    return editing_setting.candidates(setting, "smooth", seed) * longer.reshape(-1, 1, 1, 1)
+    smooth = editing_setting.candidates(setting, "smooth", seed)
+    longer = smooth.new_tensor(row["own_gain"]) / smooth.new_tensor(row["smooth_gain"])
+    return smooth * longer.reshape(-1, 1, 1, 1)
 
 
 def _responses(
     setting: Setting, x_t: Tensor, base: Tensor, V: Tensor, *, gain_only: bool
 ) -> dict[str, Any]:
     """What steps along the directions do to the finished image, to attributes and class."""
-    lengths = torch.tensor([-1.0, 1.0]) if gain_only else ALPHAS[ALPHAS != 0]
+    lengths = V.new_tensor([-1.0, 1.0]) if gain_only else ALPHAS[ALPHAS != 0]
     shifts = (V[:, None] * lengths.reshape(1, -1, 1, 1, 1)).flatten(0, 1)
     edited = editing_setting.edit(setting, x_t, shifts)[0].unflatten(0, (len(V), -1))
     change = torch.linalg.vector_norm((edited - base).flatten(2), dim=-1)
@@ -197,7 +198,7 @@ def furthest(table: pd.DataFrame, count: int) -> pd.DataFrame:
 def strip(setting: Setting, seed: int, direction: int, lengths: Sequence[float]) -> Tensor:
     """Edits of one image along one of its own directions, (lengths, C, H, W)."""
     x_t, V = editing_setting.start(setting, seed)
-    shifts = V[direction] * torch.tensor(lengths).reshape(-1, 1, 1, 1)
+    shifts = V[direction] * V.new_tensor(lengths).reshape(-1, 1, 1, 1)
     return editing_setting.edit(setting, x_t, shifts)[0]
 
 

@@ -298,7 +298,7 @@ def _fit(
         descent = torch.optim.Adam(network.parameters(), lr=3e-3, fused=True)
     decay = torch.optim.lr_scheduler.CosineAnnealingLR(descent, steps)
     for _ in range(steps):
-        batch = x[torch.randint(len(x), (64,), generator=generator)]
+        batch = x[torch.randint(len(x), (64,), generator=generator, device="cpu")]
         descent.zero_grad()
         error = network(_noised(batch, sigma, generator)) - batch
         error.square().sum(1).mean().backward()

@@ -25,7 +25,7 @@ SYMBOLS = 8
 
 def log_levels(times: Sequence[float]) -> np.ndarray:
     """The logarithm of the noise level at each time."""
-    return SCHEDULE.sigma(torch.tensor(times)).log().numpy()
+    return SCHEDULE.sigma(torch.tensor(times, device="cpu")).log().numpy()
 
 
 def of_tree(
@@ -48,7 +48,7 @@ def of_tree(
         ValueError: where a number is out of range.
     """
     checks.count("trees", trees)
-    sigmas = SCHEDULE.sigma(torch.tensor(times)).tolist()
+    sigmas = SCHEDULE.sigma(torch.tensor(times, device="cpu")).tolist()
     names = ["leaves", *(f"level {k}" for k in range(1, depth)), "class"]
     rows = []
     for seed in seeds:
