@@ -29,9 +29,9 @@ def main() -> int:
     parser.add_argument("--steps", type=int, default=10)
     args = parser.parse_args()
     torch.set_num_threads(1)
-    denoiser = zoo.load(args.model)
+    denoiser = zoo.load_denoiser(args.model)
     assert isinstance(denoiser, UNet), f"{args.model} is no diffusion model"
-    shape = tuple(size for size in denoiser.event if size)
+    shape = denoiser.fixed_event
     small = shape == (1, 28, 28)
     x0 = (
         images.load("fashion-mnist-slice", "test", n=1)[0]
@@ -39,8 +39,8 @@ def main() -> int:
         else torch.rand(1, *shape, generator=torch.Generator().manual_seed(0))
     )
     print(
-        f"{args.model}, {shape}, t = {args.t}; "
-        f"torch {torch.__version__}, {platform.machine()}, one thread"
+        f"{args.model}, {shape}, t = {args.t}; torch {torch.__version__}, {platform.machine()},"
+        " one thread"
     )
     found: dict[str, list[float]] = {"invert": [], "directions": [], "edit": []}
     for _ in range(3):

@@ -1,9 +1,4 @@
-"""Editing: where the answer is known (the mixture), and on networks in the format of face models;
-attributes against drawings.
-"""
-
-# mypy: disable-error-code="arg-type, call-arg, list-item"
-# bad input is handed over on purpose
+"""Editing where the answer is known, and on networks of faces; attributes against drawings."""
 
 from __future__ import annotations
 
@@ -35,9 +30,7 @@ def outside(x, basis=BOTH):
 
 
 def face_folder(path):
-    """A folder as google/ddpm-celebahq-256 is one: DDPMPipeline, noise predicted, DDPMScheduler; 3
-    x 32 x 32 and untrained.
-    """
+    """A folder like google/ddpm-celebahq-256, of 3 x 32 x 32 and untrained: noise predicted."""
     from diffusers import DDPMPipeline, DDPMScheduler, UNet2DModel
 
     with torch.random.fork_rng():
@@ -96,9 +89,7 @@ def test_edits_stay_on_the_subspaces():
 
 
 def test_an_edit_of_a_gaussian_is_the_closed_form():
-    """DDIM scales a coordinate of variance L by sqrt(s^2 L + gamma^2), so a step comes back divided
-    by that.
-    """
+    """DDIM scales a coordinate of variance L by sqrt(s^2 L + gamma^2), so a step by its inverse."""
     one = MoLRG(MIXTURE.bases[:1], variances=[torch.tensor([2.0, 0.5], dtype=torch.float64)])
     x0, t, alpha = one.sample(1, generator=rng(6))[0], 0.6, 1.5
     s, gamma = VP.at(t, x0)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 import doctest
 from functools import partial
+from typing import cast
 
 import numpy as np
 import pytest
@@ -499,7 +500,9 @@ def test_modules_are_put_back_where_the_network_fails():
 
 
 COMPILED = {
-    "the network": lambda d: networks.UNet(torch.compile(d.network), d.schedule),
+    "the network": lambda d: networks.UNet(
+        cast(torch.nn.Module, torch.compile(d.network)), d.schedule
+    ),
     "the denoiser": torch.compile,
     "in place": lambda d: d.network.compile() or d,
     "a function": lambda d: torch.compile(lambda x_t, t: d(x_t, t)),

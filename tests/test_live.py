@@ -1,6 +1,4 @@
-"""The live figure: the exported network is the shipped one, and what lies beside it is what it
-says.
-"""
+"""The live figure: the exported network is the shipped one, what lies beside it is true."""
 
 from __future__ import annotations
 
@@ -13,7 +11,7 @@ import torch
 from diffusers import UNet2DModel
 
 from molrg import claims, editing, images, jacobian, sampling, zoo
-from molrg.companion import graphs, live
+from molrg.companion import graphs, live, live_files
 from molrg.denoisers.networks import UNet
 from molrg.schedules import DDPM
 
@@ -29,17 +27,17 @@ def denoiser():
 
 @pytest.fixture(scope="module")
 def network():
-    return live.content_of(STATIC / "live" / f"{NAME}-network.js")
+    return live_files.content_of(STATIC / "live" / f"{NAME}-network.js")
 
 
 @pytest.fixture(scope="module")
 def scene():
-    return live.content_of(STATIC / "live" / f"{NAME}-scene.js")
+    return live_files.content_of(STATIC / "live" / f"{NAME}-scene.js")
 
 
 @pytest.fixture(scope="module")
 def runtime(network, denoiser):
-    return graphs.Runtime(live.unpacked(network["onnx"]), denoiser.schedule)
+    return graphs.Runtime(live_files.unpacked(network["onnx"]), denoiser.schedule)
 
 
 def noise(denoiser, n=3, seed=5):
@@ -69,7 +67,7 @@ def small(prediction):
 
 
 def gathered(scene):
-    return [torch.stack(parts) for parts in zip(*live.stored(scene), strict=True)]
+    return [torch.stack(parts) for parts in zip(*live_files.stored(scene), strict=True)]
 
 
 def test_the_figure_shows_the_shipped_weights(network, scene):
@@ -99,7 +97,7 @@ def test_images_do_not_depend_on_their_batch(runtime, denoiser):
 
 
 def test_no_place_of_a_machine_is_in_the_model(network):
-    model = live.unpacked(network["onnx"])
+    model = live_files.unpacked(network["onnx"])
     assert (
         b".py" not in model
         and str(claims.root()).encode() not in model
@@ -178,7 +176,7 @@ def test_numbers_are_those_of_the_schedule(scene, denoiser):
 
 def test_a_graph_that_differs_is_not_written(monkeypatch, tmp_path, network, denoiser):
     """The command compares before it writes."""
-    model = live.unpacked(network["onnx"])
+    model = live_files.unpacked(network["onnx"])
     monkeypatch.setattr(graphs, "to_onnx", lambda _: model)
     other = copy.deepcopy(denoiser)
     other.network.conv_out.weight.data.mul_(1.1)
@@ -189,7 +187,7 @@ def test_a_graph_that_differs_is_not_written(monkeypatch, tmp_path, network, den
 
 
 def test_what_is_written_is_read_back(monkeypatch, tmp_path, network, denoiser):
-    model = live.unpacked(network["onnx"])
+    model = live_files.unpacked(network["onnx"])
     monkeypatch.setattr(graphs, "to_onnx", lambda _: model)
     few = live.chosen(NAME)[:: 4 * live.PER_CLASS]
     monkeypatch.setattr(live, "chosen", lambda _: few)
@@ -198,11 +196,11 @@ def test_what_is_written_is_read_back(monkeypatch, tmp_path, network, denoiser):
         sorted(path.name for path in tmp_path.iterdir()) == sorted(path.name for path in files)
         and len(files) == 3
     )
-    told = live.content_of(files[1])
-    assert live.unpacked(live.content_of(files[0])["onnx"]) == model and told[
+    told = live_files.content_of(files[1])
+    assert live_files.unpacked(live_files.content_of(files[0])["onnx"]) == model and told[
         "weights"
     ] == live.weights_of(NAME)
-    for (_, _, pixels), (stored, x_t, directions) in zip(few, live.stored(told), strict=True):
+    for (_, _, pixels), (stored, x_t, directions) in zip(few, live_files.stored(told), strict=True):
         assert (stored - pixels).abs().max() < 1 / 127
         back = editing.finish(denoiser, x_t[None], live.T, steps=live.EDIT_STEPS)[0]
         assert (back - pixels).square().mean() < 0.02 and directions.shape == (
@@ -246,11 +244,11 @@ def test_the_exporter_keeps_the_network(prediction):
 def test_what_is_packed_is_unpacked(tmp_path):
     raw = bytes(range(256)) * 3
     path = tmp_path / "x.js"
-    path.write_text(live.script("network", {"a": live.packed(raw)}), encoding="utf-8")
-    assert live.unpacked(live.content_of(path)["a"]) == raw
+    path.write_text(live_files.script("network", {"a": live_files.packed(raw)}), encoding="utf-8")
+    assert live_files.unpacked(live_files.content_of(path)["a"]) == raw
     path.write_text("alert(1)", encoding="utf-8")
     with pytest.raises(ValueError, match=r"path = .*x\.js"):
-        live.content_of(path)
+        live_files.content_of(path)
 
 
 def test_the_vendored_runtime_is_the_one_that_its_note_names():
@@ -261,9 +259,10 @@ def test_the_vendored_runtime_is_the_one_that_its_note_names():
             r"sha256 (\w{64})  (\S+)", (folder / "README.txt").read_text(encoding="utf-8")
         )
     )
-    embedded = live.content_of(folder / "ort-wasm.js")
+    embedded = live_files.content_of(folder / "ort-wasm.js")
     files = {
-        f"ort-wasm-simd-threaded.{kind}": live.unpacked(text) for kind, text in embedded.items()
+        f"ort-wasm-simd-threaded.{kind}": live_files.unpacked(text)
+        for kind, text in embedded.items()
     }
     files["ort.wasm.min.js"] = (folder / "ort.wasm.min.js").read_bytes()
     assert {name: hashlib.sha256(raw).hexdigest() for name, raw in files.items()} == note

@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import math
 from itertools import pairwise
+from typing import cast
 
 import numpy as np
 import pytest
@@ -515,7 +516,7 @@ def test_a_wrapper_that_hides_the_schedule_is_refused(wrap):
     ("call", "name"),
     [
         (lambda: sampling.time_grid(VP(), 0), "steps"),
-        (lambda: sampling.time_grid(VP(), 2.5), "steps"),
+        (lambda: sampling.time_grid(VP(), cast(int, 2.5)), "steps"),
         (lambda: sampling.time_grid(VP(), 5, start=1.2), "t"),
         (lambda: sampling.time_grid(VP(), 5, start=0.5, stop=0.5), "stop"),
         (lambda: sampling.time_grid(VP(), 5, rho=0.0), "rho"),

@@ -1,6 +1,4 @@
-"""Denoisers as ONNX graphs, for programs without torch: written with weights in half precision, and
-compared with torch.
-"""
+"""Denoisers as ONNX graphs, for programs without torch: weights in half precision."""
 
 from __future__ import annotations
 
@@ -30,15 +28,18 @@ class Graph(nn.Module):
 
     def __init__(self, denoiser: UNet) -> None:
         super().__init__()
-        self.network, self.prediction, self.data_scale = (
-            denoiser.network,
-            denoiser.prediction,
-            denoiser.data_scale,
-        )
+        self.network = denoiser.network
+        self.prediction = denoiser.prediction
+        self.data_scale = denoiser.data_scale
 
     def forward(self, x_t: Tensor, time: Tensor, s: Tensor, gamma: Tensor) -> Tensor:
-        """Estimate x_0 from images (B, C, H, W), all at one time: (1,) each of the network's time,
-        s and gamma.
+        """Estimate x_0 from images (B, C, H, W), all at one time.
+
+        Args:
+            x_t: the images.
+            time: as the network counts it, (1,).
+            s: signal scale, (1,).
+            gamma: noise scale, (1,).
         """
         output = self.network(x_t, time.expand(x_t.shape[0])).sample[:, : x_t.shape[1]]
         return to_x0(output, x_t, s, gamma, self.prediction, self.data_scale)
@@ -57,14 +58,14 @@ def to_onnx(denoiser: UNet) -> bytes:
         ValueError: where the exporter is not installed.
     """
     try:
-        import onnx  # noqa: PLC0415 - of an extra
-        import onnxscript  # noqa: F401, PLC0415 - of an extra; what the exporter needs
+        import onnx  # noqa: PLC0415 - an extra
+        import onnxscript  # noqa: PLC0415, F401 - what torch exports with: told early if missing
     except ImportError as error:
         raise ValueError(
             f"the exporter = {error}: allowed is an environment with {NEEDS}"
         ) from error
     weight = next(denoiser.parameters())
-    images = weight.new_zeros(2, *(size or 0 for size in denoiser.event))
+    images = weight.new_zeros(2, *denoiser.fixed_event)
     example = (images, *(weight.new_tensor([number]) for number in (500.0, 0.3, 0.9)))
     shapes = {"x_t": {0: torch.export.Dim("batch")}, "time": None, "s": None, "gamma": None}
     logging.getLogger("torch.onnx._internal.exporter._registration").setLevel(
@@ -72,7 +73,7 @@ def to_onnx(denoiser: UNet) -> bytes:
     )  # it misses torchvision, we do not
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        program = torch.onnx.export(
+        program: Any = torch.onnx.export(
             Graph(denoiser).eval(),
             example,
             dynamo=True,
@@ -82,7 +83,6 @@ def to_onnx(denoiser: UNet) -> bytes:
             input_names=list(shapes),
             output_names=["x0_hat"],
         )
-    assert program is not None, "the exporter gave nothing"
     model = program.model_proto
     _halve(model)
     _forget_where(model)
@@ -92,7 +92,7 @@ def to_onnx(denoiser: UNet) -> bytes:
 
 def _halve(model: Any) -> None:
     """Store every array of weights in half precision, and widen it again in the graph."""
-    from onnx import TensorProto, helper, numpy_helper  # noqa: PLC0415 - of an extra
+    from onnx import TensorProto, helper, numpy_helper  # noqa: PLC0415 - an extra
 
     casts = []
     for stored in model.graph.initializer:
@@ -141,42 +141,43 @@ class Runtime:
 
     def __init__(self, model: bytes, schedule: Schedule) -> None:
         try:
-            import onnxruntime  # noqa: PLC0415 - of an extra
+            import onnxruntime  # noqa: PLC0415 - an extra
         except ImportError as error:
             raise ValueError(
                 f"the runtime = {error}: allowed is an environment with {NEEDS}"
             ) from error
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = torch.get_num_threads()
-        self.session, self.schedule = (
-            onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"]),
-            schedule,
-        )
+        providers = ["CPUExecutionProvider"]
+        self.session = onnxruntime.InferenceSession(model, options, providers=providers)
+        self.schedule = schedule
 
     def __call__(self, x_t: Tensor, t: float | Tensor) -> Tensor:
         """Estimate x_0 from images (B, C, H, W), all at one time."""
         numbers = (network_time(self.schedule, t), self.schedule.s(t), self.schedule.gamma(t))
         values = [
-            x_t.float().numpy(),
+            x_t.float().cpu().numpy(),
             *(np.full(1, float(number), dtype=np.float32) for number in numbers),
         ]
         (x0_hat,) = self.session.run(
             None, dict(zip(("x_t", "time", "s", "gamma"), values, strict=True))
         )
-        return torch.from_numpy(x0_hat).to(x_t.dtype)
+        return torch.from_numpy(x0_hat).to(x_t)
 
 
 @torch.no_grad()
 def deviation(one: Denoiser, other: Denoiser, x_t: Tensor, times: Tensor) -> float:
-    """The largest difference of a pixel between two denoisers, over every step of DDIM, each on its
-    own way.
+    """The largest difference of a pixel between two denoisers, over DDIM, each on its own way.
+
+    Args:
+        one: a denoiser.
+        other: the other.
+        x_t: where both start, (B, \\*event).
+        times: of every step.
     """
+    largest = []
     ways = zip(sampling.ddim(one, x_t, times), sampling.ddim(other, x_t, times), strict=True)
-    pairs = (
-        (a, b)
-        for first, second in ways
-        for a, b in ((first.x_t, second.x_t), (first.x0_hat, second.x0_hat))
-    )
-    return (
-        torch.stack([(a - b).abs().max() for a, b in pairs]).max().item()
-    )  # not Python's max, which loses a NaN
+    for ours, theirs in ways:
+        largest.append((ours.x_t - theirs.x_t).abs().max())
+        largest.append((ours.x0_hat - theirs.x0_hat).abs().max())
+    return torch.stack(largest).max().item()  # not Python's max, which loses a NaN

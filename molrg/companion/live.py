@@ -7,10 +7,6 @@ arithmetic in single; it is compared with torch before anything is written.
 
 from __future__ import annotations
 
-import base64
-import gzip
-import json
-from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -22,12 +18,16 @@ from torch import Tensor
 
 from molrg import checks, claims, editing, files, images, plots, sampling, zoo
 from molrg.companion import graphs
+from molrg.companion.live_files import packed, script, stored, text_of
 from molrg.denoisers.networks import UNet, network_time
 from molrg.schedules import Schedule
 
 TOLERANCE = 1e-2  # largest difference of a pixel between ONNX and torch, over a whole run
-T, DIRECTIONS, PER_CLASS = 0.5, 5, 2
-EDIT_STEPS, SAMPLE_STEPS = 12, 25
+T = 0.5  # time to which pictures are inverted
+DIRECTIONS = 5
+PER_CLASS = 2  # pictures
+EDIT_STEPS = 12
+SAMPLE_STEPS = 25
 ALPHAS = (-3.0, -1.5, 0.0, 1.5, 3.0)  # of the strip
 CLASSES = {
     "fashion-mnist": (
@@ -46,37 +46,6 @@ CLASSES = {
 }
 
 
-def script(receiver: str, content: dict[str, Any]) -> str:
-    """A script that hands `content` to ``molrgLive.<receiver>``; `content_of` reads it back."""
-    return f"molrgLive.{receiver}({json.dumps(content, separators=(',', ':'), sort_keys=True)});\n"
-
-
-def content_of(path: Path) -> dict[str, Any]:
-    """What a script written by `script` hands over.
-
-    Raises:
-        ValueError: where the file is no such script.
-    """
-    text = path.read_text(encoding="utf-8")
-    checks.require(
-        text.startswith("molrgLive.") and text.endswith(");\n"),
-        "path",
-        path,
-        "a script of the live figure",
-    )
-    return json.loads(text[text.index("(") + 1 : -3])
-
-
-def packed(raw: bytes) -> str:
-    """Bytes as text: gzip, then base64; the same bytes always give the same text."""
-    return base64.b64encode(gzip.compress(raw, 9, mtime=0)).decode("ascii")
-
-
-def unpacked(text: str) -> bytes:
-    """The bytes that `packed` was given."""
-    return gzip.decompress(base64.b64decode(text))
-
-
 def weights_of(name: str) -> str:
     """sha256 of the shipped weights of a model."""
     (file,) = (zoo.shipped.MODELS / name).rglob("*.safetensors")
@@ -84,8 +53,13 @@ def weights_of(name: str) -> str:
 
 
 def chosen(name: str) -> list[tuple[str, int, Tensor]]:
-    """The first pictures of every class in the shipped test images: class, place in the set, pixels
-    (C, H, W).
+    """The first pictures of every class in the shipped test images.
+
+    Args:
+        name: of a shipped model.
+
+    Returns:
+        For each its class, its place in the set, and its pixels (C, H, W).
     """
     data = zoo.record(name)["recipe"]["data"]
     pixels, labels = images.load(f"{data}-slice", "test")
@@ -94,23 +68,26 @@ def chosen(name: str) -> list[tuple[str, int, Tensor]]:
 
 
 def scene(name: str, denoiser: UNet) -> dict[str, Any]:
-    """What the page needs beside the network: pictures, their noise, directions, and the schedule's
-    numbers.
+    """What the page needs beside the network: pictures, noise, directions, numbers of the schedule.
 
     Noise and directions are those of `molrg.editing`; a white random direction of the same length
     comes last, for comparison. Directions are stored with 8 bits an entry, x_t with 16.
 
     Args:
         name: of a shipped model.
-        denoiser: that model.
+        denoiser: that model, on the CPU.
     """
-    schedule, pictures = denoiser.schedule, chosen(name)
+    schedule = denoiser.schedule
+    pictures = chosen(name)
     x_0 = torch.stack([pixels for _, _, pixels in pictures])
     x_t = editing.invert(denoiser, x_0, T, steps=EDIT_STEPS)
     found = editing.directions(denoiser, x_t, T, DIRECTIONS, tolerance=0.01)
     chance = editing.white(x_0.shape[1:], len(x_0), generator=torch.Generator().manual_seed(0))
     vectors = torch.cat([found.vectors, chance.unsqueeze(1)], 1)
-    scales = vectors.flatten(2).abs().amax(-1) / 127
+    entries = [
+        {"class": kind, "place": place} | _entry(x_0[i], x_t[i], found.values[i], vectors[i])
+        for i, (kind, place, _) in enumerate(pictures)
+    ]
     return {
         "name": name,
         "weights": weights_of(name),
@@ -118,25 +95,28 @@ def scene(name: str, denoiser: UNet) -> dict[str, Any]:
         "shape": list(denoiser.event),
         "edit": _numbers(schedule, EDIT_STEPS, T),
         "sample": _numbers(schedule, SAMPLE_STEPS, 1.0),
-        "pictures": [
-            {
-                "class": kind,
-                "place": place,
-                "pixels": _text(((x_0[i] + 1) * 127.5).round().numpy().astype(np.uint8)),
-                "x_t": _text(x_t[i].numpy().astype("<f2")),
-                "singular": [round(float(value), 3) for value in found.values[i]],
-                "scales": [float(scale) for scale in scales[i]],
-                "directions": [
-                    _text((v / scale).round().numpy().astype(np.int8))
-                    for v, scale in zip(vectors[i], scales[i], strict=True)
-                ],
-            }
-            for i, (kind, place, _) in enumerate(pictures)
-        ],
+        "pictures": entries,
+    }
+
+
+def _entry(x_0: Tensor, x_t: Tensor, values: Tensor, vectors: Tensor) -> dict[str, Any]:
+    """One picture with its noise and directions, as text."""
+    scales = vectors.flatten(1).abs().amax(-1) / 127
+    whole = [
+        (v / scale).round().numpy().astype(np.int8)
+        for v, scale in zip(vectors, scales, strict=True)
+    ]
+    return {
+        "pixels": text_of(((x_0 + 1) * 127.5).round().numpy().astype(np.uint8)),
+        "x_t": text_of(x_t.numpy().astype("<f2")),
+        "singular": [round(float(value), 3) for value in values],
+        "scales": [float(scale) for scale in scales],
+        "directions": [text_of(direction) for direction in whole],
     }
 
 
 def _numbers(schedule: Schedule, steps: int, start: float) -> dict[str, list[float]]:
+    """What the page's sampler needs of a schedule."""
     times = sampling.time_grid(schedule, steps, start=start).tolist()
     return {
         "t": times,
@@ -146,71 +126,26 @@ def _numbers(schedule: Schedule, steps: int, start: float) -> dict[str, list[flo
     }
 
 
-def _text(values: np.ndarray) -> str:
-    return base64.b64encode(values.tobytes()).decode("ascii")
-
-
-def stored(content: dict[str, Any]) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-    """For every picture of a scene: pixels in [-1, 1], x_t, both (C, H, W), and the directions (k,
-    C, H, W).
-    """
-    shape = tuple(content["shape"])
-
-    def read(text: str, kind: Any) -> Tensor:
-        return torch.from_numpy(
-            np.frombuffer(base64.b64decode(text), kind).astype(np.float32)
-        ).reshape(shape)
-
-    for entry in content["pictures"]:
-        directions = [
-            scale * read(text, np.int8)
-            for text, scale in zip(entry["directions"], entry["scales"], strict=True)
-        ]
-        yield (
-            read(entry["pixels"], np.uint8) / 127.5 - 1,
-            read(entry["x_t"], "<f2"),
-            torch.stack(directions),
-        )
-
-
 def strip(denoiser: UNet, content: dict[str, Any]) -> plt.Figure:
-    """The static figure: the first picture of every second class, with its first direction, edited
-    by torch.
+    """The static figure: pictures edited by torch, each along its first direction.
+
+    Args:
+        denoiser: the model.
+        content: the scene; the first picture of every second class is shown.
     """
-    rows = [
-        (entry["class"], *parts)
-        for entry, parts in list(zip(content["pictures"], stored(content), strict=True))[
-            :: 2 * PER_CLASS
-        ]
-    ]
-    starts = torch.cat(
-        [
-            torch.stack([x_t + alpha * directions[0] for alpha in ALPHAS])
-            for _, _, x_t, directions in rows
-        ]
-    )
-    edits = editing.finish(denoiser, starts, content["t"], steps=EDIT_STEPS).unflatten(
-        0, (len(rows), len(ALPHAS))
-    )
-    shown = torch.cat(
-        [
-            torch.cat([pixels.unsqueeze(0), edited])
-            for (_, pixels, _, _), edited in zip(rows, edits, strict=True)
-        ]
-    )
+    rows = list(stored(content))[:: 2 * PER_CLASS]
+    starts = [x_t + alpha * directions[0] for _, x_t, directions in rows for alpha in ALPHAS]
+    edits = editing.finish(denoiser, torch.stack(starts), content["t"], steps=EDIT_STEPS)
+    edits = edits.unflatten(0, (len(rows), len(ALPHAS)))
+    pixels = torch.stack([pixels for pixels, _, _ in rows])
+    shown = torch.cat([pixels.unsqueeze(1), edits], 1).flatten(0, 1)
     with plt.rc_context():
         plots.house_style()
         figure = plots.image_grid(shown, columns=len(ALPHAS) + 1, scale=0.95)
-    axes = np.array(figure.axes).reshape(len(rows), -1)
-    for ax, title in zip(
-        axes[0],
-        [
-            "test image",
-            *(f"\N{GREEK SMALL LETTER ALPHA} = {alpha:+g}".replace("+0", "0") for alpha in ALPHAS),
-        ],
-        strict=True,
-    ):
-        ax.set_title(title, fontsize=9)
+    alpha = "\N{GREEK SMALL LETTER ALPHA}"
+    titles = ["test image", *(f"{alpha} = {a:+g}".replace("+0", "0") for a in ALPHAS)]
+    for axes, title in zip(figure.axes, titles, strict=False):  # those of the first row
+        axes.set_title(title, fontsize=9)
     return figure
 
 
@@ -228,33 +163,12 @@ def export(name: str, folder: str | Path | None = None) -> list[Path]:
         ValueError: where there is no such model, the exporter is not installed, or ONNX and torch
             differ by more than `TOLERANCE` somewhere in a run: then nothing is written.
     """
-    records = {n: zoo.record(n) for n in zoo.names()}
-    fit = tuple(
-        n
-        for n, record in records.items()
-        if record["kind"] == "denoising" and record["recipe"]["data"] in CLASSES
-    )
-    denoiser = zoo.load(checks.one_of("name", name, fit))
-    assert isinstance(denoiser, UNet), "records of this kind are of diffusion models"
+    denoiser = zoo.load_denoiser(checks.one_of("name", name, _fit()))
     model = graphs.to_onnx(denoiser)
-    noise = sampling.prior(
-        (4, *(size for size in denoiser.event if size)),
-        denoiser.schedule,
-        generator=torch.Generator().manual_seed(0),
-        dtype=torch.float32,
-    )
-    times = sampling.time_grid(denoiser.schedule, SAMPLE_STEPS)
-    apart = graphs.deviation(denoiser, graphs.Runtime(model, denoiser.schedule), noise, times)
-    checks.require(
-        apart <= TOLERANCE,
-        "largest difference between ONNX and torch",
-        f"{apart:.2g}",
-        f"<= {TOLERANCE:g}",
-    )
+    _require_equal(denoiser, model)
     content = scene(name, denoiser)
     figure = strip(denoiser, content)
     folder = claims.root() / "book" / "_static" / "live" if folder is None else Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
     network = {"name": name, "weights": content["weights"], "onnx": packed(model)}
     paths = [folder / f"{name}-{part}" for part in ("network.js", "scene.js", "strip.png")]
     with ExitStack() as stack:  # all three are complete before the first is replaced
@@ -264,3 +178,30 @@ def export(name: str, folder: str | Path | None = None) -> list[Path]:
         figure.savefig(asides[2], dpi=110, metadata={"Software": None})
     plt.close(figure)
     return paths
+
+
+def _fit() -> tuple[str, ...]:
+    """The shipped models whose images have classes with names here."""
+    records = {name: zoo.record(name) for name in zoo.names()}
+    return tuple(
+        name
+        for name, record in records.items()
+        if record["kind"] == "denoising" and record["recipe"]["data"] in CLASSES
+    )
+
+
+def _require_equal(denoiser: UNet, model: bytes) -> None:
+    """The graph computes what torch computes, from noise to images."""
+    noise = sampling.prior(
+        (4, *denoiser.fixed_event),
+        denoiser.schedule,
+        generator=torch.Generator().manual_seed(0),
+        dtype=torch.float32,
+    )
+    times = sampling.time_grid(denoiser.schedule, SAMPLE_STEPS)
+    runtime = graphs.Runtime(model, denoiser.schedule)
+    apart = graphs.deviation(denoiser, runtime, noise, times)
+    if not apart <= TOLERANCE:
+        raise ValueError(
+            f"largest difference between ONNX and torch = {apart:.2g}: allowed is <= {TOLERANCE:g}"
+        )

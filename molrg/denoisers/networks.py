@@ -99,6 +99,18 @@ class UNet(nn.Module):
         return (self.network.config.in_channels, height, width)
 
     @property
+    def fixed_event(self) -> tuple[int, int, int]:
+        """(C, H, W) of a network that leaves nothing open.
+
+        Raises:
+            ValueError: where it leaves a size open.
+        """
+        channels, height, width = self.event
+        if channels is None or height is None or width is None:
+            raise ValueError(f"event = {self.event}: allowed is a network of one size of images")
+        return channels, height, width
+
+    @property
     def multiple(self) -> int:
         """What H and W must be multiples of: a block halves them, all but the last."""
         return 2 ** (len(self.network.config.down_block_types) - 1)

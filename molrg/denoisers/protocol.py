@@ -23,7 +23,8 @@ class Denoiser(Protocol):
     """
 
     @property
-    def schedule(self) -> Schedule: ...
+    def schedule(self) -> Schedule:
+        """The forward process."""
 
     def __call__(self, x_t: Tensor, t: float | Tensor) -> Tensor: ...
 

@@ -15,12 +15,13 @@ from rich.console import Console
 from molrg import checks, devices, files
 from molrg.zoo import cards, recipes, running, shipped
 from molrg.zoo.recipes import RECIPES
-from molrg.zoo.shipped import load, names, record, verify
+from molrg.zoo.shipped import load, load_denoiser, names, record, verify
 
 __all__ = [
     "RECIPES",
     "cards",
     "load",
+    "load_denoiser",
     "names",
     "recipes",
     "record",

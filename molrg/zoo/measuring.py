@@ -35,7 +35,7 @@ def generate(
     """
     times = sampling.time_grid(denoiser.schedule, steps)
     noise = sampling.prior(
-        (n, *(size or 0 for size in denoiser.event)),
+        (n, *denoiser.fixed_event),
         denoiser.schedule,
         generator=torch.Generator().manual_seed(seed),
         dtype=torch.float32,

@@ -86,6 +86,26 @@ def load(
     return checkpoints.from_pretrained(place, device=target)
 
 
+def load_denoiser(
+    name: str, *, folder: str | Path | None = None, device: str | torch.device = "cpu"
+) -> UNet:
+    """`load`, for a name that has to be that of a denoiser.
+
+    Args:
+        name: as in `load`, like folder and device.
+        folder: where the models are.
+        device: where the model goes.
+
+    Raises:
+        FileNotFoundError: as `load`.
+        ValueError: as `load`, and where the model is no denoiser.
+    """
+    model = load(name, folder=folder, device=device)
+    if not isinstance(model, UNet):
+        raise ValueError(f"name = {name!r}, a {type(model).__name__}: allowed is a denoiser")
+    return model
+
+
 def save_classifier(model: Classifier, folder: Path) -> None:
     """Write a classifier as config.json and model.safetensors.
 
