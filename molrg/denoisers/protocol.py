@@ -34,7 +34,8 @@ class ForEvents(Protocol):
     """A denoiser of events of one shape, such as images (C, H, W); None where a size is open."""
 
     @property
-    def event(self) -> tuple[int | None, ...]: ...
+    def event(self) -> tuple[int | None, ...]:
+        """The shape of an event, such as (C, H, W); None where a size is open."""
 
 
 @runtime_checkable
