@@ -16,15 +16,10 @@ SPLITS = ("train", "test")
 
 
 class Split(NamedTuple):
-    """The training or the test part of a set.
+    """The training or the test part of a set."""
 
-    Attributes:
-        labels: (N,), int64.
-        images: from rows (B,) to images (B, C, H, W), float32 in [-1, 1].
-    """
-
-    labels: Tensor
-    images: Callable[[Tensor], Tensor]
+    labels: Tensor  # (N,), int64
+    images: Callable[[Tensor], Tensor]  # from rows (B,) to (B, C, H, W), float32 in [-1, 1]
 
     @classmethod
     def of_arrays(cls, images: NDArray[np.uint8], labels: NDArray, *, white: int = 255) -> Split:

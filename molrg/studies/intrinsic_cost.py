@@ -220,7 +220,7 @@ def linear_dimension(x: Tensor, share: float = 0.95) -> int:
 
 
 def span_residual(x: Tensor, N: int) -> float:
-    """Largest relative distance of later images (B, *event) from the span of the first N."""
+    """Largest relative distance of later images (B, \\*event) from the span of the first N."""
     centred = (x - x[0]).flatten(1)
     basis = torch.linalg.svd(centred[1:N], full_matrices=False).Vh
     rest = centred[N:] - centred[N:] @ basis.T @ basis

@@ -60,7 +60,6 @@ class Trainer:
 
     Attributes:
         done: steps taken.
-        average: the denoiser with averaged parameters, where `ema` is given, else None.
 
     Raises:
         ValueError: where an argument is out of range, shapes do not fit, or data are not finite.
@@ -107,7 +106,7 @@ class Trainer:
 
     @property
     def average(self) -> nn.Module | None:
-        """The denoiser with averaged parameters."""
+        """The denoiser with averaged parameters, where `ema` is given, else None."""
         return None if self._averaged is None else self._averaged.module
 
     def rate(self) -> float:

@@ -14,7 +14,7 @@ from molrg.images.faces.family import draw, draw_factors, render, tangents
 from molrg.images.faces.fixed_draws import COUNTS, SETS, fixed
 from molrg.images.faces.law import columns, means, mixture
 from molrg.images.faces.maps import SIZES
-from molrg.images.faces.nearest import Nearest, nearest
+from molrg.images.faces.nearest_kinds import Nearest, nearest
 
 __all__ = [
     "ATTRIBUTES",
