@@ -180,7 +180,7 @@ def test_a_graph_that_differs_is_not_written(monkeypatch, tmp_path, network, den
     monkeypatch.setattr(graphs, "to_onnx", lambda _: model)
     other = copy.deepcopy(denoiser)
     other.network.conv_out.weight.data.mul_(1.1)
-    monkeypatch.setattr(zoo, "load", lambda _: other)
+    monkeypatch.setattr(zoo, "load_denoiser", lambda _: other)
     with pytest.raises(ValueError, match="ONNX and torch"):
         live.export(NAME, tmp_path / "new")
     assert not (tmp_path / "new").exists()
