@@ -67,14 +67,6 @@ class Components:
                 setattr(moved, name, value.to(device))
         return moved
 
-    def columns_of(self, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """The columns of the components `labels` in a row, and where those of each point begin."""
-        sizes = self.dims[labels]
-        begins = sizes.cumsum(0) - sizes
-        first_columns = (self.dims.cumsum(0) - self.dims)[labels]
-        place = torch.arange(int(sizes.sum()), device=labels.device)
-        return place + (first_columns - begins).repeat_interleave(sizes), begins
-
     def _sum_columns(self, values: Tensor) -> Tensor:
         """Sums over the columns of each component, (..., C) to (..., K)."""
         sums = values.new_zeros(*values.shape[:-1], len(self.dims))

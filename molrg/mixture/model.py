@@ -13,7 +13,6 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn.functional import embedding_bag
 
 from molrg import checks, draws
 from molrg.mixture.components import Components, Posterior
@@ -39,7 +38,7 @@ class MoLRG:
         dims: intrinsic dimensions d_1 ... d_K.
         columns: the bases side by side, (n, d_1 + ... + d_K).
         component: the component that a column belongs to, (d_1 + ... + d_K,).
-        bases, means, variances: lists of K, as above; views of one tensor each.
+        bases, means, variances: lists of K, as above.
         weights: (K,), of the dtype of the bases.
         noise: tau.
 
@@ -64,25 +63,26 @@ class MoLRG:
         zeros, ones = rows.new_zeros(self.K * self.n), rows.new_ones(len(rows))
         joined = _joined("means", means, [self.n] * self.K, zeros).view(self.K, self.n)
         spectra = _joined("variances", variances, self.dims, ones)
-        self._set(Components(rows, self.dims, pi, joined, spectra, self.noise))
+        self._set(Components(rows, self.dims, pi, joined, spectra, self.noise), list(bases))
         if not (spectra > 0).all():
             k = int(self.component[(spectra > 0).int().argmin()])
             spectrum = self.variances[k].tolist()
             raise ValueError(f"variances[{k}] = {spectrum}: allowed is positive numbers")
 
-    def _set(self, components: Components) -> None:
-        """Hold the components, and lists of K views of them."""
+    def _set(self, components: Components, bases: list[Tensor]) -> None:
+        """Hold the components, and lists of K."""
         self._components, self._dtype = components, components.rows.dtype
         self.weights, self.component = components.weights, components.owner
         self.columns = components.rows.mT
-        self.bases = [block.mT for block in components.rows.split(self.dims)]
+        self.bases = bases
         self.means = list(components.means)
         self.variances = list(components.spectra.split(self.dims))
 
     def to(self, device: torch.device | str) -> MoLRG:
         """The same mixture with its parameters on a device."""
         moved = copy.copy(self)
-        moved._set(self._components.to(device))
+        components = self._components.to(device)
+        moved._set(components, [block.mT for block in components.rows.split(self.dims)])
         return moved
 
     @classmethod
@@ -124,19 +124,14 @@ class MoLRG:
         Raises:
             ValueError: where N is not positive, or the counts not K numbers >= 0 with a sum > 0.
         """
-        parts, labels = self._components, self._labels(N, generator)
+        labels = self._labels(N, generator)
         order = labels.argsort(stable=True)
         counts = labels.bincount(minlength=self.K)
-        x = self.noise * draws.normal((len(labels), self.n), generator=generator, dtype=self._dtype)
-        latent = self._draw_latent(counts, generator).to(parts.rows.device)
-        x, labels, order = (value.to(latent.device) for value in (x, labels, order))
-        # for each point, in order of label, a sum of columns weighted by its latent coordinates
-        column, begins = parts.columns_of(labels[order])
-        scaled = latent * parts.spectra[column].sqrt()
-        on_subspace = embedding_bag(
-            column, parts.rows, begins, mode="sum", per_sample_weights=scaled
-        )
-        x[order] += parts.means[labels[order]] + on_subspace
+        shape = (len(labels), self.n)
+        x = self.noise * draws.normal(shape, generator=generator, dtype=self._dtype)
+        on_subspaces = self._draw_on_subspaces(counts, generator)
+        x, labels, order = (value.to(on_subspaces.device) for value in (x, labels, order))
+        x[order] += self._components.means[labels[order]] + on_subspaces
         return x, labels
 
     def _labels(self, N: int | Sequence[int] | Tensor, generator: torch.Generator) -> Tensor:
@@ -153,16 +148,20 @@ class MoLRG:
         labels = torch.arange(self.K, device="cpu")
         return labels.repeat_interleave(torch.tensor(counts, device="cpu"))
 
-    def _draw_latent(self, counts: Tensor, generator: torch.Generator) -> Tensor:
-        """Standard normal latent coordinates of all points, those of the first component first.
+    def _draw_on_subspaces(self, counts: Tensor, generator: torch.Generator) -> Tensor:
+        """Points U_k Lambda_k^(1/2) z, those of the first component first, (N, n).
 
-        Drawn a component at a time: what torch draws depends on how many are asked for at once.
+        One component after another, of those that have points: what torch draws depends on how many
+        numbers are asked for at once.
         """
-        present = counts.nonzero().flatten().tolist()
-        shapes = [(int(counts[k]), self.dims[k]) for k in present]
-        dtype = self._dtype
-        drawn = [draws.normal(shape, generator=generator, dtype=dtype) for shape in shapes]
-        return torch.cat([numbers.flatten() for numbers in drawn])
+        points = []
+        for k in counts.nonzero().flatten().tolist():
+            shape = (int(counts[k]), self.dims[k])
+            latent = draws.normal(shape, generator=generator, dtype=self._dtype)
+            points.append(
+                (latent.to(self.weights.device) * self.variances[k].sqrt()) @ self.bases[k].T
+            )
+        return torch.cat(points)
 
     def _posterior(
         self, x_t: Tensor, t: float | Tensor, schedule: Schedule, bounded: bool = False
