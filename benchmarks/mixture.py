@@ -98,6 +98,7 @@ def in_own_process(way: str, args: argparse.Namespace, dtype_name: str) -> tuple
     receiver, sender = context.Pipe(duplex=False)
     process = context.Process(target=measure, args=(way, args, dtype_name, sender.send))
     process.start()
+    sender.close()  # so that a process that ends without an answer is noticed
     answer = receiver.recv()
     process.join()
     return answer
