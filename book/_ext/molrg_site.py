@@ -16,6 +16,7 @@ import molrg
 
 REPOSITORY = "https://github.com/molrg/molrg"
 CODE = re.compile(r"((?::math:)?`+[^`]+`+)")
+STAR = re.compile(r"(?<![\w*\\])\*(?=\w+[,)])")  # of a shape, not the first of *emphasis*
 PARAMETERS = re.compile(r"<dl>\s*((?:<dd>(?:(?!</?d[ltd]).)*</dd>\s*)+)</dl>", re.DOTALL)
 PUNCTUATION = re.compile(r"[.,;:!?)\]]+|-\w+[.,;:]?")
 PRELOAD = re.compile(r'\s*<link rel="preload" as="font"[^>]*>')
@@ -79,12 +80,13 @@ def _keep_punctuation(app: Any, doctree: nodes.document) -> None:
             together += [formula, nodes.Text(mark[0])]
 
 
-def _plain_bars(app: Any, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
-    """Takes |x| in a docstring for a norm, not for a substitution; code and :math: stay."""
+def _plain_signs(app: Any, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
+    """Takes |x| in a docstring for a norm and (B, *event) for a shape; code and :math: stay."""
     for i, line in enumerate(lines):
         parts = CODE.split(line)  # text, code, text, ...
         lines[i] = "".join(
-            part if j % 2 else part.replace("|", r"\|") for j, part in enumerate(parts)
+            part if j % 2 else STAR.sub(r"\\*", part.replace("|", r"\|"))
+            for j, part in enumerate(parts)
         )
 
 
@@ -136,7 +138,7 @@ def _parameter_list(found: re.Match[str]) -> str:
 def setup(app: Any) -> dict[str, Any]:
     app.connect("config-inited", _footer)
     app.connect("doctree-read", _keep_punctuation)
-    app.connect("autodoc-process-docstring", _plain_bars)
+    app.connect("autodoc-process-docstring", _plain_signs)
     app.connect("doctree-read", _table_headers)
     app.connect("html-page-context", _without_thebe, priority=900)
     app.connect("missing-reference", _public_name)

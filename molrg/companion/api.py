@@ -62,8 +62,10 @@ def modules(name: str, package: Path = PACKAGE) -> list[str]:
 
 
 def _documented(address: str, *, members: bool) -> str:
-    options = "   :members:\n   :show-inheritance:\n" if members else ""
-    return f"```{{eval-rst}}\n.. automodule:: {address}\n{options}```\n"
+    # what a module hands on is documented where it is defined, and once
+    options = ["members", "show-inheritance", "ignore-module-all"] if members else []
+    lines = "".join(f"   :{option}:\n" for option in options)
+    return f"```{{eval-rst}}\n.. automodule:: {address}\n{lines}```\n"
 
 
 def _summary(package: Path, name: str) -> str:
