@@ -45,6 +45,8 @@ lint: env ## style, format, types, direction of imports
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+	@$(PY) .ci/notebook_code.py _build/lint
+	@$(BIN)/mypy _build/lint/notebook_code
 	@$(BIN)/lint-imports --no-cache
 
 lab: env ## JupyterLab on the notebooks
@@ -60,7 +62,7 @@ benchmark: env ## speed against the naive way (minutes)
 	@for script in benchmarks/*.py; do echo "==> $$script"; $(PY) "$$script" || exit 1; done
 
 clean: ## remove what was built; .venv stays
-	rm -rf _build build molrg.egg-info .pytest_cache
+	rm -rf _build build molrg.egg-info .pytest_cache .mypy_cache .ruff_cache
 	find molrg tests benchmarks notebooks -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true
 	rm -rf notebooks/.ipynb_checkpoints
 

@@ -36,9 +36,7 @@ def producers(n=6, schedule=None, dtype=torch.float64):
     }
 
 
-kinds = pytest.mark.parametrize(
-    "kind", ["exact", "empirical", "gaussian", "linear", "soft", "hard"]
-)
+kinds = pytest.mark.parametrize("kind", list(producers()))
 
 # the protocol
 

@@ -10,6 +10,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import QuadMesh
+from numpy.typing import ArrayLike
 
 from molrg import checks
 from molrg.plots.sliders import interactive
@@ -24,7 +25,7 @@ def success_map(
     ax: Axes,
     cells: SuccessMap,
     *,
-    edge: Sequence[float] | None = None,
+    edge: ArrayLike | None = None,
     title: str = "",
     labels: tuple[str, str] = ("N", "d"),
 ) -> QuadMesh:
@@ -52,7 +53,7 @@ def success_map(
     )
     half_x, half_y = _half(cells.x), _half(cells.y)
 
-    def steps(heights: Sequence[float] | np.ndarray, **style: Any) -> None:
+    def steps(heights: ArrayLike, **style: Any) -> None:
         left = np.minimum(np.asarray(heights, dtype=float), cells.beyond) - half_x
         y = np.stack([cells.y - half_y, cells.y + half_y], 1).ravel()
         ax.plot(np.repeat(left, 2), y, **style)
@@ -72,9 +73,9 @@ def _half(axis: np.ndarray) -> float:
 
 
 def cells(
-    x: np.ndarray,
-    y: np.ndarray,
-    values: np.ndarray,
+    x: ArrayLike,
+    y: ArrayLike,
+    values: ArrayLike,
     *,
     text: Sequence[Sequence[str]] | None = None,
     title: str = "",
@@ -99,7 +100,7 @@ def cells(
     """
     import plotly.graph_objects as go  # noqa: PLC0415 - an optional package
 
-    values = np.asarray(values, dtype=float)
+    x, y, values = np.asarray(x), np.asarray(y), np.asarray(values, dtype=float)
     labels = np.asarray(np.vectorize("{:.2f}".format)(values) if text is None else text)
     for name, given in (("values", values), ("text", labels)):
         if given.shape != (len(y), len(x)):
@@ -107,7 +108,7 @@ def cells(
             raise ValueError(f"{name}.shape = {given.shape}: allowed is {allowed}")
     if not bool(((values >= 0) & (values <= 1)).all()):
         raise ValueError("values = with some outside: allowed is numbers in [0, 1]")
-    columns, rows = np.meshgrid(np.asarray(x), np.asarray(y))
+    columns, rows = np.meshgrid(x, y)
     # colours are worked out here: numbers on bars make this version of plotly.js warn at every cell
     colours = [mpl.colors.to_hex(colour) for colour in mpl.colormaps["cividis"](values.ravel())]
     bars = go.Bar(
@@ -136,7 +137,7 @@ def success_slider(
     name: str,
     label: str,
     alt: str,
-    edge: Sequence[float] | None = None,
+    edge: ArrayLike | None = None,
     beside: Mapping[str, Mapping[str, SuccessMap]] | None = None,
     labels: tuple[str, str] = ("N", "d"),
     start: int = 0,
@@ -189,7 +190,7 @@ def _methods(
 
 
 def _traces(
-    methods: Mapping[str, SuccessMap], edge: Sequence[float] | None, labels: tuple[str, str]
+    methods: Mapping[str, SuccessMap], edge: ArrayLike | None, labels: tuple[str, str]
 ) -> list[go.Bar | go.Scatter]:
     """The cells of the first map, and the line of the theory on a white ground."""
     import plotly.graph_objects as go  # noqa: PLC0415 - an optional package

@@ -5,6 +5,7 @@ from __future__ import annotations
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
+from numpy.typing import ArrayLike
 from torch import Generator, Tensor
 
 from molrg.plots.style import COLOURS
@@ -14,8 +15,8 @@ from molrg.stats import Summary, bootstrap
 
 def band(
     ax: Axes,
-    x: np.ndarray,
-    values: np.ndarray,
+    x: ArrayLike,
+    values: ArrayLike,
     *,
     role: str = "estimate",
     label: str | None = None,
