@@ -20,16 +20,7 @@ DRAWN_IN_PLACE = {"multinomial", "bernoulli", "poisson", "normal"}
 LOADERS: set[str] = set()  # read files into tensors of the CPU, by numpy or PIL: none needs it
 
 # Files that still make tensors without saying where.
-NOT_YET = {
-    "studies/bent_assumptions.py",
-    "studies/hard_max.py",
-    "studies/image_dimension.py",
-    "studies/intrinsic_cost.py",
-    "studies/ladder.py",
-    "studies/ladder_measures.py",
-    "studies/tied_splits.py",
-    "sweeps/fingerprints.py",
-}
+NOT_YET: set[str] = set()
 
 
 def unplaced(code: str) -> list[str]:

@@ -108,7 +108,7 @@ def recover(
     sizes = [int(size) for size in dims.split()]
     generator = torch.Generator().manual_seed(seed)
     truth = MoLRG.random(n, sizes, angle=angle, generator=generator).bases
-    directions = torch.randn(len(sizes), n, generator=generator, dtype=torch.float64)
+    directions = torch.randn(len(sizes), n, generator=generator, dtype=torch.float64, device="cpu")
     mixture = MoLRG(truth, means=list(mean * normalize(directions)), noise=noise)
     x, labels = mixture.sample([N or d + 1 for d in sizes], generator=generator)
 
@@ -119,7 +119,7 @@ def recover(
         centred = _principal(x, clustering.labels, sizes, truth[::-1], centred=True)
         bases = dict.fromkeys(bases, centred)
     bases["oracle"] = _principal(x, labels, sizes, truth)
-    mixed = labels[torch.randperm(len(labels), generator=generator)]
+    mixed = labels[torch.randperm(len(labels), generator=generator, device="cpu")]
     bases["shuffled"] = _principal(x, mixed, sizes, truth)
 
     errors = {name: subspace_error(estimate, truth) for name, estimate in bases.items()}

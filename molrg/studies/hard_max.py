@@ -38,7 +38,7 @@ def smaller_weight(
         generator: their source.
     """
     t = SCHEDULE.t_of_sigma(sigma)
-    identity = torch.eye(mixture.n, dtype=torch.float64)
+    identity = torch.eye(mixture.n, dtype=torch.float64, device="cpu")
     precisions = [torch.linalg.inv(U @ U.T + sigma**2 * identity) for U in mixture.bases]
     precision = (precisions[0] + precisions[1]) / 2
     q = MultivariateNormal(torch.zeros_like(precision[0]), precision_matrix=precision)

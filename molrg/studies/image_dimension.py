@@ -32,7 +32,7 @@ def parts(x: Tensor, seeds: Sequence[int]) -> list[Tensor]:
         x: points (N, n).
         seeds: of which the first chooses the order.
     """
-    order = torch.randperm(len(x), generator=draws.source(_PARTS, seeds[0]))
+    order = torch.randperm(len(x), generator=draws.source(_PARTS, seeds[0]), device="cpu")
     return list(order.chunk(len(seeds)))
 
 
@@ -137,7 +137,9 @@ def affinities(
         for seed, part in zip(seeds, parts(points, seeds), strict=True):
             x, y = points[part], classes[part]
             twin = _twin(points, part, (_TWIN, seed, key))
-            mixed = y[torch.randperm(len(y), generator=draws.source(_LABELS, seed, key))]
+            mixed = y[
+                torch.randperm(len(y), generator=draws.source(_LABELS, seed, key), device="cpu")
+            ]
             labels = {"classes": y, "regions": regions(x), "shuffled": mixed}
             source = (_ANCHORS, seed, key)
             found = _gaps(x, labels, anchors, draws.source(*source))

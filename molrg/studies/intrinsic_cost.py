@@ -107,10 +107,10 @@ def _of_family(
     settings = {key: cell[key] for key in _FAMILY}
     pools = {seed: pool(**settings, N=cell["largest"], seed=seed) for seed in set(seeds)}
     sets = [pools[seed][0][:N] for N, seed in zip(sizes, seeds, strict=True)]
-    rows = torch.arange(cell["largest"])
+    rows = torch.arange(cell["largest"], device="cpu")
     data = torch.stack([x[rows % len(x)] for x in sets])  # all of one length
     network = _fitted(cell, data, list(zip(seeds, sizes, strict=True)))
-    seen = torch.randperm(cell["largest"], generator=draws.source(_SEEN))[:HELD_OUT]
+    seen = torch.randperm(cell["largest"], generator=draws.source(_SEEN), device="cpu")[:HELD_OUT]
     unseen = torch.stack([pools[seed][1] for seed in seeds])
     found = [
         {"test": float(test), "train": float(train)}

@@ -108,7 +108,7 @@ def _together(cells: Sequence[Mapping[str, Any]], seeds: Sequence[int]) -> list[
     trainer = Trainer(denoiser, data, steps=steps, generator=sources, **_SETTINGS[kind])
     history = torch.stack([trainer.step() for _ in range(steps)])
     late = history[-(steps // 10) :].mean(0).view(-1, starts)
-    chosen = late.argmin(1) + starts * torch.arange(len(cells))
+    chosen = late.argmin(1) + starts * torch.arange(len(cells), device="cpu")
     trained: Any = trainer.average or denoiser
     return _rows(trained.select(chosen), tasks, seeds)
 
@@ -256,7 +256,7 @@ def _stages(row: Any) -> Iterator[dict[str, Any]]:
     unseen = fresh(mixture, row.seed, 512)
     network = {"d": row.d, "N": row.N, "seed": row.seed, "images": row.images}
     for share, errors, samples in zip(SHARES, row.errors, row.samples, strict=True):
-        scores = sample_scores(torch.tensor(samples), mixture, data, unseen)
+        scores = sample_scores(torch.tensor(samples, device="cpu"), mixture, data, unseen)
         rounded = {
             name: np.round(np.asarray(value, dtype=float), 4).tolist()
             for name, value in scores.items()

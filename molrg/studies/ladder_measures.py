@@ -76,7 +76,7 @@ def evaluate(
     mixtures = [mixture for mixture, _ in tasks]
     x0 = torch.stack([fresh(m, seed, points) for m, seed in zip(mixtures, seeds, strict=True)])
     low, high = map(math.log10, ERROR_SIGMA)
-    levels = torch.logspace(low, high, 8, dtype=torch.float64)
+    levels = torch.logspace(low, high, 8, dtype=torch.float64, device="cpu")
     errors = []
     for t in denoiser.schedule.t_of_sigma(levels):
         x_t = denoiser.schedule.add_noise(x0, t, _noise(sources, points))
@@ -90,12 +90,14 @@ def evaluate(
 
 def _noise(sources: Sequence[torch.Generator], points: int) -> Tensor:
     """Each model's own, (E, points, n)."""
-    return torch.stack([torch.randn(points, n, generator=source) for source in sources])
+    return torch.stack(
+        [torch.randn(points, n, generator=source, device="cpu") for source in sources]
+    )
 
 
 def _samples(denoiser: Denoiser, noise: Tensor) -> Tensor:
     """12 steps of Heun's method to the lowest level of training, and a last denoising."""
-    last, start = denoiser.schedule.t_of_sigma(torch.tensor(SIGMA)).tolist()
+    last, start = denoiser.schedule.t_of_sigma(torch.tensor(SIGMA, device="cpu")).tolist()
     s, gamma = denoiser.schedule.at(start, noise)
     first = (s.square() * SCALE**2 + gamma.square()).sqrt() * noise
     times = time_grid(denoiser.schedule, 12, start=start, stop=last)

@@ -38,7 +38,7 @@ def groupings(points: int, K: int) -> Tensor:
     labels: list[tuple[int, ...]] = [(0,)]
     for _ in range(points - 1):
         labels = [(*given, k) for given in labels for k in range(min(max(given) + 2, K))]
-    return torch.tensor(labels)
+    return torch.tensor(labels, device="cpu")
 
 
 def zero_loss(x: Tensor, K: int, d: int) -> Tensor:
@@ -198,7 +198,7 @@ def soft_rank(seed: int, d: int, n: int, angle: float, draws: int) -> dict[str, 
     generator = torch.Generator().manual_seed(seed)
     noise = normal((draws * len(x), n), generator=generator, dtype=x.dtype)
     points, noise = (part.expand(len(labels), -1, -1) for part in (x.repeat(draws, 1), noise))
-    times = SCHEDULE.t_of_sigma(torch.tensor(SIGMAS, dtype=x.dtype)).tolist()
+    times = SCHEDULE.t_of_sigma(x.new_tensor(SIGMAS)).tolist()
     with torch.no_grad():
         losses = [training.loss(model, points, t, noise=noise) for t in times]
     return {"below": [float((loss[1:] < loss[0]).double().mean()) for loss in losses]}

@@ -130,7 +130,7 @@ class _Walk:
 
     def _array(self, name: str, value: Any) -> None:
         tensor = (
-            torch.as_tensor(value).detach().cpu().contiguous()
+            torch.as_tensor(value, device="cpu").detach().cpu().contiguous()
             if isinstance(value, torch.Tensor)
             else None
         )
