@@ -209,6 +209,21 @@ def test_parameters_reach_the_notebook(project):
     assert claims.records()["C01"]["values"]["error"]["max"] == 0.1
 
 
+def test_other_parameters_are_shown_beside_what_the_book_found(project, capsys):
+    line = """dict(record["conditions"][0], estimate="9.87", met=False)"""
+    write(project, "01_holds", forge(f"conditions=[{line}]"))
+    assert main(["run", "01", "-p", "level=9.87"]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "largest of error ≤ 1 9.87 NO 2 0.1 yes" in shown and "the book's quick run" in shown
+    page = shown.split("the executed page: ")[1].split()[0]
+    assert (project / page).is_file() and page.endswith("01_holds.ipynb")
+
+
+def test_the_books_own_run_is_compared_with_nothing(project, capsys):
+    assert main(["run", "01"]) == 0
+    assert "the executed page" not in capsys.readouterr().out
+
+
 def test_layouts_of_different_parameters_differ(project):
     folders = [
         Layout.of(o).notebooks

@@ -20,7 +20,7 @@ from rich.live import Live
 from rich.table import Table
 
 from molrg import checks, claims, files, interrupts
-from molrg.companion import scorecard, settings
+from molrg.companion import comparison, scorecard, settings
 from molrg.companion.jobs import Job, RunStopped
 from molrg.companion.layout import Layout, fresh
 from molrg.companion.notebooks import Notebook, select
@@ -74,6 +74,8 @@ def run(
     with alone(layout), interrupts.held_back() as asked:
         records = _run(chosen, overrides, layout, jobs, max(1, cores // jobs), board, asked)
     board.summary(records, layout)
+    if not registered:
+        _compare(chosen, records, layout, board.console)
     if keep:
         _keep(chosen, layout, overrides.get("profile", "quick"), board.console)
     return records
@@ -202,6 +204,17 @@ class _Board:
         self.console.print(
             f"records: {shown[0]}   executed notebooks: {shown[1]}", highlight=False, soft_wrap=True
         )
+
+
+def _compare(
+    chosen: list[Notebook], records: Mapping[str, dict], layout: Layout, console: Console
+) -> None:
+    """What other parameters changed, and where the pages are that show it."""
+    for notebook in chosen:
+        console.print()
+        console.print(comparison.table(records[notebook.claim]), highlight=False)
+        page = layout.files(notebook)[0].relative_to(claims.root())
+        console.print(f"the executed page: {page}", highlight=False, soft_wrap=True)
 
 
 def _keep(chosen: list[Notebook], layout: Layout, profile: str, console: Console) -> None:
