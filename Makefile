@@ -49,8 +49,9 @@ lint: env ## style, format, types, direction of imports
 	@$(BIN)/mypy _build/lint/notebook_code
 	@$(BIN)/lint-imports --no-cache
 
-lab: env ## JupyterLab on the notebooks
-	@cd notebooks && "$(abspath $(PY))" -m jupyterlab
+lab: env ## JupyterLab on copies of the notebooks, to read and change
+	@$(PY) -m molrg copies
+	@cd copies && "$(abspath $(PY))" -m jupyterlab
 
 claims: env ## the verdicts of the last run
 	@$(PY) -m molrg claims

@@ -14,6 +14,7 @@ from rich.console import Console
 from molrg import claims, images, zoo
 from molrg.companion import (
     book,
+    copies,
     doctor,
     drafts,
     history,
@@ -24,7 +25,7 @@ from molrg.companion import (
     runner,
     scorecard,
 )
-from molrg.companion.notebooks import parse_parameters
+from molrg.companion.notebooks import parse_parameters, select
 from molrg.denoisers import checkpoints
 from molrg.images.faces import art, maps
 
@@ -122,6 +123,17 @@ def parser() -> argparse.ArgumentParser:
     new.add_argument("id", help="the next free one, such as C26")
     new.add_argument("title", help="the claim as a sentence")
     new.set_defaults(do=_new)
+    copied = commands.add_parser(
+        "copies", help="copies of the notebooks in plain Markdown, to read and change in an editor"
+    )
+    copied.add_argument("notebooks", nargs="*", metavar="NN", help="as for `run`")
+    copied.add_argument(
+        "--to", type=Path, default=claims.root() / "copies", help="a folder; copies/ where omitted"
+    )
+    copied.add_argument(
+        "--without-solutions", action="store_true", help="for students: cells for their answers"
+    )
+    copied.set_defaults(do=_copies)
     commands.add_parser(
         "doctor", help="what is installed, which data are there, what would be downloaded"
     ).set_defaults(do=_doctor)
@@ -252,6 +264,16 @@ def _describe(args: argparse.Namespace, console: Console) -> int:
     for note in notes:
         print(f"note: {note}", file=sys.stderr)
     console.print(report, highlight=False, soft_wrap=True, markup=False)
+    return 0
+
+
+def _copies(args: argparse.Namespace, console: Console) -> int:
+    chosen = select(tuple(args.notebooks))
+    written, left = copies.write(chosen, args.to, solutions=not args.without_solutions)
+    folder = os.path.relpath(args.to)
+    console.print(f"{len(written)} copies in {folder}", highlight=False, soft_wrap=True)
+    for path in left:
+        console.print(f"{path.name}: changed by you, left as it is", highlight=False)
     return 0
 
 
