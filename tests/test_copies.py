@@ -1,4 +1,4 @@
-"""Copies of the notebooks: nothing of the site's syntax is left, nothing of the reader's is lost."""
+"""Copies of the notebooks: no syntax of the site is left, nothing of the reader's is lost."""
 
 from __future__ import annotations
 
@@ -50,7 +50,9 @@ def test_text_is_rewritten_as_the_site_shows_it(site):
         " {cite:t}`sclocchi2025phase`, {py:func}`molrg.training.fit`,"
         " {doc}`02_training_is_pca`, {doc}`the model <../book/part1>`; $\\R^n$, $\\Rightarrow$"
     )
-    assert text.startswith("0.25 3 half …; Figure 1, (1), lemma “The posterior mean in closed form”")
+    assert text.startswith(
+        "0.25 3 half …; Figure 1, (1), lemma “The posterior mean in closed form”"
+    )
     assert "Sclocchi et al. (2025), `molrg.training.fit`" in text
     title = site.titles["notebooks/02_training_is_pca"]
     assert f"[{title}](02_training_is_pca.ipynb), [the model](../book/part1.md)" in text
@@ -84,9 +86,9 @@ def test_solutions_open_on_a_click_or_are_left_to_the_student(site, solutions):
 
 def test_an_unknown_directive_or_role_is_refused_by_name(site):
     rewrite = plain_text.Rewrite(site, {}, {}, {}, "..", True)
-    with pytest.raises(ValueError, match="^directive tabs: allowed are admonition"):
+    with pytest.raises(ValueError, match=r"^directive tabs: allowed are admonition"):
         rewrite("```{tabs} A\nB\n```")
-    with pytest.raises(ValueError, match="^role term: allowed are glue:text"):
+    with pytest.raises(ValueError, match=r"^role term: allowed are glue:text"):
         rewrite("{term}`posterior`")
 
 
