@@ -200,7 +200,8 @@ class Verdict:
             for line in self.record["conditions"]
         )
         return (
-            f'<div class="molrg-verdict"><p><strong>{html.escape(str(self))}</strong> '
+            '<div class="molrg-verdict" tabindex="0" role="region" aria-label="Verdict">'
+            f"<p><strong>{html.escape(str(self))}</strong> "
             f"({len(self.record['seeds'])} seeds, {self.record['profile']} profile)</p>"
             "<table><thead><tr><th>registered condition</th><th>measured</th>"
             "<th>outcome</th><th>control</th></tr></thead>"

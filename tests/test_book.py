@@ -304,6 +304,18 @@ def test_every_control_of_the_live_figure_has_a_label(pages):
     assert len(re.findall(r'role="status" aria-live="polite"', text)) == 4
 
 
+def unreachable(text: str) -> list[str]:
+    """Controls that a screen reader cannot name, and boxes that a keyboard cannot scroll."""
+    folds = re.findall(r"<summary>\s*<(?:span|i)[^>]*>\s*(?:<i[^>]*></i>\s*)?</", text)
+    boxes = re.findall(r'<div class="(?:pst-scrollable-table-container|molrg-verdict)">', text)
+    return folds + boxes + re.findall(r'<div role="list" class="citation-list">', text)
+
+
+@pytest.mark.book
+def test_keyboard_and_screen_reader_reach_everything(pages):
+    assert {name: found for name, page in own(pages) if (found := unreachable(page.text))} == {}
+
+
 @pytest.mark.book
 def test_site_names_no_machine_and_no_index(pages, site):
     hosts = "|".join(["py" r"pi\.org", "python" r"hosted\.org", "download\\.py" r"torch\.org"])
@@ -351,6 +363,17 @@ def test_anchors_and_data_are_no_fetches(tmp_path):
         '<a href="https://example.org">x</a><img src="data:image/png;base64,AA" alt="dot">',
     )
     assert not [a for a in page.fetched if external(a)] and not missing_files(page)
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours"),
+    [
+        ('<summary><span><i class="fa"></i></span></summary>', "<summary>Solution</summary>"),
+        ('<div class="molrg-verdict">', '<div class="molrg-verdict" tabindex="0">'),
+    ],
+)
+def test_what_cannot_be_reached_is_seen(theirs, ours):
+    assert unreachable(theirs) and not unreachable(ours)
 
 
 def test_lost_files_and_missing_alts_are_seen(tmp_path):

@@ -413,7 +413,7 @@ def test_the_record_says_what_was_measured(folder):
 
 def test_the_verdict_shows_itself_and_escapes():
     page = check("C02")._repr_html_()
-    assert 'class="molrg-verdict"' in page and page.count("<tr>") == 1 + len(
+    assert 'class="molrg-verdict" tabindex="0"' in page and page.count("<tr>") == 1 + len(
         claims.criterion("C02")[0]
     )
     assert "color:" not in page.replace("var(--pst-color", "")

@@ -19,6 +19,13 @@ CODE = re.compile(r"((?::math:)?`+[^`]+`+)")
 STAR = re.compile(r"(?<![\w*\\])\*(?=\w+[,)])")  # of a shape, not the first of *emphasis*
 PARAMETERS = re.compile(r"<dl>\s*((?:<dd>(?:(?!</?d[ltd]).)*</dd>\s*)+)</dl>", re.DOTALL)
 PUNCTUATION = re.compile(r"[.,;:!?)\]]+|-\w+[.,;:]?")
+FOR_READERS = {  # of the theme's HTML, so that a keyboard and a screen reader reach everything
+    "<summary><span": '<summary aria-label="Its pages"><span',
+    '<div class="pst-scrollable-table-container">': (
+        '<div class="pst-scrollable-table-container" tabindex="0" role="region" aria-label="Table">'
+    ),
+    '<div role="list" class="citation-list">': '<div class="citation-list">',
+}
 PRELOAD = re.compile(r'\s*<link rel="preload" as="font"[^>]*>')
 
 
@@ -117,7 +124,7 @@ def _public_name(app: Any, env: Any, node: Any, contnode: Any) -> Any:
 
 
 def _repair_pages(app: Any, exception: Exception | None) -> None:
-    """Drops font preloads, and makes parameter lists of long signatures plain lists.
+    """Drops font preloads, makes parameter lists of long signatures plain lists, names controls.
 
     Browsers refuse preloads when a page is opened from a file; the style sheet loads the fonts.
     """
@@ -126,6 +133,8 @@ def _repair_pages(app: Any, exception: Exception | None) -> None:
     for page in Path(app.outdir).rglob("*.html"):
         text = page.read_text(encoding="utf-8")
         repaired = PARAMETERS.sub(_parameter_list, PRELOAD.sub("", text))
+        for theirs, ours in FOR_READERS.items():
+            repaired = repaired.replace(theirs, ours)
         if repaired != text:
             page.write_text(repaired, encoding="utf-8")
 
