@@ -114,6 +114,16 @@ def test_every_notebook_is_in_the_contents_and_every_page_exists():
     assert sorted(names) == sorted(sources)
 
 
+def test_no_address_of_a_page_was_ever_given_up():
+    """Links from elsewhere last; where a page has to move, a redirect stays behind."""
+    command = ["git", "-C", str(ROOT), "log", "-p", "--format=", "--", "_toc.yml"]
+    log = subprocess.run(command, capture_output=True, text=True, check=False).stdout
+    before = set(re.findall(r"^\+.*(?:file|root): *(\S+)", log, flags=re.MULTILINE))
+    if not before:
+        pytest.skip("not a clone with its history")
+    assert before <= set(listed(yaml.safe_load((ROOT / "_toc.yml").read_text())))
+
+
 @each_notebook
 def test_a_notebook_checks_its_own_claim_once(path):
     ids = [
