@@ -1,7 +1,7 @@
 """Figures in one house style."""
 
 from molrg.plots.maps import cells, success_map, success_slider
-from molrg.plots.panels import band, image_grid, sigma_axis
+from molrg.plots.panels import band, image_grid, picture_rows, sigma_axis
 from molrg.plots.sliders import interactive
 from molrg.plots.style import COLOURS, house_style
 from molrg.plots.trees import tree, tree_slider
@@ -13,6 +13,7 @@ __all__ = [
     "house_style",
     "image_grid",
     "interactive",
+    "picture_rows",
     "sigma_axis",
     "success_map",
     "success_slider",

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import ArrayLike
 from torch import Generator, Tensor
+from torch.nn.functional import pad
 
 from molrg.plots.style import COLOURS
 from molrg.schedules import Schedule
@@ -74,3 +77,47 @@ def image_grid(
         if titles:
             ax.set_title(titles[k], fontsize=8)
     return figure
+
+
+GAP = 2  # white pixels between the pictures of a row
+
+
+def picture_rows(
+    rows: Mapping[str, Tensor], *, columns: Sequence[str] = (), width: float = 4.8
+) -> plt.Figure:
+    """Rows of colour pictures with a title above each; narrow, so that phones show it whole.
+
+    Args:
+        rows: a title and pictures (B, 3, H, W) in [-1, 1], clipped; B and the shape are the same.
+        columns: what is written above each picture of the first row.
+        width: of the figure, in inches.
+
+    Raises:
+        ValueError: where there is no row, or the rows' shapes differ.
+    """
+    shapes = sorted({tuple(pictures.shape) for pictures in rows.values()})
+    if len(shapes) != 1 or len(shapes[0]) != 4 or shapes[0][1] != 3:
+        allowed = "one row or more, all (B, 3, H, W)"
+        raise ValueError(f"shapes of rows = {shapes}: allowed is {allowed}")
+    count, _, height, across = shapes[0]
+    each = width * height / (count * (across + GAP))
+    size = (width, len(rows) * (each + 0.24))
+    figure, axes = plt.subplots(len(rows), figsize=size, squeeze=False)
+    figure.get_layout_engine().set(w_pad=0.01, h_pad=0.01, hspace=0)  # type: ignore[union-attr]
+    for ax, (title, pictures) in zip(axes.flat, rows.items(), strict=True):
+        ax.imshow(_strip(pictures), interpolation="none")
+        ax.set_title(title, loc="left", pad=3)
+        ax.grid(visible=False)
+        ax.spines[:].set_visible(False)
+        ax.set(xticks=[], yticks=[])
+    if columns:
+        centres = (across + GAP) * np.arange(count) + across / 2
+        axes[0, 0].set_xticks(centres, columns)
+        axes[0, 0].tick_params(top=True, labeltop=True, bottom=False, labelbottom=False, length=0)
+    return figure
+
+
+def _strip(pictures: Tensor) -> np.ndarray:
+    """Pictures (B, 3, H, W) side by side on white, in [0, 1], (H, B (W + gap), 3)."""
+    framed = pad(pictures.clamp(-1, 1), (0, GAP), value=1.0)
+    return (framed.permute(2, 0, 3, 1).flatten(1, 2) / 2 + 0.5).cpu().numpy()
