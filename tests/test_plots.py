@@ -12,9 +12,12 @@ import matplotlib.pyplot as plt
 import numpy as np
 import plotly.graph_objects as go
 import pytest
+import torch
+from factories import complains
 from plotly.offline import get_plotlyjs_version
 
 from molrg import plots
+from molrg.plots.panels import GAP
 from molrg.schedules import DDPM
 from molrg.stats import SuccessMap
 
@@ -201,3 +204,21 @@ def test_a_row_without_success_has_its_boundary_past_the_map():
     _, ax = plt.subplots()
     plots.success_map(ax, cells)
     assert (ax.lines[0].get_xdata() == 7.5).all() and ax.get_xlim() == (1.5, 7.5)
+
+
+def test_rows_of_pictures_stand_side_by_side_and_differ_in_nothing_but_pictures():
+    black = torch.full((3, 3, 4, 4), -1.0)
+    figure = plots.picture_rows({"first": black, "second": 9 * black}, columns=["a", "b", "c"])
+    first, second = (ax.images[0].get_array() for ax in figure.axes)
+    assert first.shape == (4, 3 * (4 + GAP), 3)
+    assert (first == second).all(), "clipped"
+    assert (first[:, :4] == 0).all()
+    assert (first[:, 4 : 4 + GAP] == 1).all(), "a white gap"
+    assert [label.get_text() for label in figure.axes[0].get_xticklabels()] == ["a", "b", "c"]
+    plt.close(figure)
+
+
+@pytest.mark.parametrize("rows", [{}, {"a": torch.zeros(2, 1, 4, 4)}, {"a": torch.zeros(3, 4, 4)}])
+def test_rows_that_are_no_pictures_are_refused(rows):
+    with complains("shapes of rows"):
+        plots.picture_rows(rows)

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from numpy.typing import ArrayLike
 from torch import Generator, Tensor
 from torch.nn.functional import pad
@@ -102,8 +103,8 @@ def picture_rows(
     count, _, height, across = shapes[0]
     each = width * height / (count * (across + GAP))
     size = (width, len(rows) * (each + 0.24))
-    figure, axes = plt.subplots(len(rows), figsize=size, squeeze=False)
-    figure.get_layout_engine().set(w_pad=0.01, h_pad=0.01, hspace=0)  # type: ignore[union-attr]
+    layout = ConstrainedLayoutEngine(w_pad=0.01, h_pad=0.01, hspace=0)
+    figure, axes = plt.subplots(len(rows), figsize=size, squeeze=False, layout=layout)
     for ax, (title, pictures) in zip(axes.flat, rows.items(), strict=True):
         ax.imshow(_strip(pictures), interpolation="none")
         ax.set_title(title, loc="left", pad=3)
