@@ -20,6 +20,8 @@ from molrg.companion import (
     history,
     layout,
     live,
+    live_faces,
+    live_network,
     own_data,
     readme,
     runner,
@@ -95,7 +97,7 @@ def parser() -> argparse.ArgumentParser:
         "export",
         help="write a shipped U-Net into the live figure of the book, checked against torch",
     )
-    export.add_argument("name", help="a shipped denoiser, such as fashion-mnist")
+    export.add_argument("name", help="a shipped denoiser: faces or fashion-mnist")
     export.set_defaults(do=_export)
     fetch = commands.add_parser("fetch", help="download data or a model, for going offline later")
     fetch.add_argument(
@@ -237,8 +239,15 @@ def _draw(args: argparse.Namespace, console: Console) -> int:
     return 0 if same else 1
 
 
+def _exported(name: str) -> list[Path]:
+    """The faces' network is told of in the page's drawings, which are written again."""
+    if name != live_network.NAME:
+        return live.export(name)
+    return [*live_network.export(), live_faces.write()]
+
+
 def _export(args: argparse.Namespace, console: Console) -> int:
-    for path in live.export(args.name):
+    for path in _exported(args.name):
         console.print(
             f"{os.path.relpath(path)}  {path.stat().st_size / 1e6:.1f} MB",
             highlight=False,

@@ -37,6 +37,7 @@ FETCHING_LINKS = {
     "modulepreload",
     "manifest",
 }
+STRIPS = ("faces-edit", "faces-sample", "fashion-mnist")  # pictures on the live page
 NOT_PROSE = {"script", "style", "code", "pre", "textarea"}
 
 
@@ -264,44 +265,40 @@ def test_no_cell_failed_and_nothing_was_written_to_stderr(pages):
 
 
 @pytest.mark.book
-def test_the_live_figure_is_whole_and_waits_to_be_touched(pages, site):
-    """Its large files are in the site and not fetched with the page; without scripts a picture
-    stands in its place.
+def test_the_live_page_is_whole_and_its_networks_wait_to_be_touched(pages, site):
+    """Every file that a script asks for is in the site, and only the first script is fetched with
+    the page; without scripts pictures stand in the panels' place.
     """
-    page, script = (
-        pages["book/live.html"],
-        (site / "_static/molrg-live.js").read_text(encoding="utf-8"),
-    )
-    lazy = [
-        address.replace("${root.dataset.model}", "fashion-mnist")
-        for address in re.findall(r"script\([\"`]([^\"`]+)[\"`]\)", script)
-    ]
-    assert len(lazy) == 3 and not [
-        address for address in lazy if not (site / "_static" / address).is_file()
-    ]
-    assert not [a for a in page.fetched if any(a.endswith(Path(address).name) for address in lazy)]
-    assert {
-        "../_static/molrg-live.js",
-        "../_static/live/fashion-mnist-scene.js",
-        "../_static/live/fashion-mnist-strip.png",
-    } <= {urlsplit(a).path for a in page.fetched}
+    page, static = pages["book/live.html"], site / "_static"
+    code = {path.stem: path.read_text(encoding="utf-8") for path in static.glob("molrg-live/*.js")}
+    listed = set(re.findall(r'"([a-z-]+)"', "".join(re.findall(r"\[[^\]]*\]", code["start"]))))
+    assert set(code) == (listed & set(code)) | {"start"}, "a file of code that nobody loads"
+    named = re.findall(r"script\([\"`]([^\"`$]+)[\"`]\)", "".join(code.values()))
+    assert {"vendor/ort/ort.wasm.min.js", "vendor/ort/ort-wasm.js", "live/faces.js"} == set(named)
+    garments = [f"live/fashion-mnist-{part}.js" for part in ("network", "scene")]
+    assert not [address for address in [*named, *garments] if not (static / address).is_file()]
+    fetched = {urlsplit(a).path for a in page.fetched}
+    assert {a for a in fetched if "live/" in a and a.endswith(".js")} == {
+        "../_static/molrg-live/start.js"
+    }
+    assert {f"../_static/live/{name}-strip.png" for name in STRIPS} <= fetched
     assert re.search(r"<noscript>\s*<p>Scripts are switched off", page.text) and not re.search(
         r"<figure[^>]*data-part=.static.[^>]*hidden", page.text
     )
-    assert not re.findall(r"https?://|\bfetch\(|XMLHttpRequest", script)
+    assert not re.findall(r"https?://|\bfetch\(|XMLHttpRequest", "".join(code.values()))
 
 
 @pytest.mark.book
-def test_every_control_of_the_live_figure_has_a_label(pages):
+def test_every_control_of_the_live_page_has_a_label(pages):
     text = pages["book/live.html"].text
-    inputs = re.findall(r'<input id="(molrg-live-[\w-]+)"', text)
-    assert len(inputs) == 2 and all(f'<label for="{name}">' in text for name in inputs)
+    controls = re.findall(r'<(?:input|select) id="(molrg-live-[\w-]+)"', text)
+    assert len(controls) == 6 and all(f'<label for="{name}">' in text for name in controls)
     assert (
         text.count("<canvas data-part=")
         == len(re.findall(r'<canvas data-part="[\w-]+"[^>]*role="img" aria-label="[^"]+"', text))
-        == 11
+        == 17
     )
-    assert len(re.findall(r'role="status" aria-live="polite"', text)) == 4
+    assert len(re.findall(r'role="status" aria-live="polite"', text)) == 8
 
 
 def unreachable(text: str) -> list[str]:

@@ -71,23 +71,23 @@ def gathered(scene):
 
 
 def test_the_figure_shows_the_shipped_weights(network, scene):
-    assert network["weights"] == scene["weights"] == live.weights_of(NAME), RENEW
+    assert network["weights"] == scene["weights"] == live_files.weights_of(NAME), RENEW
 
 
 def test_the_exported_network_is_the_shipped_one_over_a_whole_run(runtime, denoiser):
-    times = sampling.time_grid(denoiser.schedule, live.SAMPLE_STEPS)
+    times = sampling.time_grid(denoiser.schedule, graphs.STEPS)
     assert len(times) == 26
-    assert graphs.deviation(denoiser, runtime, noise(denoiser), times) <= live.TOLERANCE, RENEW
+    assert graphs.deviation(denoiser, runtime, noise(denoiser), times) <= graphs.TOLERANCE, RENEW
 
 
 def test_other_weights_would_be_noticed(runtime, denoiser, monkeypatch):
     """One kernel a tenth larger is too much; so is a time that is five steps of a thousand off."""
-    times, x_t = sampling.time_grid(denoiser.schedule, live.SAMPLE_STEPS), noise(denoiser)
+    times, x_t = sampling.time_grid(denoiser.schedule, graphs.STEPS), noise(denoiser)
     other = copy.deepcopy(denoiser)
     other.network.conv_out.weight.data.mul_(1.1)
-    assert graphs.deviation(other, runtime, x_t, times) > live.TOLERANCE
+    assert graphs.deviation(other, runtime, x_t, times) > graphs.TOLERANCE
     monkeypatch.setattr(graphs, "network_time", lambda schedule, t: schedule.step(t) + 5)
-    assert graphs.deviation(denoiser, runtime, x_t, times) > live.TOLERANCE
+    assert graphs.deviation(denoiser, runtime, x_t, times) > graphs.TOLERANCE
 
 
 def test_images_do_not_depend_on_their_batch(runtime, denoiser):
@@ -199,7 +199,7 @@ def test_what_is_written_is_read_back(monkeypatch, tmp_path, network, denoiser):
     told = live_files.content_of(files[1])
     assert live_files.unpacked(live_files.content_of(files[0])["onnx"]) == model and told[
         "weights"
-    ] == live.weights_of(NAME)
+    ] == live_files.weights_of(NAME)
     for (_, _, pixels), (stored, x_t, directions) in zip(few, live_files.stored(told), strict=True):
         assert (stored - pixels).abs().max() < 1 / 127
         back = editing.finish(denoiser, x_t[None], live.T, steps=live.EDIT_STEPS)[0]
@@ -216,7 +216,7 @@ def test_a_deviation_is_not_lost_behind_a_number():
     broken.schedule = late.schedule
     assert (
         not graphs.deviation(late, broken, noise(late), torch.tensor([1.0, 0.6, 0.3, 0.0]))
-        <= live.TOLERANCE
+        <= graphs.TOLERANCE
     )
 
 

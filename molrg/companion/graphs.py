@@ -16,6 +16,8 @@ from molrg.denoisers.networks import UNet, network_time, to_x0
 from molrg.schedules import Schedule
 
 OPSET = 18
+TOLERANCE = 1e-2  # largest difference of a pixel between ONNX and torch, over a whole run
+STEPS = 25  # of that run
 NEEDS = "onnx, onnxscript and onnxruntime: run `make env` again, or pip install 'molrg[export]'"
 
 
@@ -181,3 +183,27 @@ def deviation(one: Denoiser, other: Denoiser, x_t: Tensor, times: Tensor) -> flo
         largest.append((ours.x_t - theirs.x_t).abs().max())
         largest.append((ours.x0_hat - theirs.x0_hat).abs().max())
     return torch.stack(largest).max().item()  # not Python's max, which loses a NaN
+
+
+def require_equal(denoiser: UNet, model: bytes) -> None:
+    """The graph computes what torch computes, from noise to images.
+
+    Args:
+        denoiser: the network in torch.
+        model: what `to_onnx` made of it.
+
+    Raises:
+        ValueError: where some pixel differs by more than `TOLERANCE` somewhere in a run.
+    """
+    noise = sampling.prior(
+        (4, *denoiser.fixed_event),
+        denoiser.schedule,
+        generator=torch.Generator().manual_seed(0),
+        dtype=torch.float32,
+    )
+    times = sampling.time_grid(denoiser.schedule, STEPS)
+    apart = deviation(denoiser, Runtime(model, denoiser.schedule), noise, times)
+    if not apart <= TOLERANCE:
+        raise ValueError(
+            f"largest difference between ONNX and torch = {apart:.2g}: allowed is <= {TOLERANCE:g}"
+        )

@@ -1,4 +1,4 @@
-"""The live figure: a U-Net of the zoo in files that a page opened from a disk can run.
+"""The live garments: a U-Net of the zoo in files that a page opened from a disk can run.
 
 Such a page may not fetch, but may run scripts: so network, pictures and directions are written as
 scripts that hand over text. The network is an ONNX graph with weights in half precision and
@@ -18,16 +18,14 @@ from torch import Tensor
 
 from molrg import checks, claims, editing, files, images, plots, sampling, zoo
 from molrg.companion import graphs
-from molrg.companion.live_files import packed, script, stored, text_of
+from molrg.companion.live_files import packed, script, stored, text_of, weights_of
 from molrg.denoisers.networks import UNet, network_time
 from molrg.schedules import Schedule
 
-TOLERANCE = 1e-2  # largest difference of a pixel between ONNX and torch, over a whole run
 T = 0.5  # time to which pictures are inverted
 DIRECTIONS = 5
 PER_CLASS = 2  # pictures
 EDIT_STEPS = 12
-SAMPLE_STEPS = 25
 ALPHAS = (-3.0, -1.5, 0.0, 1.5, 3.0)  # of the strip
 CLASSES = {
     "fashion-mnist": (
@@ -44,12 +42,6 @@ CLASSES = {
     ),
     "mnist": tuple(f"digit {k}" for k in range(10)),
 }
-
-
-def weights_of(name: str) -> str:
-    """sha256 of the shipped weights of a model."""
-    (file,) = (zoo.shipped.MODELS / name).rglob("*.safetensors")
-    return files.sha256(file)
 
 
 def chosen(name: str) -> list[tuple[str, int, Tensor]]:
@@ -94,7 +86,7 @@ def scene(name: str, denoiser: UNet) -> dict[str, Any]:
         "t": T,
         "shape": list(denoiser.event),
         "edit": _numbers(schedule, EDIT_STEPS, T),
-        "sample": _numbers(schedule, SAMPLE_STEPS, 1.0),
+        "sample": _numbers(schedule, graphs.STEPS, 1.0),
         "pictures": entries,
     }
 
@@ -161,11 +153,11 @@ def export(name: str, folder: str | Path | None = None) -> list[Path]:
 
     Raises:
         ValueError: where there is no such model, the exporter is not installed, or ONNX and torch
-            differ by more than `TOLERANCE` somewhere in a run: then nothing is written.
+            differ by more than `graphs.TOLERANCE` somewhere in a run: then nothing is written.
     """
     denoiser = zoo.load_denoiser(checks.one_of("name", name, _fit()))
     model = graphs.to_onnx(denoiser)
-    _require_equal(denoiser, model)
+    graphs.require_equal(denoiser, model)
     content = scene(name, denoiser)
     figure = strip(denoiser, content)
     folder = claims.root() / "book" / "_static" / "live" if folder is None else Path(folder)
@@ -188,20 +180,3 @@ def _fit() -> tuple[str, ...]:
         for name, record in records.items()
         if record["kind"] == "denoising" and record["recipe"]["data"] in CLASSES
     )
-
-
-def _require_equal(denoiser: UNet, model: bytes) -> None:
-    """The graph computes what torch computes, from noise to images."""
-    noise = sampling.prior(
-        (4, *denoiser.fixed_event),
-        denoiser.schedule,
-        generator=torch.Generator().manual_seed(0),
-        dtype=torch.float32,
-    )
-    times = sampling.time_grid(denoiser.schedule, SAMPLE_STEPS)
-    runtime = graphs.Runtime(model, denoiser.schedule)
-    apart = graphs.deviation(denoiser, runtime, noise, times)
-    if not apart <= TOLERANCE:
-        raise ValueError(
-            f"largest difference between ONNX and torch = {apart:.2g}: allowed is <= {TOLERANCE:g}"
-        )

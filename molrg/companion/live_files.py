@@ -13,6 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from molrg import files, zoo
+
 
 def script(receiver: str, content: dict[str, Any]) -> str:
     """A script that hands `content` to ``molrgLive.<receiver>``; `content_of` reads it back."""
@@ -32,6 +34,16 @@ def content_of(path: Path) -> dict[str, Any]:
     if not text.startswith("molrgLive.") or not text.endswith(");\n"):
         raise ValueError(f"path = {path}: allowed is a script of the live figure")
     return json.loads(text[text.index("(") + 1 : -3])
+
+
+def weights_of(name: str) -> str:
+    """sha256 of the shipped weights of a model.
+
+    Args:
+        name: of the model.
+    """
+    (file,) = (zoo.shipped.MODELS / name).rglob("*.safetensors")
+    return files.sha256(file)
 
 
 def packed(raw: bytes) -> str:
