@@ -50,9 +50,7 @@ def test_text_is_rewritten_as_the_site_shows_it(site):
         " {cite:t}`sclocchi2025phase`, {py:func}`molrg.training.fit`,"
         " {doc}`02_training_is_pca`, {doc}`the model <../book/part1>`; $\\R^n$, $\\Rightarrow$"
     )
-    assert text.startswith(
-        "0.25 3 half …; Figure 1, (1), lemma “The posterior mean in closed form”"
-    )
+    assert text.startswith("0.25 3 half …; Figure 1, (1), “The posterior mean in closed form”")
     assert "Sclocchi et al. (2025), `molrg.training.fit`" in text
     title = site.titles["notebooks/02_training_is_pca"]
     assert f"[{title}](02_training_is_pca.ipynb), [the model](../book/part1.md)" in text

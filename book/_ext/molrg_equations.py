@@ -5,23 +5,12 @@ Equation 4 of Part III is (III.4), equation 2 of notebook 07 is (07.2), of the n
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from typing import Any
 
 from sphinx.domains.math import MathDomain
 
-PARTS = {"1": "I", "2": "II", "3": "III", "4": "IV", "5": "V", "6": "VI"}
-
-
-def prefix_of(docname: str) -> str:
-    """What stands before the number of an equation on a page."""
-    page = docname.rsplit("/", 1)[-1]
-    if part := re.fullmatch(r"part(\d)", page):
-        return PARTS[part[1]]
-    if notebook := re.match(r"(\d\d)_", page):
-        return notebook[1]
-    return page[0].upper()
+from molrg.companion.plain_text import prefix_of
 
 
 class NumberedByPage(MathDomain):
@@ -30,7 +19,7 @@ class NumberedByPage(MathDomain):
     def note_equation(self, docname: str, labelid: str, location: Any = None) -> None:
         super().note_equation(docname, labelid, location)
         on_page = Counter(place for place, _ in self.equations.values())[docname]
-        self.equations[labelid] = (docname, f"{prefix_of(docname)}.{on_page}")
+        self.equations[labelid] = (docname, f"{prefix_of(docname.rsplit('/', 1)[-1])}.{on_page}")
 
 
 def setup(app: Any) -> dict[str, Any]:

@@ -80,7 +80,7 @@ def copy(notebook: Notebook, site: plain_text.Site, root: str, *, solutions: boo
         site,
         values=values,
         figures={**site.figures, **figures},
-        equations={**site.equations, **plain_text.equations(whole)},
+        equations={**site.equations, **plain_text.equations(whole, notebook.name)},
         root=root,
         solutions=solutions,
     )

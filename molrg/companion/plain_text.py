@@ -17,11 +17,25 @@ _FENCE = re.compile(
     re.MULTILINE | re.DOTALL,
 )
 _ROLE = re.compile(r"\{([a-z:]+)\}`([^`]+)`")
-_THEOREM = re.compile(r"^```\{prf:(\w+)\} (.*)\n:label: (\S+)", re.MULTILINE)
+_THEOREM = re.compile(r"^```\{prf:\w+\} (.*)\n:label: (\S+)", re.MULTILINE)
 _OWN_TEXT = re.compile(r"(.*?)\s*<([^>]+)>", re.DOTALL)
 _EQUATION = re.compile(r"\$\$ \(([\w-]+)\)$", re.MULTILINE)
 _NEW_CELL = "\0"  # what splits a text into cells; no text of ours holds it
+_PARTS = {"1": "I", "2": "II", "3": "III", "4": "IV", "5": "V", "6": "VI"}
 MISSING = "…"
+
+
+def prefix_of(page: str) -> str:
+    """What stands before the number of an equation: II on part2, 07 in notebook 07, N elsewhere.
+
+    Args:
+        page: file name without folder and ending.
+    """
+    if part := re.fullmatch(r"part(\d)", page):
+        return _PARTS[part[1]]
+    if notebook := re.match(r"(\d\d)_", page):
+        return notebook[1]
+    return page[0].upper()
 
 
 @dataclass(frozen=True)
@@ -30,10 +44,10 @@ class Site:
 
     Args:
         titles: of the pages, by address from the project's root, without ending.
-        theorems: kind and title of definitions, theorems and the like, by label.
+        theorems: titles of definitions, theorems and the like, by label.
         references: authors and year, by key of the bibliography.
         figures: where a figure of another page is found, by name.
-        equations: where an equation of another page is found, by label.
+        equations: numbers of equations of the theory pages, by label.
         macros: of formulas, with what they stand for.
     """
 
@@ -50,15 +64,13 @@ class Site:
         pages = {path: path.read_text(encoding="utf-8") for path in (root / "book").glob("*.md")}
         titles = {f"book/{path.stem}": _heading(text) for path, text in pages.items()}
         theorems = {
-            label: f"{kind} “{title}”"
+            label: f"“{title}”"
             for text in pages.values()
-            for kind, title, label in _THEOREM.findall(text)
+            for title, label in _THEOREM.findall(text)
         }
-        found = {
-            label: f"an equation of “{titles[f'book/{path.stem}']}”"
-            for path, text in pages.items()
-            for label in _EQUATION.findall(text)
-        }
+        found: dict[str, str] = {}
+        for path, text in pages.items():
+            found |= equations(text, path.stem)
         figures: dict[str, str] = {}
         for path in sorted((root / "notebooks").glob("[0-9][0-9]_*.ipynb")):
             cells = nbformat.read(path, as_version=4).cells
@@ -88,9 +100,10 @@ def _references(root: Path) -> dict[str, str]:
     return told
 
 
-def equations(text: str) -> dict[str, str]:
-    """Numbers of the labelled equations of a notebook's text, by label."""
-    return {label: f"({k})" for k, label in enumerate(_EQUATION.findall(text), 1)}
+def equations(text: str, page: str) -> dict[str, str]:
+    """Numbers of the labelled equations of a page, such as (II.4), by label."""
+    labels = enumerate(_EQUATION.findall(text), 1)
+    return {label: f"({prefix_of(page)}.{k})" for k, label in labels}
 
 
 @dataclass(frozen=True)
