@@ -25,12 +25,13 @@ _PARTS = {"1": "I", "2": "II", "3": "III", "4": "IV", "5": "V", "6": "VI"}
 MISSING = "…"
 
 
-def prefix_of(page: str) -> str:
+def prefix_of(address: str) -> str:
     """What stands before the number of an equation: II on part2, 07 in notebook 07, N elsewhere.
 
     Args:
-        page: file name without folder and ending.
+        address: of the page, without ending.
     """
+    page = address.rsplit("/", 1)[-1]
     if part := re.fullmatch(r"part(\d)", page):
         return _PARTS[part[1]]
     if notebook := re.match(r"(\d\d)_", page):
