@@ -19,6 +19,7 @@ _FENCE = re.compile(
 _ROLE = re.compile(r"\{([a-z:]+)\}`([^`]+)`")
 _THEOREM = re.compile(r"^```\{prf:\w+\} (.*)\n:label: (\S+)", re.MULTILINE)
 _OWN_TEXT = re.compile(r"(.*?)\s*<([^>]+)>", re.DOTALL)
+_FIGURE = re.compile(r"^:name: (fig-\S+)$", re.MULTILINE)
 _EQUATION = re.compile(r"\$\$ \(([\w-]+)\)$", re.MULTILINE)
 _NEW_CELL = "\0"  # what splits a text into cells; no text of ours holds it
 _PARTS = {"1": "I", "2": "II", "3": "III", "4": "IV", "5": "V", "6": "VI"}
@@ -72,7 +73,11 @@ class Site:
         found: dict[str, str] = {}
         for path, text in pages.items():
             found |= equations(text, path.stem)
-        figures: dict[str, str] = {}
+        figures = {
+            name: f"a figure of “{titles[f'book/{path.stem}']}”"
+            for path, text in pages.items()
+            for name in _FIGURE.findall(text)
+        }
         for path in sorted((root / "notebooks").glob("[0-9][0-9]_*.ipynb")):
             cells = nbformat.read(path, as_version=4).cells
             titles[f"notebooks/{path.stem}"] = _heading(cells[0].source)
