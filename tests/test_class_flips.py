@@ -197,8 +197,18 @@ def test_ratios_of_known_widths():
     expected = {"width": 0.6, "reference_width": 0.3, "ratio": 2, "pooled": 2, "place": -1}
     for name, value in expected.items():
         assert row[name] == pytest.approx(value, rel=1e-4)
-    assert row["lower"] <= row["ratio"] <= row["upper"]
+    assert row["lower"] <= row["typical"] <= row["upper"]
     assert compared.loc["t", "ratio"] != pytest.approx(2, rel=0.01), "the clock matters"
+
+
+def test_the_interval_of_a_ratio_stays_positive_where_seeds_differ_much():
+    tables = [table_of(width, (seed,)) for seed, width in enumerate((0.05, 0.3, 0.3))]
+    tables[0]["a"], tables[0]["b"] = tables[2]["b"], tables[0]["a"]  # a ratio far below the others
+    row = width_ratios.compare({"unlike": (pd.concat(tables), "b", "a")}).iloc[0]
+    ratios = width_ratios.ratio(pd.concat(tables), "b", "a")
+    assert ratios.max() > 4 * ratios.min()
+    assert 0 < row["lower"] < row["typical"] < row["upper"]
+    assert row["typical"] == pytest.approx(np.prod(ratios) ** (1 / 3))
 
 
 def test_widths_by_quantity():

@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from molrg import checks
-from molrg.stats import Summary, fit_transition
+from molrg.stats import fit_transition, positive
 from molrg.studies.forward_backward import width
 from molrg.studies.survival_references import log_levels
 
@@ -68,8 +68,9 @@ def compare(comparisons: Mapping[str, Comparison]) -> pd.DataFrame:
 
     Returns:
         Columns comparison, clock, place, width, reference_place, reference_width; "ratio", mean
-        over seeds, with its interval "lower" and "upper"; "pooled", ratio of the widths of the
-        mean curves, none narrower than the grid can tell.
+        over seeds; "typical", geometric mean over seeds, with its interval "lower" and "upper",
+        both positive; "pooled", ratio of the widths of the mean curves, none narrower than the grid
+        can tell.
     """
     rows = []
     for name, (table, quantity, reference) in comparisons.items():
@@ -79,7 +80,8 @@ def compare(comparisons: Mapping[str, Comparison]) -> pd.DataFrame:
             fit, reference_fit = (
                 fit_transition(x, c, falls=True, log2=False, draws=1) for c in (curve, other)
             )
-            summary = Summary.of(ratio(table, quantity, reference, clock))
+            ratios = ratio(table, quantity, reference, clock)
+            lower, upper = positive(ratios)
             pooled = width(x, curve.mean(0)) / width(x, other.mean(0))
             rows.append(
                 {
@@ -89,9 +91,10 @@ def compare(comparisons: Mapping[str, Comparison]) -> pd.DataFrame:
                     "width": -fit.width,
                     "reference_place": reference_fit.centre,
                     "reference_width": -reference_fit.width,
-                    "ratio": summary.mean,
-                    "lower": summary.lower,
-                    "upper": summary.upper,
+                    "ratio": ratios.mean(),
+                    "typical": np.exp(np.log(ratios).mean()),
+                    "lower": lower,
+                    "upper": upper,
                     "pooled": pooled.item(),
                 }
             )
