@@ -149,6 +149,27 @@ def test_a_notebook_opens_with_its_claim_in_words(path):
     assert path.stem[:2] in cells(path)[1]["source"] + first["source"], "the box names the claim"
 
 
+@each_notebook
+def test_ledger_and_notebook_have_one_title(path):
+    (title,) = [e["title"] for e in claims.registry().values() if e["notebook"] == path.stem]
+    assert cells(path)[0]["source"].splitlines()[0] == f"# {title}"
+
+
+def titled(entry):
+    """Files with a title of their own in the contents, by name."""
+    below = [child for key in ("parts", "chapters", "sections") for child in entry.get(key, [])]
+    here = {entry["file"]: entry["title"]} if "title" in entry else {}
+    return here | {name: title for child in below for name, title in titled(child).items()}
+
+
+def test_the_contents_name_every_notebook_by_its_claim():
+    """A short title may stand there, after the number of the claim."""
+    titles = titled(yaml.safe_load((ROOT / "_toc.yml").read_text()))
+    for id, entry in LANDED.items():
+        short = titles[f"notebooks/{entry['notebook']}"]
+        assert short.startswith(f"{id} ") and len(short) <= len(f"{id} {entry['title']}")
+
+
 # notebooks: parameters
 
 
