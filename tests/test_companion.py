@@ -640,6 +640,7 @@ def test_staging_mirrors_the_prose_and_drops_what_is_gone(project):
         "images.md",
         "kinds.png",
         "splits.svg",
+        "trees.svg",
         "figures",
         "figures.md",
         "models.md",

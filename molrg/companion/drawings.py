@@ -11,8 +11,10 @@ from matplotlib.axes import Axes
 from torch import Tensor
 
 from molrg import draws, plots
+from molrg.hierarchy import RHM
 from molrg.images import faces
 from molrg.schedules import EDM
+from molrg.studies import hierarchy_parts
 
 # Four points, two from each of two lines through the origin of the plane of the drawing: every
 # plane through the origin of space is drawn as a line, every direction in it as a point.
@@ -23,12 +25,17 @@ SECOND = np.array([[0.35, -0.9], [1.0, 0.6]])
 NOISE = (0.2, 0.5, 1.0, 2.0, 4.0, 10.0)  # in units of half the range from black to white
 SHOWN = (5, 300, 610)  # kinds of face, unlike in everything
 SEED = 11  # a face with much to lose: glasses, a beard, curls
+TREE_SEED = 4  # a tree that loses a branch below the threshold, and its class above
+TREE_NOISE = {
+    0.5: "less noise: same class, new details",
+    0.55: "a little more: new class, old parts",
+}
 
 
 def write(folder: Path) -> None:
     """Draw every figure of the front page and the theory pages into a folder."""
     plots.house_style()
-    for name, draw in {"splits.svg": splits, "copies.svg": copies}.items():
+    for name, draw in {"splits.svg": splits, "copies.svg": copies, "trees.svg": trees}.items():
         figure = draw()
         figure.savefig(folder / name, metadata={"Date": None})
         plt.close(figure)
@@ -117,4 +124,19 @@ def copies() -> plt.Figure:
         ax.set(xlim=(-1.6, 2.0), ylim=(-1.4, 1.3), aspect="equal")
         ax.axis("off")
     axes[1].legend(loc="lower right", bbox_to_anchor=(1.25, -0.1))
+    return figure
+
+
+def trees() -> plt.Figure:
+    """One tree, noised and denoised twice: its class is kept, and its class is lost."""
+    generator = torch.Generator().manual_seed(TREE_SEED)
+    model = RHM.random(4, 2, 16, 4, generator=generator)
+    tree = model.sample(1, generator=generator)
+    drawn = hierarchy_parts.changed_symbols(model, tree, list(TREE_NOISE), seed=TREE_SEED + 1)
+    figure, axes = plt.subplots(2, 1, figsize=(5.4, 4.4))
+    for ax, changed, title in zip(axes, drawn, TREE_NOISE.values(), strict=True):
+        plots.tree(ax, changed)
+        ax.set_title(title)
+        for level, name in ((len(changed) - 1, "class"), (0, "leaves")):
+            ax.text(-0.03, level, name, ha="right", va="center", size=9)
     return figure
