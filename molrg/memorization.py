@@ -1,7 +1,7 @@
 r"""Memorisation: does a sample copy a training point, and do two networks agree?
 
 A sample copies where its nearest training point is much nearer than the second one,
-:math:`d_1 / d_2 < c`. All distances are Euclidean; images are compared pixel by pixel.
+:math:`\rho_1 / \rho_2 < c`. All distances are Euclidean; images are compared pixel by pixel.
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ def copy_ratio(x: Tensor, data: Tensor) -> Tensor:
 
 
 def memorised(x: Tensor, data: Tensor, *, c: float = THIRD) -> Tensor:
-    """Whether each point copies a training point: d1 / d2 < c.
+    """Whether each point copies a training point: rho_1 / rho_2 < c.
 
     Args:
         x: points (B, \\*event).
@@ -193,7 +193,7 @@ def generalisation_score(
     Args:
         x: samples (B, \\*event).
         data: training points (N, \\*event), N >= 2.
-        c: a sample is a copy where d1 / d2 < c.
+        c: a sample is a copy where rho_1 / rho_2 < c.
         bases: the true subspaces (n, d_k) of synthetic data.
         residual: largest relative distance from the nearest subspace that counts as on it.
 

@@ -110,8 +110,8 @@ def copies() -> plt.Figure:
     figure, axes = plt.subplots(1, 2, figsize=(5.8, 2.4))
     data = np.array([[0.0, 0.0], [1.1, 0.5], [-0.9, 0.9], [0.6, -1.0], [-1.1, -0.7], [1.6, -0.5]])
     samples = {
-        "a copy: $d_1/d_2$ = {:.2f}": (0.12, 0.1),
-        "a new point: $d_1/d_2$ = {:.2f}": (-0.5, 0.3),
+        r"a copy: $\rho_1/\rho_2$ = {:.2f}": (0.12, 0.1),
+        r"a new point: $\rho_1/\rho_2$ = {:.2f}": (-0.5, 0.3),
     }
     for ax, (title, sample) in zip(axes, samples.items(), strict=True):
         distances = np.linalg.norm(data - sample, axis=1)
