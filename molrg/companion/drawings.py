@@ -133,7 +133,7 @@ def trees() -> plt.Figure:
     model = RHM.random(4, 2, 16, 4, generator=generator)
     tree = model.sample(1, generator=generator)
     drawn = hierarchy_parts.changed_symbols(model, tree, list(TREE_NOISE), seed=TREE_SEED + 1)
-    figure, axes = plt.subplots(2, 1, figsize=(5.4, 4.4))
+    figure, axes = plt.subplots(2, 1, figsize=(4.6, 4.0))
     for ax, changed, title in zip(axes, drawn, TREE_NOISE.values(), strict=True):
         plots.tree(ax, changed)
         ax.set_title(title)
