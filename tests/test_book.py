@@ -37,7 +37,12 @@ FETCHING_LINKS = {
     "modulepreload",
     "manifest",
 }
-STRIPS = ("faces-edit", "faces-sample", "fashion-mnist")  # pictures on the live page
+STRIPS = (
+    "faces-edit",
+    "faces-network",
+    "faces-sample",
+    "fashion-mnist",
+)  # on the live page
 NOT_PROSE = {"script", "style", "code", "pre", "textarea"}
 
 

@@ -276,5 +276,5 @@ def test_the_figure_is_small():
     assert (
         len(files) >= 7
         and max(path.stat().st_size for path in files) < 10e6
-        and sum(path.stat().st_size for path in files) < 9e6
+        and sum(path.stat().st_size for path in files) < 12.5e6
     )

@@ -13,6 +13,7 @@ from torch import Tensor
 from molrg import claims, draws, files, plots, zoo
 from molrg.companion import graphs
 from molrg.companion.live_files import content_of, packed, script, weights_of
+from molrg.companion.live_pictures import label_rows
 from molrg.denoisers.networks import UNet
 from molrg.images import faces
 
@@ -81,6 +82,7 @@ def strip(denoiser: UNet) -> plt.Figure:
     with plt.rc_context():
         plots.house_style()
         figure = plots.image_grid(shown, columns=len(NOISE), scale=1.3)
+    label_rows(figure, ["with noise", "exact\nestimate", "network's\nestimate"], len(NOISE))
     for axes, sigma in zip(figure.axes, NOISE, strict=False):
         axes.set_title(f"$\\sigma$ = {sigma:g}", fontsize=9)
     return figure

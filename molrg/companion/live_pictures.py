@@ -58,7 +58,7 @@ def edits() -> plt.Figure:
     x_t = x_0 + SIGMA * noise + torch.cat(rows)
     x0_hat = faces.mixture().denoiser(EDM())(x_t, EDM().t_of_sigma(SIGMA))
     figure = plots.image_grid(x0_hat, columns=len(ALPHAS), scale=1.1)
-    _label(figure, [*EDITED, "open eyes\nto glasses"], len(ALPHAS))
+    label_rows(figure, [*EDITED, "open eyes\nto glasses"], len(ALPHAS))
     return figure
 
 
@@ -74,11 +74,17 @@ def sample() -> plt.Figure:
     noisy = torch.cat([step.x_t / step.x_t.abs().amax().clamp_min(1) for step in chosen])
     estimates = torch.cat([step.x0_hat for step in chosen])
     figure = plots.image_grid(torch.cat([noisy, estimates]), columns=len(SHOWN), scale=1.1)
-    _label(figure, ["with noise", "estimate"], len(SHOWN))
+    label_rows(figure, ["with noise", "estimate"], len(SHOWN))
     return figure
 
 
-def _label(figure: plt.Figure, labels: list[str], columns: int) -> None:
-    """Write what a row shows before its first picture."""
+def label_rows(figure: plt.Figure, labels: list[str], columns: int) -> None:
+    """Write what each row of pictures shows before its first.
+
+    Args:
+        figure: a grid of pictures.
+        labels: one a row.
+        columns: pictures in a row.
+    """
     for axes, label in zip(figure.axes[::columns], labels, strict=True):
         axes.text(-0.1, 0.5, label, transform=axes.transAxes, ha="right", va="center", fontsize=9)
