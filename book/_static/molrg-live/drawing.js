@@ -27,9 +27,9 @@
       const bars = best.map(([p, i]) => {
         const own = truth && i === truth[axis];
         return `<span class="molrg-faces-bar${own ? " own" : ""}" style="--share:${p.toFixed(4)}">`
-          + `${word(values[axis][i])} ${(100 * p).toFixed(0)} %${own ? '<span class="visually-hidden"> (true)</span>' : ""}</span>`;
+          + `${word(values[axis][i])} ${(100 * p).toFixed(0)}\u00a0%${own ? '<span class="visually-hidden"> (true)</span>' : ""}</span>`;
       });
-      return `<tr><th scope="row">${name}</th><td>${bars.join("")}</td></tr>`;
+      return `<tr><th scope="row">${name}</th><td><div class="molrg-faces-bars">${bars.join("")}</div></td></tr>`;
     }).join("");
   }
 
