@@ -26,7 +26,7 @@ from rich.console import Console
 
 from molrg import claims, zoo
 from molrg.__main__ import main
-from molrg.companion import book, doctor, readme, runner, scorecard
+from molrg.companion import book, doctor, drawings, readme, runner, scorecard
 from molrg.companion.layout import Layout
 from molrg.companion.notebooks import Notebook, parse_parameters, select, sources
 
@@ -635,12 +635,10 @@ def test_staging_mirrors_the_prose_and_drops_what_is_gone(project):
         "scorecard_strip.md",
         "scorecard_summary.md",
         "api_index.md",
-        "copies.svg",
-        "hero.png",
+        *drawings.VECTORS,
+        *drawings.PICTURES,
+        "estimates.md",
         "images.md",
-        "kinds.png",
-        "splits.svg",
-        "trees.svg",
         "figures",
         "figures.md",
         "models.md",

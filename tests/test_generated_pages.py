@@ -168,7 +168,8 @@ def test_drawings_are_vectors_and_the_same_each_time(tmp_path):
         drawings.write(tmp_path / folder)
     first = {path.name: path.read_bytes() for path in (tmp_path / "a").iterdir()}
     assert first == {path.name: path.read_bytes() for path in (tmp_path / "b").iterdir()}
-    assert {"splits.svg", "copies.svg", "trees.svg"} <= set(first)
+    assert set(first) == {*drawings.VECTORS, *drawings.PICTURES, "estimates.md"}
+    assert max(map(len, first.values())) < 110_000, "bytes of a figure"
 
 
 def test_a_plot_is_there_for_light_and_for_dark_pages():

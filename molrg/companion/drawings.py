@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from torch import Tensor
 
 from molrg import draws, plots
+from molrg.companion import face_drawings
 from molrg.hierarchy import RHM
 from molrg.images import faces
 from molrg.schedules import EDM
@@ -35,14 +36,16 @@ TREE_NOISE = {
 def write(folder: Path) -> None:
     """Draw every figure of the front page and the theory pages into a folder."""
     plots.house_style()
-    for name, draw in {"splits.svg": splits, "copies.svg": copies, "trees.svg": trees}.items():
+    for name, draw in VECTORS.items():
         figure = draw()
         figure.savefig(folder / name, metadata={"Date": None})
         plt.close(figure)
-    for name, draw in {"hero.png": hero, "kinds.png": kinds}.items():
+    for name, draw in PICTURES.items():
         figure = draw()
-        figure.savefig(folder / name, dpi=160)
+        figure.savefig(folder / name, dpi=100 if name == SHEET else 160)
         plt.close(figure)
+    text = face_drawings.estimates_figure()
+    (folder / "estimates.md").write_text(text, encoding="utf-8")
 
 
 def hero() -> plt.Figure:
@@ -51,7 +54,7 @@ def hero() -> plt.Figure:
     x0, _ = faces.draw(1, generator=generator)
     noise = draws.normal(x0.shape, generator=generator)
     schedule = EDM()
-    denoiser = faces.mixture().denoiser(schedule)
+    denoiser = face_drawings.law().denoiser(schedule)
     figure, axes = plt.subplots(2, len(NOISE), figsize=(8.4, 3.0))
     for column, sigma in zip(axes.T, NOISE, strict=True):
         x_t = x0 + sigma * noise
@@ -140,3 +143,21 @@ def trees() -> plt.Figure:
         for level, name in ((len(changed) - 1, "class"), (0, "leaves")):
             ax.text(-0.03, level, name, ha="right", va="center", size=9)
     return figure
+
+
+VECTORS = {
+    "splits.svg": splits,
+    "copies.svg": copies,
+    "trees.svg": trees,
+    "weights.svg": face_drawings.weights,
+}
+SHEET = "kinds_sheet.png"  # many small pictures: drawn in fewer pixels
+PICTURES = {
+    "hero.png": hero,
+    "kinds.png": kinds,
+    "estimates.png": face_drawings.estimates,
+    "directions.png": face_drawings.directions,
+    "sorted.png": face_drawings.sorted_by_kind,
+    "copied_faces.png": face_drawings.copies_and_new,
+    SHEET: face_drawings.contact_sheet,
+}
