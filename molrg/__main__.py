@@ -112,7 +112,7 @@ def parser() -> argparse.ArgumentParser:
     own.add_argument(
         "path",
         type=Path,
-        help="a folder of pictures, or of folders of them, one a class; or an .npy or .npz file",
+        help="a folder of pictures, or of folders of them, one per class; or an .npy or .npz file",
     )
     own.add_argument(
         "--size", type=int, help="pixels along a side to which pictures are cut and resized"

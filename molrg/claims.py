@@ -223,7 +223,7 @@ def _arrays(
     for key, array in arrays.items():
         ok = array.shape == (length,) and bool(np.isfinite(array).all())
         checks.require(
-            ok, f"{name}[{key!r}]", array.tolist(), f"{length} finite numbers, one a seed"
+            ok, f"{name}[{key!r}]", array.tolist(), f"{length} finite numbers, one per seed"
         )
     return arrays
 
@@ -248,7 +248,7 @@ def check(
 
     Args:
         id: the claim, such as "C02"; it must have landed.
-        values: {quantity: one number a seed}, exactly the quantities of the criterion.
+        values: {quantity: one number per seed}, exactly the quantities of the criterion.
         control: the same for the quantities that the registered control must fail.
         seeds: the seeds used, at least as many as the claim's ``min_seeds`` (5 unless it says
             otherwise).

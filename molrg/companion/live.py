@@ -63,7 +63,7 @@ def scene(name: str, denoiser: UNet) -> dict[str, Any]:
     """What the page needs beside the network: pictures, noise, directions, numbers of the schedule.
 
     Noise and directions are those of `molrg.editing`; a white random direction of the same length
-    comes last, for comparison. Directions are stored with 8 bits an entry, x_t with 16.
+    comes last, for comparison. Directions are stored with 8 bits per entry, x_t with 16.
 
     Args:
         name: of a shipped model.

@@ -66,7 +66,7 @@ class Notebook:
         """Names and default values of the ``parameters`` cell.
 
         Raises:
-            ValueError: unless there is one such cell, of plain assignments of literals, one a line.
+            ValueError: unless there is one such cell, of plain assignments, one literal per line.
         """
         tagged = [c for c in self.cells if "parameters" in c.metadata.get("tags", [])]
         if len(tagged) != 1:

@@ -1,4 +1,4 @@
-"""The scorecard's first screen: a row a claim, what was measured drawn against its bound."""
+"""The scorecard's first screen: a row per claim, what was measured drawn against its bound."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ _SIGNS = {"reproduced": "✓", "with deviation": "≈", "not reproduced": "✗"}
 
 
 def strip(records: Mapping[str, dict]) -> str:
-    """All verdicts at a glance: a cell a claim, which leads to its page."""
+    """All verdicts at a glance: a cell per claim, which leads to its page."""
     cells = []
     for id, entry in claims.registry().items():
         verdict = outcome(id, records)

@@ -15,7 +15,7 @@ def describe(path: Path, *, size: int | None = None, grey: bool = False) -> tupl
     """The report on a folder of pictures or a file of arrays, and what was left out on reading.
 
     Args:
-        path: a folder of pictures, or of folders of them, one a class; or an .npy or .npz file.
+        path: a folder of pictures, or of folders of them, one per class; or an .npy or .npz file.
         size: pixels along a side to which pictures are cut and resized.
         grey: read pictures in grey.
 

@@ -163,7 +163,7 @@ def _run(
 
 
 class _Board:
-    """What is shown of a run: a table that is redrawn, or, in a file, a line a notebook."""
+    """What is shown of a run: a table that is redrawn, or, in a file, a line per notebook."""
 
     def __init__(self, chosen: list[Notebook], console: Console) -> None:
         self.console = console

@@ -69,7 +69,7 @@ def _rows(records: Mapping[str, dict]) -> list[tuple[str, str, str, str]]:
 
 
 def summary_markdown(records: Mapping[str, dict]) -> str:
-    """The counts and a line a claim, for the front page."""
+    """The counts and a line per claim, for the front page."""
     lines = [sentence(records), "", "| claim | | verdict |", "|---|---|---|"]
     lines += [f"| {id} | {title} | {_badge(verdict)} |" for id, title, verdict, _ in _rows(records)]
     return "\n".join(lines) + "\n"

@@ -33,7 +33,7 @@ class FreeMixture(EnsembleModule):
         data_scale: standard deviation of a coordinate of the data, > 0; the variances start around
             its square.
         ensemble: () for one model, (E,) for E of them; x_t is then (E, B, \\*event).
-        generator: source of the start, or one a model.
+        generator: source of the start, or one per model.
 
     Raises:
         ValueError: where an argument is not as above.

@@ -30,7 +30,7 @@ class MLP(EnsembleModule):
         prediction: "x0", "eps" or "v".
         data_scale: standard deviation of a coordinate of the data, > 0.
         ensemble: () for one model, (E,) for E of them; x_t is then (E, B, \\*event).
-        generator: source of the weights, or one a model: then a model does not depend on the
+        generator: source of the weights, or one per model: then a model does not depend on the
             others.
 
     Raises:

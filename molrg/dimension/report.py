@@ -47,7 +47,7 @@ def describe(
 
     Raises:
         ValueError: as :func:`molrg.dimension.estimate`, for all points together; where labels do
-            not have one entry a point.
+            not have one entry per point.
     """
     generator = generator or torch.Generator().manual_seed(0)
     k = max(checks.count("k", number, 3) for number in ks)
@@ -79,7 +79,7 @@ def describe(
 def _labels(labels: Tensor | np.ndarray | Sequence[Any], N: int) -> np.ndarray:
     array = np.asarray(labels.cpu() if isinstance(labels, Tensor) else labels)
     if array.shape != (N,):
-        raise ValueError(f"labels.shape = {array.shape}: allowed is ({N},), one label a point")
+        raise ValueError(f"labels.shape = {array.shape}: allowed is ({N},), one label per point")
     return array
 
 
@@ -126,7 +126,7 @@ class Report:
         N: different points.
         n: coordinates of a point.
         duplicates: exact duplicates that were dropped.
-        estimates: of all points, one a method.
+        estimates: of all points, one per method.
         classes: of each class that could be measured, by its label.
         unmeasured: classes and methods without an estimate, and why.
         flat: dimension of the Gaussian that gives the same reading.

@@ -138,11 +138,11 @@ def tangent_affinity(
     points of one class are close. So three differences are returned; quote ``matched``.
 
     Raises:
-        ValueError: where an argument is out of range, or labels do not have one entry a point.
+        ValueError: where an argument is out of range, or labels do not have one entry per point.
     """
     if len(labels) != len(x):
         given = tuple(np.shape(labels))
-        raise ValueError(f"labels.shape = {given}: allowed is ({len(x)},), one label a point")
+        raise ValueError(f"labels.shape = {given}: allowed is ({len(x)},), one label per point")
     pairs = tangent_pairs(x, anchors=anchors, neighbours=neighbours, d=d, generator=generator)
     return pairs.gap(labels)
 

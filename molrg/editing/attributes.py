@@ -117,7 +117,7 @@ def spread(images: Tensor, labels: Tensor | None = None) -> dict[str, float]:
     y = images.new_zeros(len(images)) if labels is None else labels.to(images.device)
     if y.shape != images.shape[:1]:
         raise ValueError(
-            f"labels.shape = {tuple(y.shape)}: allowed is ({len(images)},), one an image"
+            f"labels.shape = {tuple(y.shape)}: allowed is ({len(images)},), one per image"
         )
     classes = y.unique()
     freedom = len(y) - len(classes)

@@ -19,7 +19,7 @@ def epsilon_evidence(
 
     Args:
         leaves: (B, N) true symbols in 0 ... v - 1.
-        epsilon: in [0, 1], or one a sample, (B,).
+        epsilon: in [0, 1], or one per sample, (B,).
         v: size of the vocabulary.
         dtype: of the result.
 

@@ -46,7 +46,7 @@ def read_idx_set(record: Record, split: str) -> Split:
     """A set of grey pictures in idx files.
 
     Raises:
-        ValueError: where a file is not whole, or there is not one label an image.
+        ValueError: where a file is not whole, or there is not one label per image.
         FileNotFoundError: where a file can neither be found nor downloaded.
     """
     folder = downloads.own_folder(record.name)
@@ -57,7 +57,7 @@ def read_idx_set(record: Record, split: str) -> Split:
     images, labels = (read_idx(path) for path in paths)
     if images.ndim != 3 or labels.shape != images.shape[:1]:
         given = f"{labels.shape} labels of {images.shape} images"
-        raise ValueError(f"{record.name} {split} = {given}: allowed is one label an image")
+        raise ValueError(f"{record.name} {split} = {given}: allowed is one label per image")
     return Split.of_arrays(images[:, None], labels)
 
 

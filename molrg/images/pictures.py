@@ -1,4 +1,4 @@
-"""One picture file as an array: of 8 or 16 bits a channel, upright, on a white ground.
+"""One picture file as an array: of 8 or 16 bits per channel, upright, on a white ground.
 
 What is transparent shows the ground and not the colour that is stored under it. Of a file with
 several pictures, such as an animation, the first one is read.
@@ -21,7 +21,7 @@ SUFFIXES = frozenset(
 )
 WHITE = 255
 _DEEP = 65535  # white of 16 bits
-_ALLOWED = "allowed is a whole picture of 8 or 16 bits a channel"
+_ALLOWED = "allowed is a whole picture of 8 or 16 bits per channel"
 _TRANSPARENT = ("LA", "La", "PA", "RGBA", "RGBa")
 
 
@@ -35,7 +35,7 @@ class Picture(NamedTuple):
 def read(path: Path, *, size: int | None = None, grey: bool = False) -> Picture:
     """Read a picture file; the first picture of those that hold several.
 
-    Pictures of 16 bits a channel are scaled by 65,535. Pillow gives 8 bits of their colours.
+    Pictures of 16 bits per channel are scaled by 65,535. Pillow gives 8 bits of their colours.
 
     Args:
         path: the file.
@@ -98,7 +98,7 @@ def _deep(picture: Image.Image, file_format: str | None) -> Image.Image:
 
 
 def _shallow(picture: Image.Image, grey: bool) -> Image.Image:
-    """Any picture of 8 bits a channel in grey or in colours, on the white ground."""
+    """Any picture of 8 bits per channel in grey or in colours, on the white ground."""
     from PIL import Image  # noqa: PLC0415 - slow to import
 
     if picture.mode == "F":

@@ -78,7 +78,7 @@ def conv2d(
     Args:
         input: (B, C, H, W), named as torch names it.
         weight: the kernels.
-        bias: one number a channel, or None.
+        bias: one number per channel, or None.
         *settings: stride, padding, dilation, groups.
         **named: the same by name.
     """

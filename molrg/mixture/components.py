@@ -27,7 +27,7 @@ class Components:
     """K low-rank Gaussians in one tensor each; C = d_1 + ... + d_K columns.
 
     Args:
-        rows: the columns of all bases, one a row, (C, n).
+        rows: the columns of all bases, one per row, (C, n).
         dims: d_1 ... d_K.
         weights: (K,).
         means: (K, n).

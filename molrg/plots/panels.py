@@ -31,7 +31,7 @@ def band(
     Args:
         ax: where to draw.
         x: (P,) abscissae.
-        values: (S, P), one row a seed, S >= 2.
+        values: (S, P), one row per seed, S >= 2.
         role: a key of `COLOURS`.
         label: for the legend.
         generator: source of the bootstrap, whose interval stays in the range of the values.

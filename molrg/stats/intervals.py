@@ -50,7 +50,7 @@ def wilson(successes: ArrayLike, trials: ArrayLike, level: float = 0.95) -> tupl
 
 
 def positive(values: ArrayLike, level: float = 0.95) -> tuple[float, float]:
-    """Student's interval of the logarithm of positive values, one a seed, taken back.
+    """Student's interval of the logarithm of positive values, one per seed, taken back.
 
     It is about the geometric mean, which for skew values lies below the mean.
 
@@ -63,7 +63,7 @@ def positive(values: ArrayLike, level: float = 0.95) -> tuple[float, float]:
     """
     x = np.asarray(values, dtype=float)
     if x.ndim != 1 or len(x) == 0 or not (np.isfinite(x) & (x > 0)).all():
-        raise ValueError(f"values = {x.tolist()}: allowed is positive numbers, one a seed")
+        raise ValueError(f"values = {x.tolist()}: allowed is positive numbers, one per seed")
     _level(level)
     if len(x) == 1:
         return 0.0, float("inf")
@@ -88,7 +88,7 @@ def bootstrap(
     Source: Efron (1979).
 
     Args:
-        values: (S,) or (S, J), one row a seed.
+        values: (S,) or (S, J), one row per seed.
         statistic: from rows (..., S, J) to (..., J), or to any (..., L); the mean where omitted.
         level: coverage, in (0, 1).
         resamples: number of resamples, >= 100.

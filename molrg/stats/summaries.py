@@ -21,7 +21,7 @@ class Summary:
 
     @classmethod
     def of(cls, values: np.ndarray) -> Summary:
-        """Summarise one value a seed; with a single seed the interval of the mean is infinite."""
+        """Summarise one value per seed; with a single seed the interval of the mean is infinite."""
         mean = float(values.mean())
         half = float("inf")
         if len(values) > 1:

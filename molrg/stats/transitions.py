@@ -127,7 +127,7 @@ def fit_transition(
 
     Args:
         x: abscissae (P,), P >= 3, ascending: training set sizes, or times.
-        score: (S, P), one row a seed; (P,) for a single one, whose interval is then infinite.
+        score: (S, P), one row per seed; (P,) for a single one, whose interval is then infinite.
         levels: low and high plateau; None to fit both, too.
         falls: the score goes from high to low.
         log2: fit in log2 of x, which must then be positive.

@@ -152,7 +152,7 @@ def _noise(purpose: int, seeds: Sequence[int], shape: Sequence[int]) -> Tensor:
 
 @torch.no_grad()
 def _errors(model: Denoiser, x0: Tensor, noise: Tensor) -> Tensor:
-    """Squared error a pixel, mean over the halves, (S, levels)."""
+    """Squared error per pixel, mean over the halves, (S, levels)."""
     times = [SCHEDULE.t_of_sigma(level) for level in LEVELS]
     squares = [squared_errors(model, x0, t, noise=noise) for t in times]
     errors = torch.stack(squares, -1).mean(1) / x0.shape[-1]

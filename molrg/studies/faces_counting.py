@@ -77,7 +77,7 @@ def truth(group: str = "apart", size: int = 32) -> tuple[Tensor, ...]:
 
 
 def angles(group: str = "apart", size: int = 32) -> pd.DataFrame:
-    """Principal angles in degrees between every two kinds: a row a pair, a column an angle."""
+    """Principal angles in degrees between every two kinds: a row per pair, a column per angle."""
     bases = truth(group, size)
     pairs = [(k, other) for k in range(len(bases)) for other in range(k)]
     between = [principal_angles(bases[k], bases[other]).rad2deg().tolist() for k, other in pairs]

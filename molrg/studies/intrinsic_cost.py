@@ -156,7 +156,7 @@ def _fitted(cell: Mapping[str, Any], data: Tensor, keys: Sequence[tuple[int, int
 
 @torch.no_grad()
 def _errors(network: Denoiser, x: Tensor, d: float) -> Tensor:
-    """Error at `JUDGED` over that of the mean image, one number a model; all see the same noise."""
+    """Error at `JUDGED` over that of the mean image, one number per model; the noise is shared."""
     noise = draws.normal(x.shape[1:], generator=draws.source(_ERROR), dtype=x.dtype)
     return loss(network, x, SCHEDULE.t_of_sigma(JUDGED), noise=noise.expand(x.shape)) / d
 
@@ -189,7 +189,7 @@ def scores(table: pd.DataFrame) -> tuple[NDArray, dict[str, NDArray]]:
 
 
 def samples_needed(table: pd.DataFrame) -> dict[str, NDArray]:
-    """N_min by each of the `scores`, one number a seed.
+    """N_min by each of the `scores`, one number per seed.
 
     Args:
         table: as in `scores`.
@@ -202,7 +202,7 @@ def samples_needed(table: pd.DataFrame) -> dict[str, NDArray]:
 
 
 def slopes(needed: Sequence[Mapping[str, ArrayLike]], x: ArrayLike, score: str) -> NDArray:
-    """Log-log slope of N_min in x, one number a seed.
+    """Log-log slope of N_min in x, one number per seed.
 
     Args:
         needed: what `samples_needed` returns, for each entry of x.

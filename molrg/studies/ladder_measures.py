@@ -141,7 +141,7 @@ def arrivals(
         falls: the curve has to come down to the level; else to come up to it.
 
     Returns:
-        One row a seed, one column for each d.
+        One row per seed, one column for each d.
     """
     curves = table.sort_values("N").groupby(["seed", "d"])
     crossings = {

@@ -228,7 +228,7 @@ def shares_by_attribute(
 ) -> pd.DataFrame:
     """Share of directions that move each attribute.
 
-    One row is one attribute, one column a kind of direction.
+    One row is one attribute, one column per kind of direction.
 
     Args:
         table: of `trials`.

@@ -112,7 +112,7 @@ def changes(model: readers.Readers, before: Tensor, after: Tensor) -> pd.DataFra
         after: as many.
 
     Returns:
-        A row a pair, a column for each of `GROUPS`. For an attribute with a list of values, half
+        A row per pair, a column for each of `GROUPS`. For an attribute with a list of values, half
         the sum of the changes of their probabilities, from 0 to 1. For colours: the length of the
         change over two standard deviations; for the pose, over its half range.
 

@@ -154,7 +154,7 @@ def errors_by_training(cells: Cells, seeds: Sequence[int]) -> list[dict[str, flo
 
     Args:
         cells: with keys d, N, n, noise, low, high, draws, steps, lr.
-        seeds: one a cell.
+        seeds: one per cell.
     """
     shared, jobs = cells[0], list(zip(cells, seeds, strict=True))
     trials = [draw(seed, cell["d"], cell["n"], cell["noise"]) for cell, seed in jobs]

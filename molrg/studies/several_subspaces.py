@@ -110,7 +110,7 @@ def by_clustering(cells: Cells, seeds: Sequence[int]) -> list[dict[str, Any]]:
 
     Args:
         cells: the same for all, with keys K, d, N, n, angle, joint, starts.
-        seeds: one a trial.
+        seeds: one per trial.
     """
     cell = cells[0]
     x, truth = _trials(cell, seeds)
@@ -168,7 +168,7 @@ def by_training(cells: Cells, seeds: Sequence[int]) -> list[dict[str, Any]]:
 
     Args:
         cells: the same for all, with keys K, d, N, n, angle, joint, starts, steps.
-        seeds: one a trial.
+        seeds: one per trial.
     """
     cell = cells[0]
     runs = [(seed, start) for seed in seeds for start in range(cell["starts"])]

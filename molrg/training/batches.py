@@ -20,7 +20,7 @@ class Batches:
     Args:
         data: (N, \\*event) for all models, or (E, N, \\*event).
         ensemble: () or (E,).
-        generator: one source for all, or one a model.
+        generator: one source for all, or one per model.
         batch: points in a step, drawn with replacement; all where omitted.
         present: booleans (N,) or (E, N), false for rows that are padding; at least one true for
             each model.

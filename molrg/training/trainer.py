@@ -55,7 +55,7 @@ class Trainer:
         ema: weight of the past in the moving average of the parameters, in (0, 1); none where
             omitted.
         autocast: dtype that torch may compute in, such as torch.bfloat16; none where omitted.
-        generator: one source for all, or one a model: then a model's result does not depend on
+        generator: one source for all, or one per model: then a model's result does not depend on
             which others are trained beside it (to rounding).
 
     Attributes:
@@ -258,7 +258,7 @@ def fit(
         assign_on: "x_t", "x0" for the modified loss of Theorem 3, or a function, as in `loss`.
         present: booleans (E, N), false where a data set with fewer than N points is padded.
         batch: points in a step, drawn with replacement; all where omitted.
-        generator: one source for all, or one a model: then a model's result does not depend on
+        generator: one source for all, or one per model: then a model's result does not depend on
             which others are trained beside it (to rounding).
 
     Returns:

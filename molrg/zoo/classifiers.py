@@ -127,7 +127,8 @@ class Training:
         self.images = checks.finite("images", images)
         self.labels = labels
         if len(labels) != len(images):
-            raise ValueError(f"len(labels) = {len(labels)}: allowed is {len(images)}, one an image")
+            given = len(labels)
+            raise ValueError(f"len(labels) = {given}: allowed is {len(images)}, one per image")
         self.steps = checks.count("steps", steps)
         self.batch = checks.count("batch", batch)
         self.shift = checks.count("shift", shift, 0)

@@ -48,8 +48,8 @@ def excess_error(
         seed: of the noise.
 
     Returns:
-        A row a noise level: `sigma` (that of the schedule), `exact` and `model`, squared errors of
-        a face, `distance`, squared between the two, and `excess`, distance over exact.
+        A row per noise level: `sigma` (that of the schedule), `exact` and `model`, squared errors
+        of a face, `distance`, squared between the two, and `excess`, distance over exact.
 
     Raises:
         ValueError: where pictures are not finite or a noise level is out of range.

@@ -222,7 +222,7 @@ def _take_steps(
 
 
 class _Progress:
-    """A bar with the time left; a line a minute where there is no terminal."""
+    """A bar with the time left; a line per minute where there is no terminal."""
 
     def __init__(self, console: Console, trainer: Steps, history: _History) -> None:
         self.console = console

@@ -44,7 +44,7 @@ KINDS = prod(SHAPE)
 
 
 def kinds() -> pd.DataFrame:
-    """The 768 kinds in order: a row a kind, a column an attribute; the beard changes fastest."""
+    """The 768 kinds in order: a row per kind, a column per attribute; the beard changes fastest."""
     places = np.unravel_index(np.arange(KINDS), SHAPE)
     columns = {
         name: np.array(values)[place]
