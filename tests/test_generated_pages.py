@@ -12,7 +12,9 @@ import yaml
 
 from molrg import claims
 from molrg.claims import Condition
-from molrg.companion import drawings, gallery, history, overview
+from molrg.companion import drawings, face_drawings, gallery, history, overview
+from molrg.images import faces
+from molrg.schedules import EDM
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "book" / "_ext"))
@@ -170,6 +172,27 @@ def test_drawings_are_vectors_and_the_same_each_time(tmp_path):
     assert first == {path.name: path.read_bytes() for path in (tmp_path / "b").iterdir()}
     assert set(first) == {*drawings.VECTORS, *drawings.PICTURES, "estimates.md"}
     assert max(map(len, first.values())) < 110_000, "bytes of a figure"
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_the_network_has_a_row_and_a_sentence_where_it_is_shipped(there, monkeypatch):
+    network = face_drawings.law().denoiser(EDM())
+    names = [face_drawings.NETWORK] if there else []
+    monkeypatch.setattr(face_drawings.shipped, "names", lambda: names)
+    monkeypatch.setattr(face_drawings.shipped, "load_denoiser", lambda _: network)
+    figure = face_drawings.estimates()
+    assert len(figure.axes) == 2 + there
+    if there:  # the same denoiser in its place draws the same
+        exact, other = (ax.images[0].get_array() for ax in figure.axes[1:])
+        assert (exact == other).all()
+    assert ("a network" in face_drawings.estimates_figure()) == there
+
+
+def test_the_contact_sheet_has_every_value_of_every_attribute():
+    chosen = faces.kinds().iloc[face_drawings.sheet_kinds()]
+    for name, values in faces.ATTRIBUTES.items():
+        assert set(chosen[name]) == set(values)
+    assert len(chosen) == len(chosen.drop_duplicates()) == 96
 
 
 def test_a_plot_is_there_for_light_and_for_dark_pages():

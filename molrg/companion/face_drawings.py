@@ -156,15 +156,20 @@ def copies_and_new() -> plt.Figure:
     return plots.picture_rows(rows)
 
 
-def contact_sheet() -> plt.Figure:
-    """A face of 96 kinds: every hair style with eight of the 64 ways to have a face."""
+def sheet_kinds() -> list[int]:
+    """96 kinds: every hair style with eight of the 64 ways to have eyes, mouth and beard."""
     rows, columns = SHEET
     others = faces.KINDS // rows
-    chosen = [
-        row * others + (row + others // columns * column) % others
+    step = others // columns + 1  # so that it goes through all values of the beard, too
+    return [
+        row * others + (row + step * column) % others
         for row in range(rows)
         for column in range(columns)
     ]
+
+
+def contact_sheet() -> plt.Figure:
+    """A face of each of `sheet_kinds`, a row a hair style."""
     generator = draws.source(SEED)
-    drawn = [faces.draw(1, kinds=[kind], generator=generator)[0] for kind in chosen]
-    return plots.picture_rows({"": _stacked(list(torch.cat(drawn).split(columns)))})
+    drawn = [faces.draw(1, kinds=[kind], generator=generator)[0] for kind in sheet_kinds()]
+    return plots.picture_rows({"": _stacked(list(torch.cat(drawn).split(SHEET[1])))})
