@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import torch
 from scipy.optimize import linear_sum_assignment
+from sklearn.decomposition import PCA
 from torch import Tensor
 
 from molrg import checks, draws, sampling
@@ -19,7 +20,7 @@ from molrg.images import faces
 from molrg.mixture import MoLRG
 from molrg.schedules import EDM
 from molrg.studies import faces_counting
-from molrg.subspaces import k_subspaces, pca
+from molrg.subspaces import k_subspaces
 
 SCHEDULE = EDM(sigma_min=0.02, sigma_max=40.0)
 STEPS = 14  # of Heun's method
@@ -117,9 +118,9 @@ def learned_law(x: Tensor, labels: Tensor, *, noise: float = NOISE) -> MoLRG:
 
 def _gaussian(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Mean (n,), seven principal directions (n, 7) about it, and their variances (7,)."""
-    mean = x.mean(0)
-    basis = pca(x - mean, len(faces.COLOURS))
-    variances = ((x - mean) @ basis).square().sum(0) / (len(x) - 1)
+    fitted = PCA(len(faces.COLOURS), svd_solver="arpack", random_state=0).fit(x.cpu().numpy())
+    parts = (fitted.mean_, fitted.components_.T, fitted.explained_variance_)
+    mean, basis, variances = (torch.from_numpy(part.copy()).to(x) for part in parts)
     return mean, basis, variances
 
 
