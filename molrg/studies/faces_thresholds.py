@@ -118,7 +118,37 @@ def by_network(
     Raises:
         ValueError: where pictures are not finite or a noise level is out of range.
     """
-    schedule, tables = denoiser.schedule, []
+    outcomes = come_back(denoiser, reader, pictures, sigmas, steps=steps, seed=seed)
+    return kept_by(outcomes, factors)
+
+
+def come_back(
+    denoiser: Denoiser,
+    reader: readers.Readers,
+    pictures: Tensor,
+    sigmas: Sequence[float] = SIGMAS,
+    *,
+    steps: int = 20,
+    seed: int = 0,
+) -> dict[float, dict[str, Tensor]]:
+    """What is read from faces that were noised and denoised at random.
+
+    Args:
+        denoiser: a model of faces, or the exact posterior mean.
+        reader: reads the attributes of the faces that come back.
+        pictures: (N, 3, 32, 32).
+        sigmas: noise levels.
+        steps: as in `molrg.studies.forward_backward.run`.
+        seed: of both noises.
+
+    Returns:
+        {noise level of the schedule: {attribute: place of the value that is read, (N,)}}.
+
+    Raises:
+        ValueError: where pictures are not finite or a noise level is out of range.
+    """
+    schedule = denoiser.schedule
+    outcomes = {}
     for level, wanted in enumerate(sigmas):
         t = schedule.t_of_sigma(wanted).item()
         generator = draws.source(seed, level)
@@ -127,11 +157,21 @@ def by_network(
             for part in pictures.split(AT_ONCE)
         ]
         read = readers.read(reader, torch.cat(parts))
-        kept = {
-            name: (read[name].argmax(1) == readers.places(factors, name)).double()
-            for name in faces.ATTRIBUTES
+        outcomes[schedule.sigma(t).item()] = {
+            name: read[name].argmax(1).cpu() for name in faces.ATTRIBUTES
         }
-        tables.append(_table(schedule.sigma(t).item(), kept))
+    return outcomes
+
+
+def kept_by(outcomes: dict[float, dict[str, Tensor]], factors: pd.DataFrame) -> pd.DataFrame:
+    """Whether each attribute that `come_back` read is that of the factors, as `by_network`."""
+    tables = []
+    for sigma, read in outcomes.items():
+        kept = {
+            name: (places == readers.places(factors, name)).double()
+            for name, places in read.items()
+        }
+        tables.append(_table(sigma, kept))
     return pd.concat(tables, ignore_index=True)
 
 
