@@ -173,8 +173,7 @@ def estimates(
         seed: of the noise, the same at all levels.
 
     Returns:
-        Pictures (levels, 3, size, size): the noisy ones, divided by the square root of their
-        variance, and those of each denoiser.
+        Pictures (levels, 3, size, size): the noisy ones x_t, and those of each denoiser.
     """
     noise = draws.normal_like(picture, generator=draws.source(seed))
     times = [schedule.t_of_sigma(sigma).item() for sigma in sigmas]
