@@ -177,3 +177,33 @@ def counted(table: pd.DataFrame, column: str = "confirmed") -> pd.Series:
     """How many edits of all seeds changed each attribute most."""
     every = np.concatenate(table[column].to_list())
     return pd.Series(every).value_counts()
+
+
+def strips(
+    seed: int, model: str, lengths: Sequence[float], *, alpha: float, k: int
+) -> tuple[dict[str, Tensor], Tensor]:
+    """Finished edits along the first directions of a seed's face, each with its names.
+
+    Args:
+        seed: of the face.
+        model: as in `trial`.
+        lengths: of the steps that are shown.
+        alpha: length of the step for which a name is given.
+        k: number of directions.
+
+    Returns:
+        {"1: name before the edit is finished (name after)": pictures (lengths, 3, 32, 32)}, and
+        the face, (1, 3, 32, 32).
+    """
+    network = editing_setting.network(model)
+    face = faces.draw(2, pose=True, generator=draws.source(_FACE, seed))[0][:1]
+    t = network.schedule.t_of_sigma(HIGH).item()
+    x_t = editing.invert(network, face, t, steps=STEPS, corrections=4)
+    V = named_directions.leading(network, x_t, t, k)[0].mT.unflatten(1, face.shape[1:])
+    told = outcome(network, x_t, t, alpha * V)
+    steps = x_t.new_tensor(lengths)[:, None, None, None]
+    rows = {}
+    for number, v in enumerate(V):
+        title = f"{number + 1}: {told['names'][number]} ({told['confirmed'][number]})"
+        rows[title] = editing.finish(network, x_t + steps * v, t, steps=STEPS)
+    return rows, face
