@@ -125,7 +125,7 @@ def test_a_step_along_the_tangent_of_an_attribute_is_given_its_name(exact):
     chosen = [list(faces.COLOURS).index(name) for name in ("skin", "shirt_red")]
     shifts = 2.5 * tangents[chosen]
     t = DDPM.t_of_sigma(0.1).item()
-    found = named_edits.outcome(exact, DDPM.at(t)[0] * picture, t, shifts)
+    found = named_edits.outcome(exact, DDPM.at(t, picture)[0] * picture, t, shifts)
     assert found["names"] == found["confirmed"] == ["skin", "shirt colour"] * 2
     assert found["flips"] == [0] * 4
     assert all(0.3 < share <= 1 for share in found["purity"])
