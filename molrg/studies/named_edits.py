@@ -42,7 +42,7 @@ def trial(seed: int, model: str, alpha: float, weights: float) -> dict[str, Any]
     Returns:
         "own", "other", "principal": share of the singular vectors in the face's own tangents, in
         another face's, and in the first principal directions; "smooth", "smooth_other": share of
-        smooth random directions in the two tangents. For singular vectors and, with "smooth_" in
+        smooth random directions in the two tangents. For singular vectors and, with ``smooth_`` in
         front, smooth directions of equal effect: "names" before and "confirmed" after, and
         "purity", "flips", as of `outcome`. "shuffled": the names in another order. "error": of the
         inversion, mean square of a pixel.
