@@ -48,12 +48,14 @@ def test_text_is_rewritten_as_the_site_shows_it(site):
         "{glue:text}`c00_rate:.2f` {glue:text}`c00_count` {glue:text}`c00_word`"
         " {glue:text}`c00_none:.1f`; {numref}`fig-a`, {eq}`eq-a`, {prf:ref}`lem-denoiser`,"
         " {cite:t}`sclocchi2025phase`, {py:func}`molrg.training.fit`,"
-        " {doc}`02_training_is_pca`, {doc}`the model <../book/part1>`; $\\R^n$, $\\Rightarrow$"
+        " {ref}`that exercise <ex-a>`, {doc}`02_training_is_pca`, {doc}`the model <../book/part1>`; $\\R^n$, $\\Rightarrow$"
     )
     assert text.startswith("0.25 3 half …; Figure 1, (1), “The posterior mean in closed form”")
     assert "Sclocchi et al. (2025), `molrg.training.fit`" in text
     title = site.titles["notebooks/02_training_is_pca"]
-    assert f"[{title}](02_training_is_pca.ipynb), [the model](../book/part1.md)" in text
+    assert (
+        f"that exercise, [{title}](02_training_is_pca.ipynb), [the model](../book/part1.md)" in text
+    )
     assert text.endswith("$\\mathbb{R}^n$, $\\Rightarrow$")
 
 
@@ -88,6 +90,8 @@ def test_an_unknown_directive_or_role_is_refused_by_name(site):
         rewrite("```{tabs} A\nB\n```")
     with pytest.raises(ValueError, match=r"^role term: allowed are glue:text"):
         rewrite("{term}`posterior`")
+    with pytest.raises(ValueError, match=r"^role ref `ex-a`: allowed is `text <label>`"):
+        rewrite("{ref}`ex-a`")
 
 
 def test_a_copy_that_was_changed_is_left_and_one_that_was_only_run_is_renewed(tmp_path, capsys):

@@ -178,6 +178,12 @@ class Rewrite:
         link = f"{name}.ipynb" if folder == "notebooks" else f"{self.root}/{address}.md"
         return f"[{text}]({link})"
 
+    def _named(self, target: str) -> str:
+        own = _OWN_TEXT.fullmatch(target)
+        if not own:
+            raise ValueError(f"role ref `{target}`: allowed is `text <label>`")
+        return own[1]
+
     def _figure(self, target: str) -> str:
         return self.figures[target]
 
@@ -197,6 +203,7 @@ class Rewrite:
 _ROLES: dict[str, Callable[[Rewrite, str], str]] = {
     "glue:text": Rewrite._glue,
     "doc": Rewrite._doc,
+    "ref": Rewrite._named,
     "numref": Rewrite._figure,
     "prf:ref": Rewrite._theorem,
     "py:func": Rewrite._code,
