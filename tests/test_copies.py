@@ -48,7 +48,8 @@ def test_text_is_rewritten_as_the_site_shows_it(site):
         "{glue:text}`c00_rate:.2f` {glue:text}`c00_count` {glue:text}`c00_word`"
         " {glue:text}`c00_none:.1f`; {numref}`fig-a`, {eq}`eq-a`, {prf:ref}`lem-denoiser`,"
         " {cite:t}`sclocchi2025phase`, {py:func}`molrg.training.fit`,"
-        " {ref}`that exercise <ex-a>`, {doc}`02_training_is_pca`, {doc}`the model <../book/part1>`; $\\R^n$, $\\Rightarrow$"
+        " {ref}`that exercise <ex-a>`, {doc}`02_training_is_pca`,"
+        " {doc}`the model <../book/part1>`; $\\R^n$, $\\Rightarrow$"
     )
     assert text.startswith("0.25 3 half …; Figure 1, (1), “The posterior mean in closed form”")
     assert "Sclocchi et al. (2025), `molrg.training.fit`" in text
