@@ -61,7 +61,8 @@ def trial(seed: int, model: str, alpha: float, weights: float) -> dict[str, Any]
     lengths = matched_lengths(network, x_t, t, V, smooth, alpha)
     random = outcome(network, x_t, t, lengths * smooth)
     row |= {f"smooth_{name}": value for name, value in random.items()}
-    order = torch.randperm(len(row["names"]), generator=draws.source(_SHUFFLE, seed))
+    shuffle = draws.source(_SHUFFLE, seed)
+    order = torch.randperm(len(row["names"]), generator=shuffle, device="cpu")
     row["shuffled"] = [row["names"][k] for k in order.tolist()]
     return row
 
