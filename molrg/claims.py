@@ -379,7 +379,12 @@ def recorded(id: str, profile: str = "paper") -> dict[str, Any]:
 
     Empty where there is no such run.
     """
-    return records(root() / "book" / "results" / profile).get(id, {}).get("more", {})
+    return recorded_run(id, profile).get("more", {})
+
+
+def recorded_run(id: str, profile: str = "paper") -> dict[str, Any]:
+    """The whole record that the recorded run of a claim has kept; empty where there is none."""
+    return records(root() / "book" / "results" / profile).get(id, {})
 
 
 def records(folder: Path | None = None) -> dict[str, dict]:

@@ -117,6 +117,9 @@ def test_a_notebook_reads_no_recorded_run_but_its_own(path):
     assert not foreign_records(path.read_text(encoding="utf-8"), f"C{path.stem[:2]}")
 
 
+OF_A_CLAIM = ("recorded", "recorded_run")
+
+
 def foreign_records(notebook, claim):
     """Calls that reach records of another claim, or results by their path."""
     cells = json.loads(notebook)["cells"]
@@ -126,7 +129,7 @@ def foreign_records(notebook, claim):
     for call in calls:
         name = ast.unparse(call.func).rpartition(".")[2]
         first = call.args[0].value if call.args and isinstance(call.args[0], ast.Constant) else None
-        if name in ("records", "records_folder") or (name == "recorded" and first != claim):
+        if name in ("records", "records_folder") or (name in OF_A_CLAIM and first != claim):
             found.append(ast.unparse(call))
     return found + (["a path to results"] if "book/results" in code or '"results"' in code else [])
 
@@ -136,6 +139,7 @@ def foreign_records(notebook, claim):
     [
         "claims.recorded('C02')",
         "claims.recorded(id)",
+        "claims.recorded_run('C02')",
         "claims.records()",
         "from molrg.claims import recorded\nx = recorded('C02')['a']",
         "open('../book/results/paper/C01.json')",
