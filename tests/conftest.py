@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 import shutil
+import signal
 from pathlib import Path
 
 import pytest
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _heeds_signals():
+    """Undo what a shell's background jobs inherit, and hand on: they ignore Ctrl-C and hang-up."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture(scope="session")
@@ -21,11 +29,9 @@ def finished(tmp_path_factory) -> tuple[Path, str]:
     (project / "_config.yml").write_text("title: a test\n")
     (project / "CHANGELOG.md").write_text("# Changelog\n")
     (project / "book" / "criteria_history.yml").write_text("{}\n")
-    (project / "CHANGELOG.md").write_text("# Changelog\n")
     recorded = project / "book" / "results" / "paper"
     recorded.mkdir(parents=True)
     (recorded / "C06.svg").write_text("<svg/>")
-    (project / "book" / "criteria_history.yml").write_text("{}\n")
     (project / "_toc.yml").write_text("format: jb-book\nroot: book/intro\n")
     plant(project, "C01", "holds", check("C01", draw=True))
     plant(

@@ -84,8 +84,7 @@ def _estimated(denoiser: Denoiser, x0: Tensor, noise: Tensor) -> Tensor:
     found = []
     for sigma in LEVELS:
         t = denoiser.schedule.t_of_sigma(sigma)
-        s, gamma = denoiser.schedule.at(t, x0)
-        found.append(denoiser(s * x0 + gamma * noise, t))
+        found.append(denoiser(denoiser.schedule.add_noise(x0, t, noise), t))
     return torch.cat(found)
 
 
@@ -122,7 +121,7 @@ def directions() -> plt.Figure:
 
 
 def sorted_by_kind() -> plt.Figure:
-    """Half of the faces of four kinds as they come, and sorted by K-subspaces: a row a group."""
+    """Half of the faces of four kinds as they come, and sorted by K-subspaces: a row per group."""
     given = faces_learned.sorted_faces(SEED, TRAINED)
     pictures = given.x.view(-1, 3, 32, 32)
     groups = [pictures[given.labels == k][:SHOWN] for k in range(4)]
@@ -152,7 +151,7 @@ def copies_and_new() -> plt.Figure:
         x = faces_learned.sample(denoiser, SHOWN, given.x.shape[1], seed=SEED)
         nearest = given.x[torch.cdist(x, given.x).argmin(1)]
         rows[f"samples: {name}"] = x.view(-1, 3, 32, 32)
-        rows["nearest training faces" + " " * len(rows)] = nearest.view(-1, 3, 32, 32)
+        rows[f"nearest training faces: {name}"] = nearest.view(-1, 3, 32, 32)
     return plots.picture_rows(rows)
 
 
@@ -169,7 +168,7 @@ def sheet_kinds() -> list[int]:
 
 
 def contact_sheet() -> plt.Figure:
-    """A face of each of `sheet_kinds`, a row a hair style."""
+    """A face of each of `sheet_kinds`, a row per hair style."""
     generator = draws.source(SEED)
     drawn = [faces.draw(1, kinds=[kind], generator=generator)[0] for kind in sheet_kinds()]
     return plots.picture_rows({"": _stacked(list(torch.cat(drawn).split(SHEET[1])))})

@@ -126,7 +126,7 @@ def table(
         store: name of the store.
         profile: "quick" or "paper".
     """
-    cell = vars(setting) | {"weights": editing_setting.weight_sum(setting)}
+    cell = vars(setting) | {"weights": editing_setting.weight_sum(setting.network)}
     kept = None if store is None else sweeps.kept(store, profile)
     return sweeps.run(properties, [cell], seeds=seeds, store=kept)
 

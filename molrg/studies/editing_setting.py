@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import cast
 
 from torch import Tensor
+from torch.nn import Module
 
 from molrg import devices, draws, editing, images, zoo
 from molrg.denoisers.networks import UNet
@@ -158,6 +159,6 @@ def candidates(setting: Setting, kind: str, seed: int, m: int = 4) -> Tensor:
     return editing.smooth(x, m, generator=draws.source(purpose, seed))
 
 
-def weight_sum(setting: Setting) -> float:
+def weight_sum(network: Module) -> float:
     """A number that tells networks of one name apart: the sum of the sizes of all weights."""
-    return round(sum(float(p.double().abs().sum()) for p in setting.network.parameters()), 3)
+    return round(sum(float(p.double().abs().sum()) for p in network.parameters()), 3)

@@ -78,8 +78,7 @@ def trials(
     seeds: Sequence[int], model: str, *, N: int, steps: int, profile: str = "quick"
 ) -> pd.DataFrame:
     """A row of `trial` for each seed, kept between runs in the paper profile."""
-    network = editing_setting.network(model)
-    weights = round(sum(float(p.double().abs().sum()) for p in network.parameters()), 3)
+    weights = editing_setting.weight_sum(editing_setting.network(model))
     cell = {"model": model, "N": N, "steps": steps, "weights": weights}
     return sweeps.run(trial, [cell], seeds=seeds, store=sweeps.kept("c25_trials", profile))
 
@@ -104,7 +103,7 @@ def threshold(scores: ArrayLike) -> float:
 
 
 def thresholds(table: pd.DataFrame, name: str) -> pd.DataFrame:
-    """The threshold of every attribute by one of `CURVES`: a row a seed, a column an attribute."""
+    """The threshold of every attribute by one of `CURVES`: a row per seed, columns by attribute."""
     columns = {
         attribute: [threshold(row) for row in curves(table, name, attribute)]
         for attribute in faces.ATTRIBUTES

@@ -152,7 +152,8 @@ def trials(
         store: name of the store.
         profile: "quick" or "paper".
     """
-    cell = vars(setting) | {"kinds": kinds, "weights": editing_setting.weight_sum(setting)}
+    weights = editing_setting.weight_sum(setting.network)
+    cell = vars(setting) | {"kinds": kinds, "weights": weights}
     kept = None if store is None else sweeps.kept(store, profile)
     return sweeps.run(trial, [cell], seeds=seeds, store=kept).sort_values("seed")
 

@@ -26,7 +26,6 @@ HIGH = 0.72  # noise level of the edits
 K = 10  # directions, and attributes with a tangent
 STEPS = 10  # of DDIM
 FLIPPED = 0.5  # change of probability from which another value counts as taken
-KINDS = ("own", "smooth")
 _FACE, _NOISE, _SMOOTH, _SHUFFLE, _REFERENCE = 1, 2, 3, 4, 5  # purposes of random numbers
 
 
@@ -162,8 +161,7 @@ def trials(
     seeds: Sequence[int], model: str, *, alpha: float, profile: str = "quick"
 ) -> pd.DataFrame:
     """A row of `trial` for each seed, kept between runs in the paper profile."""
-    network = editing_setting.network(model)
-    weights = round(sum(float(p.double().abs().sum()) for p in network.parameters()), 3)
+    weights = editing_setting.weight_sum(editing_setting.network(model))
     cell = {"model": model, "alpha": alpha, "weights": weights}
     return sweeps.run(trial, [cell], seeds=seeds, store=sweeps.kept("c24_trials", profile))
 
