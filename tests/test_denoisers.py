@@ -9,7 +9,15 @@ import torch
 from factories import EXACT, SCHEDULES, bases, complains, covariances, general, normal, rng, worst
 
 from molrg import MoLRG, images
-from molrg.denoisers import Denoiser, Empirical, Gaussian, LinearMixture, LowRank
+from molrg.denoisers import (
+    Denoiser,
+    Empirical,
+    Gaussian,
+    LinearMixture,
+    LowRank,
+    Patches,
+    Windowed,
+)
 from molrg.schedules import EDM, VP
 
 every = pytest.mark.parametrize("schedule", SCHEDULES.values(), ids=SCHEDULES)
@@ -26,6 +34,8 @@ def producers(n=6, schedule=None, dtype=torch.float64):
     """One of every kind of denoiser, on n coordinates."""
     schedule = schedule or VP()
     data, mixture = normal(20, n, seed=3, dtype=dtype), general(n, dtype=dtype)
+    event = (3, 4, 4) if n == 48 else (1, 2, n // 2)
+    patch = Gaussian(normal(20, 4 * event[0], seed=4, dtype=dtype), schedule)
     return {
         "exact": mixture.denoiser(schedule),
         "empirical": Empirical(data, schedule),
@@ -33,6 +43,8 @@ def producers(n=6, schedule=None, dtype=torch.float64):
         "linear": linear(mixture, schedule),
         "soft": LowRank(bases(n, [1, 2, 3], dtype=dtype), schedule, weights=WEIGHTS),
         "hard": LowRank(bases(n, [1, 2, 3], dtype=dtype), schedule, assignment="hard"),
+        "patches": Patches(data.unflatten(1, event), schedule, 2),
+        "windowed": Windowed(patch, event, 2),
     }
 
 

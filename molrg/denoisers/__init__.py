@@ -11,6 +11,7 @@ from molrg.denoisers.exact import Empirical, Gaussian, LinearMixture
 from molrg.denoisers.free_mixture import FreeMixture
 from molrg.denoisers.low_rank import LowRank
 from molrg.denoisers.networks import UNet, network_time, to_x0
+from molrg.denoisers.patches import Patches, Windowed
 from molrg.denoisers.perceptron import MLP
 from molrg.denoisers.protocol import (
     Assigning,
@@ -37,11 +38,13 @@ __all__ = [
     "LinearMixture",
     "LowRank",
     "Movable",
+    "Patches",
     "Retractable",
     "Selectable",
     "Stacked",
     "Tangential",
     "UNet",
+    "Windowed",
     "check_denoiser",
     "ensemble_of",
     "from_pretrained",
