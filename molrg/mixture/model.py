@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from molrg import checks, draws
+from molrg.mixture import fitting
 from molrg.mixture.components import Components, Posterior
 from molrg.schedules import Schedule, variance_floor
 from molrg.subspaces import random_bases
@@ -41,10 +42,16 @@ class MoLRG:
         bases, means, variances: lists of K, as above.
         weights: (K,), of the dtype of the bases.
         noise: tau.
+        history: log-likelihood per point, before each step of EM and at its end; empty where the
+            mixture was not fitted.
+        histories: that of every start of EM.
 
     Raises:
         ValueError: where an argument is outside what is said above.
     """
+
+    history: Sequence[float] = ()
+    histories: Sequence[Sequence[float]] = ()
 
     def __init__(
         self,
@@ -108,6 +115,82 @@ class MoLRG:
             ValueError: where n is too small, or K too large, for such subspaces.
         """
         return cls(random_bases(n, dims, angle=angle, generator=generator), noise=noise)
+
+    @classmethod
+    def fit(
+        cls,
+        x: Tensor,
+        K: int,
+        d: int,
+        *,
+        starts: int = 3,
+        iterations: int = 100,
+        tolerance: float = 1e-6,
+        generator: torch.Generator,
+    ) -> MoLRG:
+        """Fit a mixture to points by EM: probabilistic PCA in every component, one shared noise.
+
+        Each start is a k-means clustering; the one that ends with the largest likelihood is kept.
+
+        Source: Tipping and Bishop, Mixtures of probabilistic principal component analysers (1999),
+            with one noise for all components. No library that is known to us has it: see
+            `molrg.mixture.fitting`.
+
+        Args:
+            x: points (N, n), N > K (d + 1).
+            K: number of components, >= 1.
+            d: dimension of each, 1 <= d < n. A direction that holds less variance than the noise is
+                left with next to none.
+            starts: number of starts, >= 1.
+            iterations: steps of EM at most, of each start.
+            tolerance: EM ends when a step adds less to the log-likelihood per number in x.
+            generator: source of the starts.
+
+        Returns:
+            The mixture, of the dtype of x and where x is, with its `history`.
+
+        Raises:
+            ValueError: where x is not finite, not (N, n), too short or one point many times, or
+                another argument is out of range.
+        """
+        fitted = fitting.em(
+            x,
+            K,
+            d,
+            starts=starts,
+            iterations=iterations,
+            tolerance=tolerance,
+            generator=generator,
+        )
+        mixture = cls._of(fitted.components, x.dtype)
+        mixture.history, mixture.histories = fitted.history, fitted.histories
+        return mixture
+
+    @classmethod
+    def of_labels(cls, x: Tensor, labels: Tensor, d: int) -> MoLRG:
+        """The mixture of given groups of points: probabilistic PCA of each, one shared noise.
+
+        Args:
+            x: points (N, n).
+            labels: group of each point, (N,), whole numbers from 0 on.
+            d: dimension of each component.
+
+        Raises:
+            ValueError: as `fit`, or where labels are not N whole numbers >= 0.
+        """
+        K = int(labels.max()) + 1 if labels.numel() else 0
+        return cls._of(fitting.of_labels(x, labels, K, d), x.dtype)
+
+    @classmethod
+    def _of(cls, components: Components, dtype: torch.dtype) -> MoLRG:
+        dims = components.dims.tolist()
+        return cls(
+            [block.mT.to(dtype) for block in components.rows.split(dims)],
+            components.weights,
+            list(components.means),
+            list(components.spectra.split(dims)),
+            components.noise,
+        )
 
     def sample(
         self, N: int | Sequence[int] | Tensor, *, generator: torch.Generator
@@ -197,6 +280,22 @@ class MoLRG:
         """
         self._check_density(t, schedule)
         return self._posterior(x_t, t, schedule).log_joint.logsumexp(-1).to(x_t.dtype)
+
+    def log_likelihood(self, x: Tensor) -> Tensor:
+        """Log-density of clean points x_0, (B,).
+
+        Args:
+            x: points (B, \\*event), n entries each.
+
+        Raises:
+            ValueError: where the mixture has no noise, and so no density.
+        """
+        if self.noise == 0:
+            raise ValueError("noise = 0: allowed is > 0, for the law of x_0 has no density")
+        points = checks.flat_events("x", x, self.n)
+        one = points.new_ones(())
+        posterior = self._components.posterior(points, one, torch.zeros_like(one))
+        return posterior.log_joint.logsumexp(-1).to(x.dtype)
 
     def score(self, x_t: Tensor, t: float | Tensor, schedule: Schedule) -> Tensor:
         """Gradient of the log-density with respect to x_t, in the shape of x_t.
