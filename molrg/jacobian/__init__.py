@@ -16,7 +16,20 @@ asks of a denoiser to be differentiable, and of one point not to act on the othe
 """
 
 from molrg.jacobian.krylov import top_singular
+from molrg.jacobian.local_dimension import LocalDimension, flipd, normalised_error, trace
 from molrg.jacobian.operator import Linearised, asymmetry, dense
 from molrg.jacobian.ranks import Rank, numerical_rank, rank
 
-__all__ = ["Linearised", "Rank", "asymmetry", "dense", "numerical_rank", "rank", "top_singular"]
+__all__ = [
+    "Linearised",
+    "LocalDimension",
+    "Rank",
+    "asymmetry",
+    "dense",
+    "flipd",
+    "normalised_error",
+    "numerical_rank",
+    "rank",
+    "top_singular",
+    "trace",
+]
