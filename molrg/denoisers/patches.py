@@ -9,7 +9,7 @@ from molrg import checks
 from molrg.denoisers.protocol import Denoiser, check_denoiser
 from molrg.schedules import Schedule, variance_floor
 
-CHUNK = 2**24  # numbers in the largest array
+CHUNK = 2**22  # numbers in the largest array
 
 
 def window_starts(length: int, size: int) -> list[int]:
