@@ -2,6 +2,7 @@ from . import (
     checks as checks,
     claims as claims,
     companion as companion,
+    course as course,
     denoisers as denoisers,
     devices as devices,
     dimension as dimension,

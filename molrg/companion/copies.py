@@ -22,6 +22,8 @@ from molrg.companion import plain_text
 from molrg.companion.layout import Layout
 from molrg.companion.notebooks import Notebook
 
+SELF_CHECK = "self-check"  # tag of the cells that a copy has and its source has not
+
 _NUMBERS = (
     "*A copy to read and change. Numbers in the sentences are those of the book's run; they do not"
     " follow what you change, the output below the cells does.*"
@@ -87,8 +89,7 @@ def copy(notebook: Notebook, site: plain_text.Site, root: str, *, solutions: boo
     made = nbformat.v4.new_notebook(metadata={"kernelspec": _kernel(notebook)})
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
-            for part, text in enumerate(rewrite(cell.source)):
-                made.cells.append(nbformat.v4.new_markdown_cell(text, id=f"{cell.id}-{part}"))
+            made.cells += _texts(cell.id, rewrite(cell.source))
             continue
         fresh = nbformat.v4.new_code_cell(cell.source, id=cell.id, metadata=cell.metadata)
         made.cells.append(fresh)
@@ -122,6 +123,18 @@ def glued(executed: Path) -> dict[str, Any]:
             if kept:
                 values[kept["name"]] = _value(output["data"])
     return values
+
+
+def _texts(id: str, parts: Sequence[str]) -> list[Any]:
+    """Cells of text; the call of a self-check is a cell of code, in which to put the answer."""
+    cells = []
+    for place, text in enumerate(parts):
+        cells.append(nbformat.v4.new_markdown_cell(text, id=f"{id}-{place}"))
+        if asked := plain_text.SELF_CHECK.search(text):
+            code = f"from molrg.course import check\n\nanswer = ...\n{asked[1]}"
+            tags = {"tags": [SELF_CHECK]}
+            cells.append(nbformat.v4.new_code_cell(code, id=f"{id}-{place}-check", metadata=tags))
+    return cells
 
 
 def _value(data: dict[str, str]) -> Any:

@@ -12,8 +12,8 @@ from typing import Any
 from molrg import claims, files
 from molrg.companion.notebooks import Notebook
 
-# They run notebooks, and no notebook imports them.
-_LEFT_OUT = ("companion", "__main__.py")
+# They run notebooks or check answers, and no notebook imports them.
+_LEFT_OUT = ("companion", "course", "__main__.py")
 
 
 def of(notebook: Notebook, overrides: Mapping[str, Any], package: Path | None = None) -> str:

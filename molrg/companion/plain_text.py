@@ -20,6 +20,7 @@ _ROLE = re.compile(r"\{([a-z:]+)\}`([^`]+)`")
 _THEOREM = re.compile(r"^```\{prf:\w+\} (.*)\n:label: (\S+)", re.MULTILINE)
 _OWN_TEXT = re.compile(r"(.*?)\s*<([^>]+)>", re.DOTALL)
 _FIGURE = re.compile(r"^:name: (fig-\S+)$", re.MULTILINE)
+SELF_CHECK = re.compile(r'`(check\("[\w-]+", answer\))`')
 _EQUATION = re.compile(r"\$\$ \(([\w-]+)\)$", re.MULTILINE)
 _NEW_CELL = "\0"  # what splits a text into cells; no text of ours holds it
 _PARTS = {"1": "I", "2": "II", "3": "III", "4": "IV", "5": "V", "6": "VI"}
@@ -149,7 +150,8 @@ class Rewrite:
             lines = [f"**{title}**", "", *body.strip().splitlines()]
             return "\n".join(f"> {line}".rstrip() for line in lines)
         if kind == "exercise":
-            return f"**Exercise.** {body.strip()}"
+            asked = f"**Exercise.** {body.strip()}"
+            return f"{_NEW_CELL}{asked}{_NEW_CELL}" if SELF_CHECK.search(body) else asked
         if kind == "solution" and self.solutions:
             return f"<details><summary>Solution</summary>\n\n{body.strip()}\n\n</details>"
         if kind == "solution":
