@@ -88,7 +88,7 @@ def mixture_on_windows(
     """
     windows = data.unfold(2, size, 1).unfold(3, size, 1).permute(0, 2, 3, 1, 4, 5).flatten(0, 2)
     generator = draws.source(_PATCHES, seed)
-    rows = torch.randperm(len(windows), generator=generator)[:count].to(data.device)
+    rows = torch.randperm(len(windows), device="cpu", generator=generator)[:count].to(data.device)
     points = windows[rows].flatten(1).double().cpu().numpy()
     fitted = GaussianMixture(K, reg_covar=1e-3, max_iter=30, tol=1e-2, random_state=seed)
     fitted.fit(points)
@@ -148,7 +148,7 @@ def trials(
 
 def _pictures(pool: Tensor, seed: int, images: int) -> dict[str, Tensor]:
     """The two halves of the images of a seed."""
-    rows = torch.randperm(len(pool), generator=draws.source(_IMAGES, seed))[:images]
+    rows = torch.randperm(len(pool), device="cpu", generator=draws.source(_IMAGES, seed))[:images]
     halves = rows.to(pool.device).split(images // 2)
     return {name: pool[half] for name, half in zip(HALVES, halves, strict=True)}
 
@@ -219,7 +219,9 @@ def permuted_trials(
     Returns:
         As `trials`, on the half to judge on, for the chosen widths and the Gaussian.
     """
-    order = torch.randperm(data[0, 0].numel(), generator=draws.source(_PATCHES, seed, 1))
+    order = torch.randperm(
+        data[0, 0].numel(), device="cpu", generator=draws.source(_PATCHES, seed, 1)
+    )
     order = order.to(data.device)
     turned, schedule = permute(data, order), network.schedule
     gaussian = Gaussian(data, schedule)
