@@ -27,10 +27,13 @@ from molrg.subspaces import (
 SCHEDULE = EDM()
 ONE = SCHEDULE.t_of_sigma(1.0).item()
 EXERCISE = re.compile(
-    r"^```\{exercise\} \S[^\n]*\n:label: (prob-\d-\d)\n\n(\*[^\n]+\*)\n", re.MULTILINE
+    r"^```\{exercise\} \S[^\n]*\n:label: (prob-\d-\d)\n(?:(?!^```).)*?\n\n(\*[^\n]+\*)\n```$",
+    re.MULTILINE | re.DOTALL,
 )
 SOLUTION = re.compile(r"^```\{solution\} (prob-\d-\d)\n:class: dropdown\n", re.MULTILINE)
-DIFFICULTY = re.compile(r"\*(Easy|Medium|Hard), [a-z-]+ minutes\.\*")
+DIFFICULTY = re.compile(
+    r"\*(Easy|Medium|Hard), (five|ten|fifteen|twenty|thirty|forty|sixty) minutes\.\*"
+)
 
 
 def time(sigma: float) -> float:
