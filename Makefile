@@ -17,7 +17,7 @@ STAMP := $(VENV)/.molrg-installed
 RUN   := $(PY) -m molrg run $(if $(JOBS),--jobs $(JOBS))
 
 .DEFAULT_GOAL := help
-.PHONY: help env book test lint lab claims doctor benchmark clean
+.PHONY: help env book test lint lab claims doctor benchmark student solutions clean
 
 help: ## this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -52,6 +52,14 @@ lint: env ## style, format, types, direction of imports
 lab: env ## JupyterLab on copies of the notebooks, to read and change
 	@$(PY) -m molrg copies
 	@cd copies && "$(abspath $(PY))" -m jupyterlab
+
+student: env ## for students: notebooks and site without solutions, in _build/student
+	@$(RUN)
+	@$(PY) -m molrg student
+
+solutions: env ## the other half: notebooks and site with solutions, in _build/solutions
+	@$(RUN)
+	@$(PY) -m molrg student --with-solutions
 
 claims: env ## the verdicts of the last run
 	@$(PY) -m molrg claims

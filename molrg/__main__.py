@@ -26,6 +26,7 @@ from molrg.companion import (
     readme,
     runner,
     scorecard,
+    student,
 )
 from molrg.companion.notebooks import parse_parameters, select
 from molrg.denoisers import checkpoints
@@ -136,6 +137,12 @@ def parser() -> argparse.ArgumentParser:
         "--without-solutions", action="store_true", help="for students: cells for their answers"
     )
     copied.set_defaults(do=_copies)
+    handed = commands.add_parser(
+        "student", help="notebooks and a site without solutions, to hand out"
+    )
+    handed.add_argument("--with-solutions", action="store_true", help="the other half, to keep")
+    handed.add_argument("--to", type=Path, help="a folder; _build/student where omitted")
+    handed.set_defaults(do=_student)
     commands.add_parser(
         "doctor", help="what is installed, which data are there, what would be downloaded"
     ).set_defaults(do=_doctor)
@@ -283,6 +290,14 @@ def _copies(args: argparse.Namespace, console: Console) -> int:
     console.print(f"{len(written)} copies in {folder}", highlight=False, soft_wrap=True)
     for path in left:
         console.print(f"{path.name}: changed by you, left as it is", highlight=False)
+    return 0
+
+
+def _student(args: argparse.Namespace, console: Console) -> int:
+    name = "solutions" if args.with_solutions else "student"
+    folder = args.to or claims.root() / "_build" / name
+    student.write(folder, with_solutions=args.with_solutions)
+    console.print(f"{os.path.relpath(folder)}: notebooks, html", highlight=False, soft_wrap=True)
     return 0
 
 

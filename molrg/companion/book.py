@@ -101,14 +101,23 @@ def build(root: Path | None = None) -> Path:
     """
     root = root or claims.root()
     with alone(Layout.of({})):
-        html = _sphinx(root, stage(root))
+        html = sphinx(root, stage(root), root / "_build" / "html")
     _manifest(html)
     return html
 
 
-def _sphinx(root: Path, src: Path) -> Path:
-    """Build aside, and put the site in place of the old one once it is whole."""
-    html, aside = root / "_build" / "html", root / "_build" / ".site"
+def sphinx(root: Path, src: Path, html: Path) -> Path:
+    """Build aside, and put the site in place of the old one once it is whole.
+
+    Args:
+        root: the project.
+        src: staged sources.
+        html: folder of the site.
+
+    Raises:
+        BuildFailed: where the build warns.
+    """
+    aside = root / "_build" / ".site"
     shutil.rmtree(aside, ignore_errors=True)
     shutil.rmtree(src / "_build", ignore_errors=True)
     try:
@@ -117,7 +126,8 @@ def _sphinx(root: Path, src: Path) -> Path:
         if said is not None or not (built / "index.html").is_file():
             raise BuildFailed(f"the site did not build cleanly:\n{(said or '')[-6000:]}")
         shutil.rmtree(html, ignore_errors=True)
-        built.rename(html)
+        html.parent.mkdir(parents=True, exist_ok=True)
+        shutil.move(built, html)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
     return html

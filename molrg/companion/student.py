@@ -1,0 +1,60 @@
+"""What a lecturer hands out: notebooks and a site without solutions, or with them."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import yaml
+
+from molrg import claims
+from molrg.companion import book, copies, solutions
+from molrg.companion.layout import Layout
+from molrg.companion.notebooks import sources
+from molrg.companion.runner import alone
+
+
+def write(folder: Path, *, with_solutions: bool = False) -> Path:
+    """Write notebooks to work in and the site, with or without solutions, from clean.
+
+    Notebooks that someone has changed are left as they are; the site is made anew.
+
+    Args:
+        folder: where ``notebooks`` and ``html`` go.
+        with_solutions: whether exercises keep their solutions.
+
+    Returns:
+        the folder.
+
+    Raises:
+        BuildFailed: where a notebook has not been run as it is now, the build warns, or a
+            sentence of a solution is left in what goes to students.
+    """
+    root = claims.root()
+    with alone(Layout.of({})):
+        src = _sources(book.stage(root), root / "_build" / "course")
+        taken = [] if with_solutions else _hide(src)
+        copies.write(sources(), folder / "notebooks", solutions=with_solutions)
+        book.sphinx(root, src, folder / "html")
+    shutil.rmtree(src)
+    if left := solutions.leaks(folder, taken):
+        raise book.BuildFailed(f"solutions are left in what goes to students: {'; '.join(left)}")
+    return folder
+
+
+def _sources(staged: Path, place: Path) -> Path:
+    """A copy of the staged sources, to be changed."""
+    shutil.rmtree(place, ignore_errors=True)
+    shutil.copytree(staged, place, ignore=shutil.ignore_patterns("_build", ".stamps", ".partial"))
+    return place
+
+
+def _hide(src: Path) -> list[str]:
+    """Take the solutions out of staged sources; pages lead to no copy that has them."""
+    path = src / "_config.yml"
+    config = yaml.safe_load(path.read_text(encoding="utf-8"))
+    config.pop("launch_buttons", None)
+    config["html"]["use_repository_button"] = False
+    config["sphinx"]["config"] |= {"html_copy_source": False, "html_show_sourcelink": False}
+    path.write_text(yaml.safe_dump(config, sort_keys=False, allow_unicode=True), encoding="utf-8")
+    return solutions.take_out(src)
