@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import platform
 import pydoc
 import re
@@ -13,6 +14,7 @@ from typing import Any
 from docutils import nodes
 
 import molrg
+from molrg.companion import launch
 
 REPOSITORY = "https://github.com/molrg/molrg"
 CODE = re.compile(r"((?::math:)?`+[^`]+`+)")
@@ -108,6 +110,23 @@ def _without_thebe(
     ]
 
 
+def _badges(
+    app: Any, pagename: str, templatename: str, context: dict[str, Any], doctree: Any
+) -> None:
+    """Puts links to Colab and Binder below the title of a notebook, where the site has launches."""
+    options = app.config.html_theme_options
+    if not pagename.startswith("notebooks/") or not options.get("launch_buttons"):
+        return
+    name, url = pagename.split("/", 1)[1], options["repository_url"]
+    places = {
+        "Open in Colab": launch.colab(url, name),
+        "Open in Binder": launch.binder(url, options["repository_branch"], name),
+    }
+    links = [f'<a class="molrg-badge" href="{html.escape(a)}">{b}</a>' for b, a in places.items()]
+    row = f'</h1>\n<p class="molrg-badges">{" ".join(links)}</p>'
+    context["body"] = context["body"].replace("</h1>", row, 1)
+
+
 def _public_name(app: Any, env: Any, node: Any, contnode: Any) -> Any:
     """Links molrg.subspaces.pca to the module of that room in which it is documented."""
     target = node.get("reftarget", "")
@@ -150,6 +169,7 @@ def setup(app: Any) -> dict[str, Any]:
     app.connect("autodoc-process-docstring", _plain_signs)
     app.connect("doctree-read", _table_headers)
     app.connect("html-page-context", _without_thebe, priority=900)
+    app.connect("html-page-context", _badges)
     app.connect("missing-reference", _public_name)
     app.connect("build-finished", _repair_pages)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -18,11 +18,13 @@ from typing import Any
 import nbformat
 
 from molrg import claims, files
-from molrg.companion import plain_text
+from molrg.companion import launch, plain_text
 from molrg.companion.layout import Layout
 from molrg.companion.notebooks import Notebook
 
-SELF_CHECK = "self-check"  # tag of the cells that a copy has and its source has not
+# tags of the cells that a copy has and its source has not
+SELF_CHECK = "self-check"
+ON_COLAB = "on-colab"
 
 _NUMBERS = (
     "*A copy to read and change. Numbers in the sentences are those of the book's run; they do not"
@@ -98,7 +100,10 @@ def copy(notebook: Notebook, site: plain_text.Site, root: str, *, solutions: boo
             caption = f"*{figures[figure['name']]}. {figure['caption']}*"
             made.cells.append(nbformat.v4.new_markdown_cell(caption, id=f"{cell.id}-caption"))
     note = nbformat.v4.new_markdown_cell(_NUMBERS if values else _NO_NUMBERS, id="copy-note")
+    colab = launch.colab_cell(launch.repository(claims.root())[0])
+    tags = {"tags": [ON_COLAB]}
     made.cells.insert(1, note)
+    made.cells.insert(2, nbformat.v4.new_code_cell(colab, id="copy-colab", metadata=tags))
     made.metadata["molrg_copy"] = _fingerprint(made)
     return made
 
