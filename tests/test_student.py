@@ -98,5 +98,6 @@ def test_the_student_site_and_notebooks_hold_no_solution(tmp_path):
     assert (folder / "html" / "searchindex.js").is_file()
     assert not (folder / "html" / "_sources").exists()
     pages = [path.read_text(encoding="utf-8") for path in (folder / "html").rglob("*.html")]
+    assert not [page for page in pages if "_sources/" in page]
     assert not [page for page in pages if 'class="solution' in page or "Solution to" in page]
     assert sum(page.count('<div class="exercise') for page in pages) == len(exercises())

@@ -60,6 +60,8 @@ def _footer(app: Any, config: Any) -> None:
     commit = _commit(app.srcdir)
     config.version = config.release = release
     what = f"molrg {release}" + (f" ({commit})" if commit else "")
+    if not config.html_copy_source:  # on the site for students there is no source to download
+        config.html_theme_options["use_download_button"] = False
     config.html_theme_options["extra_footer"] = (
         f'<p class="molrg-version">{what}, Python {platform.python_version()}, '
         f"torch {_installed('torch')}, numpy {_installed('numpy')}. "
