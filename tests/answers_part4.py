@@ -1,0 +1,13 @@
+"""Right and typical wrong answers to the exercises of Part IV, for the tests of the self-checks."""
+
+from __future__ import annotations
+
+# label: (right answers, {part of what is said: wrong answer})
+ANSWERS = {
+    "ex-11-rule": (
+        [50, 50.0],
+        {"too large": 51, "the range is off": 3, "a number is asked": "K d"},
+    ),
+    "ex-11-cancel": ([0.59, 0.6], {"too small": 0.35, "the range is off": 59, "too large": 0.76}),
+    "ex-c25-3": ([4.3, 4], {"too small": 0.5, "the range is off": -7, "a number is asked": "four"}),
+}
