@@ -113,7 +113,7 @@ def trials(
     steps: int = 400,
     batch: int = 32,
     N: int = 1024,
-    samplers: Sequence[int] = (50, 200),
+    samplers: Sequence[int] = (50, 100),
     rows: int = 128,
 ) -> pd.DataFrame:
     """Networks that differ in their target alone, each at its best step size; and the exact one.
