@@ -180,7 +180,9 @@ def _points(purpose: int, N: int, bases: Sequence[Tensor], keys: Sequence[Key]) 
     return torch.stack(drawn)
 
 
-def _networks(target: str, data: Tensor, keys: Sequence[Key], width: int, **setting: int) -> list:
+def _networks(
+    target: str, data: Tensor, keys: Sequence[Key], *, width: int, steps: int, batch: int
+) -> list[MLP]:
     """For each of `RATES` an ensemble, one network a seed: the same start, data and noise."""
     networks = []
     for rate in RATES:
@@ -193,8 +195,16 @@ def _networks(target: str, data: Tensor, keys: Sequence[Key], width: int, **sett
             generator=[draws.source(_START, *key) for key in keys],
         )
         sources = [draws.source(_TRAINING, *key) for key in keys]
-        loss = {"sigma": SIGMA, "weighting": _WEIGHTING}
-        fit(network, data, lr=rate, generator=sources, **loss, **setting)
+        fit(
+            network,
+            data,
+            steps=steps,
+            lr=rate,
+            sigma=SIGMA,
+            weighting=_WEIGHTING,
+            batch=batch,
+            generator=sources,
+        )
         networks.append(network)
     return networks
 
