@@ -79,3 +79,9 @@ def complains(name: str):
     assert re.match(rf"{re.escape(name)}(?!\w).* = ", text), f"does not begin with {name!r}: {text}"
     assert ": allowed is " in text, text
     assert "\n" not in text, text
+
+
+def law_of_axes(n: int, dims: tuple[int, ...], noise: float = 0.1) -> MoLRG:
+    """Components along the axes of the space, so that their subspaces are orthogonal."""
+    parts = torch.eye(n, dtype=torch.float64).split(list(dims), dim=1)
+    return MoLRG(list(parts), noise=noise)

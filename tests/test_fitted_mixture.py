@@ -1,0 +1,61 @@
+"""A fitted mixture against a network: the four sets, the shares of spans, the ratios."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+import torch
+from factories import law_of_axes, worst
+
+from molrg.schedules import DDPM
+from molrg.studies import fitted_mixture as study
+
+
+def table(distances: torch.Tensor) -> pd.DataFrame:
+    """Trials with these distances, (seeds, sets, levels, references)."""
+    return pd.DataFrame({"distance": distances.tolist()})
+
+
+def test_the_four_sets_are_what_they_are_called():
+    sets = study.points(4, seed=1)
+    assert tuple(sets) == study.SETS
+    assert {tuple(x.shape) for x in sets.values()} == {(4, 1, 28, 28)}
+    own = sets["test images"]
+    assert worst(sets["rolled"].roll((-5, 1), (2, 3)), own) == 0
+    second = 2 * sets["means of two"] - own
+    garments = study.data("test").flatten(1)
+    assert all((row - garments).abs().amax(1).min() < 1e-6 for row in second.flatten(1))
+    assert worst(study.points(4, seed=1)["digits"], sets["digits"]) == 0
+
+
+def test_a_span_in_its_own_component_has_share_one():
+    law = law_of_axes(n=6, dims=(2, 2, 2))
+    x_t = (3 * law.bases[1][:, 0]).float().reshape(1, 2, 3).to(law.columns.dtype)
+
+    class Scheduled:
+        schedule = DDPM()
+
+        def __call__(self, x_t: torch.Tensor, t: float | torch.Tensor) -> torch.Tensor:
+            return x_t
+
+    own, others = study.shares(law.bases[1].double(), law, x_t, Scheduled())
+    assert own == pytest.approx(1)
+    assert others == pytest.approx(0)
+
+
+def test_advantage_is_over_the_nearer_rival():
+    distances = torch.ones(2, len(study.SETS), len(study.LEVELS), len(study.REFERENCES))
+    distances[..., study.REFERENCES.index("mixture")] = 0.2
+    distances[..., study.REFERENCES.index("training images")] = 0.4
+    ratio = study.advantage(table(distances), "digits")
+    assert ratio.shape == (2, len(study.LEVELS))
+    assert ratio == pytest.approx(0.5)
+    control = study.advantage(table(distances), "digits", "random groups")
+    assert control == pytest.approx(2.5)
+
+
+def test_sizes_are_told_by_images_held_out():
+    sizes = study.sizes([(1, 2), (2, 4)], held=2800)
+    assert sizes["K"].tolist() == [1, 2]
+    assert sizes[["clean", "noisy"]].notna().to_numpy().all()
+    assert sizes["clean"][1] > sizes["clean"][0]
