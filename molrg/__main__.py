@@ -25,6 +25,7 @@ from molrg.companion import (
     own_data,
     readme,
     runner,
+    sample_copies,
     scorecard,
     student,
 )
@@ -119,6 +120,12 @@ def parser() -> argparse.ArgumentParser:
         "--size", type=int, help="pixels along a side to which pictures are cut and resized"
     )
     own.add_argument("--grey", action="store_true", help="read pictures in grey")
+    own.add_argument(
+        "--samples",
+        type=Path,
+        metavar="FOLDER",
+        help="a model's samples: say which copy a picture of PATH, and nothing else",
+    )
     own.set_defaults(do=_describe)
     new = commands.add_parser(
         "new", help="begin a claim: its notebook, and its entry in the ledger"
@@ -276,6 +283,10 @@ def _fetch(args: argparse.Namespace, console: Console) -> int:
 
 
 def _describe(args: argparse.Namespace, console: Console) -> int:
+    if args.samples is not None:
+        copied = sample_copies.describe(args.path, args.samples, size=args.size, grey=args.grey)
+        console.print(copied, highlight=False, soft_wrap=True, markup=False)
+        return 0
     report, notes = own_data.describe(args.path, size=args.size, grey=args.grey)
     for note in notes:
         print(f"note: {note}", file=sys.stderr)

@@ -1,0 +1,129 @@
+"""What ``python -m molrg describe --samples`` says: which samples copy a training image."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from molrg import dimension, images, memorization
+
+LEAST = 80  # training images, different ones, that an estimate of dimension needs
+_BLOCK = 64  # samples that are compared at once
+_NAMED = 10  # lines of the list of copies
+
+
+@dataclass(frozen=True)
+class Copies:
+    """Samples beside the training images, and what their numbers let one expect.
+
+    Attributes:
+        ratio: distance to the nearest over distance to the second nearest, (B,).
+        nearest: rows of the two nearest training images, (B, 2).
+        N: different training images.
+        d: the lowest reading of their intrinsic dimension, over the methods.
+    """
+
+    ratio: Tensor
+    nearest: Tensor
+    N: int
+    d: float
+
+    @property
+    def copied(self) -> Tensor:
+        """Which samples are copies, (B,), bool."""
+        return self.ratio < memorization.THIRD
+
+    @property
+    def expected(self) -> float:
+        """The share of fresh draws of a smooth density in d dimensions that would count."""
+        return memorization.THIRD**self.d
+
+    def statements(self) -> list[str]:
+        """Sentences on how many copy, and how many one should expect."""
+        share = self.copied.double().mean().item()
+        return [
+            f"{int(self.copied.sum())} of {len(self.ratio)} samples ({100 * share:.1f} %) copy a"
+            " training image: their nearest one is less than a third as far as the second nearest.",
+            f"Of new images of the same kind, about {100 * self.expected:.2g} % would count as"
+            f" copies by chance, at dimension {self.d:.1f} or more.",
+            f"There are {self.N:,} different training images, {self.N / self.d:.0f} per dimension"
+            f" (log2(N/d) = {math.log2(self.N / self.d):.1f}).",
+            "Distances are between pixels: a copy that is moved, mirrored or recoloured is missed.",
+        ]
+
+
+def compare(samples: Tensor, training: Tensor) -> Copies:
+    """Compare samples with the images that a model was trained on.
+
+    Exact duplicates among the training images are dropped first, for two equal images have the
+    ratio 1 for any sample.
+
+    Source: `molrg.memorization` and `molrg.dimension`.
+
+    Args:
+        samples: (B, C, H, W).
+        training: (N, C, H, W), of the same size.
+
+    Raises:
+        ValueError: where sizes differ or there are too few training images.
+    """
+    if samples.shape[1:] != training.shape[1:]:
+        raise ValueError(
+            f"samples.shape = {tuple(samples.shape)}: allowed is (B, C, H, W) like the training"
+            f" images, {tuple(training.shape)}; --size cuts and resizes both"
+        )
+    kept = first_rows(training)
+    if len(kept) < LEAST:
+        raise ValueError(
+            f"training images = {len(kept)} different ones: allowed is {LEAST} or more"
+        )
+    distinct = training[kept]
+    report = dimension.describe(distinct)
+    nearest = torch.cat([_two_nearest(part, distinct) for part in samples.split(_BLOCK)])
+    ratio = memorization.copy_ratio(samples, distinct)
+    return Copies(ratio.cpu(), kept[nearest.cpu()], report.N, report.low)
+
+
+def first_rows(x: Tensor) -> Tensor:
+    """Rows of the first of each set of equal images, in order, on the CPU."""
+    seen: dict[bytes, int] = {}
+    for row, image in enumerate(x.cpu()):
+        seen.setdefault(image.numpy().tobytes(), row)
+    return torch.tensor(list(seen.values()), device="cpu")
+
+
+def _two_nearest(samples: Tensor, training: Tensor) -> Tensor:
+    flat = samples.flatten(1)
+    distances = torch.cdist(
+        flat, training.flatten(1).to(flat), compute_mode="donot_use_mm_for_euclid_dist"
+    )
+    return distances.topk(2, largest=False).indices
+
+
+def describe(path: Path, samples: Path, *, size: int | None = None, grey: bool = False) -> str:
+    """The copies among a folder of samples, as text.
+
+    Args:
+        path: the folder of training images.
+        samples: the folder of samples.
+        size: pixels along a side to which both are cut and resized.
+        grey: read both in grey.
+
+    Raises:
+        ValueError: where a file is damaged, sizes differ, or there are too few images.
+        FileNotFoundError: where there is nothing to read.
+    """
+    training = images.folder(path, size=size, grey=grey)[0]
+    drawn = images.folder(samples, size=size, grey=grey)[0]
+    copies = compare(drawn, training)
+    lines = [f"- {sentence}" for sentence in copies.statements()]
+    order = copies.ratio.argsort()[:_NAMED].tolist()
+    lines += ["", "sample  nearest  second  ratio   (numbers in alphabetical order, from 0)"]
+    for row in order:
+        first, second = copies.nearest[row].tolist()
+        lines.append(f"{row:6d}  {first:7d}  {second:6d}  {copies.ratio[row].item():5.3f}")
+    return "\n".join(lines)

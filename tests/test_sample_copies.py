@@ -1,0 +1,60 @@
+"""Copies among samples: found where they are, not where they are not, clear errors otherwise."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from factories import normal, rng
+from PIL import Image
+
+from molrg import __main__ as command
+from molrg.companion import sample_copies
+
+
+def pictures(count: int, seed: int) -> torch.Tensor:
+    factors = normal(count, 4, seed=seed, dtype=torch.float32)
+    axes = normal(4, 64, seed=99, dtype=torch.float32) / 8
+    return (factors @ axes).reshape(count, 1, 8, 8).clamp(-1, 1)
+
+
+def write(folder, x):
+    folder.mkdir()
+    for number, image in enumerate(x):
+        levels = ((image[0] + 1) * 127.5).round().byte().numpy()
+        Image.fromarray(levels).save(folder / f"{number:04}.png")
+    return folder
+
+
+def test_copies_are_found_and_new_images_are_not():
+    training = pictures(200, 0)
+    noise = 1e-3 * torch.randn(5, 1, 8, 8, generator=rng(3))
+    samples = torch.cat([training[10:15] + noise, pictures(60, 1)])
+    found = sample_copies.compare(samples, training)
+    assert found.copied[:5].all()
+    assert found.nearest[:5, 0].tolist() == [10, 11, 12, 13, 14]
+    assert found.copied[5:].double().mean() < 0.2
+    assert found.N == 200
+
+
+def test_duplicates_in_training_do_not_hide_a_copy():
+    training = pictures(100, 0)
+    found = sample_copies.compare(training[:3] + 1e-3, torch.cat([training, training]))
+    assert found.copied.all()
+    assert found.N == 100
+
+
+def test_too_few_and_mismatched_images_are_refused():
+    with pytest.raises(ValueError, match="allowed is 80 or more"):
+        sample_copies.compare(pictures(3, 1), pictures(20, 0))
+    with pytest.raises(ValueError, match="like the training"):
+        sample_copies.compare(torch.zeros(2, 1, 9, 9, device="cpu"), pictures(100, 0))
+
+
+def test_command_names_the_copies(tmp_path, capsys):
+    training = pictures(100, 0)
+    here = write(tmp_path / "training", training)
+    drawn = write(tmp_path / "samples", torch.cat([training[7:8], pictures(20, 5)]))
+    assert command.main(["describe", str(here), "--samples", str(drawn), "--grey"]) == 0
+    printed = capsys.readouterr().out
+    assert "of 21 samples" in printed
+    assert "0        7" in printed
