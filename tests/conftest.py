@@ -51,3 +51,14 @@ def project(finished, tmp_path, monkeypatch) -> Path:
     monkeypatch.chdir(copy)
     monkeypatch.delenv("MOLRG_RECORDS", raising=False)
     return copy
+
+
+@pytest.fixture(scope="session")
+def site() -> Path:
+    """Folder of the site, built from clean with warnings as errors: build() raises on any."""
+    from molrg.companion import book
+    from projects import ROOT
+
+    html = Path(book.build(ROOT))
+    assert (html / "index.html").is_file()
+    return html

@@ -137,16 +137,6 @@ def bad_alts(page: Page) -> list[str]:
 
 
 @pytest.fixture(scope="session")
-def site() -> Path:
-    """Folder of the site, built from clean with warnings as errors: build() raises on any."""
-    from molrg.companion import book
-
-    html = Path(book.build(ROOT))
-    assert (html / "index.html").is_file()
-    return html
-
-
-@pytest.fixture(scope="session")
 def pages(site: Path) -> dict[str, Page]:
     return {
         str(path.relative_to(site)): Page(path)

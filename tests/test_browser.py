@@ -1,0 +1,161 @@
+"""The site as a browser shows it: from files, without a network, wide and narrow, light and dark.
+
+MOLRG_BROWSER=full opens every page in all four settings and asks the rules of accessibility
+each time; the usual run opens it in two and asks once.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+playwright = pytest.importorskip(
+    "playwright.sync_api", reason="BROWSER TESTS SKIPPED: Playwright is not installed"
+)
+pytest.importorskip("axe_playwright_python", reason="BROWSER TESTS SKIPPED: no axe is installed")
+
+import visits  # noqa: E402 - after the skips
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        visits.executable() is None,
+        reason="BROWSER TESTS SKIPPED: no Chromium; set CHROMIUM or `playwright install chromium`",
+    ),
+]
+SETTINGS = visits.FULL if os.environ.get("MOLRG_BROWSER") == "full" else visits.USUAL
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    with visits.browser() as chromium:
+        yield chromium
+
+
+@pytest.fixture(scope="module")
+def all_visits(chromium, site, request):
+    """Every page in every setting; the table of faults is printed."""
+    names = [
+        str(path.relative_to(site))
+        for folder in ("book", "notebooks")
+        for path in sorted((site / folder).rglob("*.html"))
+    ]
+    assert len(names) > 40
+    seen = visits.visit(chromium, site, [*names, "search.html"], SETTINGS)
+    with request.config.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
+        print(f"\n{visits.table(seen)}")
+    return seen
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "failed request",
+        "page error",
+        "console error",
+        "equation not typeset",
+        "image that does not show",
+        "image without a text",
+        "wider than the window",
+        "axe",
+    ],
+)
+def test_no_page_has_this_fault(all_visits, kind):
+    bad = {
+        f"{visit.page} at {visit.width} px, {visit.theme}": places
+        for visit in all_visits
+        for name, places in visit.faults.items()
+        if name.startswith(kind)
+    }
+    assert not bad
+
+
+def test_the_rules_of_accessibility_were_asked_on_every_page(all_visits):
+    asked = {visit.page for visit in all_visits if visit.asked}
+    assert asked == {visit.page for visit in all_visits}
+
+
+def test_links_meet_a_place_that_the_browser_knows(all_visits, site):
+    assert not visits.broken_links(all_visits, site)
+
+
+def _change(page, drawing: str, move: str) -> None:
+    """Move a slider to its end and wait until the drawing is another."""
+    before = page.evaluate(drawing)
+    page.evaluate(
+        "(move) => { const slider = document.querySelector(move); slider.value = slider.max;"
+        " slider.dispatchEvent(new Event('input', {bubbles: true}));"
+        " slider.dispatchEvent(new Event('change', {bubbles: true})); }",
+        move,
+    )
+    page.wait_for_function(f"(before) => ({drawing})() !== before", arg=before)
+
+
+@pytest.mark.parametrize(
+    "notebook",
+    ["06_d_samples_for_one_subspace", "08_where_the_assumptions_bend"],
+)
+def test_a_slider_changes_its_plot(chromium, site, notebook):
+    page = visits.window(chromium, visits.DESKTOP, "light")
+    page.goto((site / "notebooks" / f"{notebook}.html").as_uri())
+    page.wait_for_function("() => document.querySelector('.molrg-slider output')?.textContent")
+    _change(
+        page,
+        "() => document.querySelector('.molrg-plot-area').innerHTML",
+        ".molrg-slider input",
+    )
+    page.context.close()
+
+
+def test_the_slider_of_the_tree_changes_its_colours(chromium, site):
+    page = visits.window(chromium, visits.PHONE, "dark")
+    page.goto((site / "notebooks" / "17_phase_transition_of_hierarchy.html").as_uri())
+    slider = "input[type=range]"
+    page.wait_for_selector(slider, state="attached")
+    _change(
+        page,
+        "() => document.querySelector('input[type=range]').closest('figure, .cell_output').innerHTML",
+        slider,
+    )
+    page.context.close()
+
+
+def test_the_live_faces_answer(chromium, site):
+    """Another level of noise, another picture, computed in the page."""
+    page = visits.window(chromium, visits.DESKTOP, "light")
+    page.goto((site / "book" / "live.html").as_uri())
+    slider = "#molrg-live-noise-level"
+    page.wait_for_selector(slider, state="attached")
+    page.evaluate(f"() => document.querySelector('{slider}').scrollIntoView()")
+    page.wait_for_function(f"() => document.querySelector('{slider}').max > 0")
+    pictures = "() => [...document.querySelectorAll('canvas')].map((c) => c.toDataURL()).join()"
+    page.wait_for_function(f"() => ({pictures})().length > 100")
+    _change(page, pictures, slider)
+    page.context.close()
+
+
+def test_the_faults_are_seen(chromium, tmp_path):
+    """A page with one fault of each kind."""
+    (tmp_path / "bad.html").write_text(
+        "<!doctype html><html lang='en'><title>bad</title><body>"
+        "<img src='lost.png' alt=''><span class='math'>\\(x\\)</span>"
+        "<div style='width: 3000px'>wide</div><button></button>"
+        "<a href='bad.html#nowhere'>to nowhere</a>"
+        "<script>console.error('a line'); throw new Error('broken')</script></body></html>"
+    )
+    (seen,) = visits.visit(chromium, Path(tmp_path), ["bad.html"], visits.USUAL[:1])
+    kinds = {kind.split(":")[0] for kind in seen.faults}
+    assert kinds == {
+        "failed request",
+        "page error",
+        "console error",
+        "equation not typeset",
+        "image that does not show",
+        "image without a text",
+        "wider than the window",
+        "axe",
+    }
+    assert visits.broken_links([seen], Path(tmp_path)) == ["bad.html: /bad.html#nowhere"]

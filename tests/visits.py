@@ -1,0 +1,177 @@
+"""Visits of a browser to the pages of the site, and what is wrong with what it sees."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+DESKTOP, PHONE = 1280, 390
+# Light and dark meet both widths once here; all four pairs with MOLRG_BROWSER=full.
+USUAL = ((DESKTOP, "light"), (PHONE, "dark"))
+FULL = (*USUAL, (DESKTOP, "dark"), (PHONE, "light"))
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+# What the theme itself says on every page that opens from a file.
+HARMLESS = ("THEBE_JS_URL", "has been blocked by CORS policy")
+
+STATE = """async () => {
+  if (window.MathJax?.startup?.promise) await window.MathJax.startup.promise;
+  const pictures = [...document.images];
+  for (const picture of pictures) picture.loading = "eager";
+  await Promise.all(pictures.map((picture) => picture.decode().catch(() => null)));
+  const shown = (picture) => picture.alt || picture.src.slice(-80);
+  const bare = (alt) => !alt.trim() || alt.includes("_images/") || /[.](png|svg|jpg)$/.test(alt);
+  const inside = [...document.querySelectorAll("a[href]")].map((link) => link.href);
+  return {
+    "equation not typeset": [...document.querySelectorAll(".math")]
+      .filter((math) => !math.querySelector("mjx-container") || math.querySelector("mjx-merror"))
+      .map((math) => math.textContent.slice(0, 60)),
+    "image that does not show": pictures.filter((p) => p.naturalWidth === 0).map(shown),
+    "image without a text": pictures.filter((p) => bare(p.alt)).map((p) => p.src.slice(-80)),
+    "wider than the window": document.documentElement.scrollWidth > window.innerWidth
+      ? [`${document.documentElement.scrollWidth} px`] : [],
+    links: inside.filter((address) => address.startsWith("file:")),
+    ids: [...document.querySelectorAll("[id], a[name]")].map((node) => node.id || node.name),
+  };
+}"""
+
+
+@dataclass
+class Visit:
+    """One page in one setting, with what was wrong, by kind."""
+
+    page: str
+    width: int
+    theme: str
+    faults: dict[str, list[str]] = field(default_factory=dict)
+    links: list[str] = field(default_factory=list)
+    ids: set[str] = field(default_factory=set)
+    asked: bool = False  # whether the rules of accessibility were tried
+
+    def note(self, kind: str, what: str) -> None:
+        if not any(known in what for known in HARMLESS):
+            self.faults.setdefault(kind, []).append(what)
+
+
+def executable() -> str | None:
+    """Path of a Chromium, or None: CHROMIUM, one on the path, or Playwright's own."""
+    named = [os.environ.get("CHROMIUM"), *(shutil.which(name) for name in NAMES)]
+    found = next((path for path in named if path), None)
+    if found:
+        return found
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as player:
+        own = player.chromium.executable_path
+    return own if Path(own).exists() else None
+
+
+@contextmanager
+def browser() -> Iterator[Any]:
+    """One Chromium without a network."""
+    from playwright.sync_api import sync_playwright
+
+    quiet = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+    with sync_playwright() as player:
+        chromium = player.chromium.launch(executable_path=executable(), args=quiet)
+        try:
+            yield chromium
+        finally:
+            chromium.close()
+
+
+def window(chromium: Any, width: int, theme: str) -> Any:
+    """A page of that width and theme, offline; it is used for one address after the other."""
+    context = chromium.new_context(viewport={"width": width, "height": 900}, offline=True)
+    context.add_init_script(
+        f"localStorage.setItem('mode', '{theme}'); localStorage.setItem('theme', '{theme}')"
+    )
+    return context.new_page()
+
+
+def visit(
+    chromium: Any, site: Path, names: Sequence[str], settings: Sequence[tuple[int, str]]
+) -> list[Visit]:
+    """Open every page in every setting and note what is wrong.
+
+    The rules of accessibility take longest: with few settings each page meets them in one of
+    them, in turn, with all settings in each.
+    """
+    from axe_playwright_python.sync_playwright import Axe
+
+    visits: list[Visit] = []
+    turn = len(settings) if len(settings) < len(FULL) else 1
+    for place, (width, theme) in enumerate(settings):
+        page = window(chromium, width, theme)
+        page.on("pageerror", lambda error: visits[-1].note("page error", str(error)))
+        page.on("requestfailed", lambda asked: visits[-1].note("failed request", asked.url))
+        page.on("console", lambda said: said.type == "error" and _said(visits[-1], said.text))
+        for number, name in enumerate(names):
+            visits.append(Visit(name, width, theme))
+            page.goto((site / name).as_uri())
+            _look(page, visits[-1])
+            if (number + place) % turn == 0:
+                _ask(page, visits[-1], Axe())
+        page.context.close()
+    return visits
+
+
+def _said(visit: Visit, text: str) -> None:
+    """A line of the console; a file that fails to load is noted as a request already."""
+    if "Failed to load resource" not in text:
+        visit.note("console error", text)
+
+
+def _look(page: Any, visit: Visit) -> None:
+    """What the page itself can tell."""
+    state = page.evaluate(STATE)
+    visit.links = state.pop("links")
+    visit.ids = set(state.pop("ids"))
+    for kind, places in state.items():
+        for place in places:
+            visit.note(kind, place)
+
+
+def _ask(page: Any, visit: Visit, axe: Any) -> None:
+    """What the rules of axe say; what is inside an equation is MathJax's own."""
+    outside = {"exclude": [["mjx-container"]]}
+    answer = axe.run(page, context=outside, options={"resultTypes": ["violations"]}).response
+    visit.asked = True
+    for violation in answer["violations"]:
+        if violation["impact"] in ("serious", "critical"):
+            for node in violation["nodes"]:
+                visit.note(f"axe: {violation['id']}", node["html"][:120])
+
+
+def broken_links(visits: Iterable[Visit], site: Path) -> list[str]:
+    """Links of one page to a place of another that is not there."""
+    visits = list(visits)
+    ids = {(site / visit.page).as_uri(): visit.ids for visit in visits}
+    broken = []
+    for visit in visits:
+        for link in visit.links:
+            address, _, anchor = link.partition("#")
+            if anchor and address in ids and unquote(anchor) not in ids[address]:
+                broken.append(f"{visit.page}: {link.removeprefix(site.as_uri())}")
+    return sorted(set(broken))
+
+
+def table(visits: Iterable[Visit]) -> str:
+    """How many pages were opened in each setting, and how many faults of each kind they had."""
+    visits = list(visits)
+    kinds = sorted({kind for visit in visits for kind in visit.faults})
+    lines = ["width  theme  pages   axe  " + "  ".join(kinds or ["no fault of any kind"])]
+    for width, theme in dict.fromkeys((visit.width, visit.theme) for visit in visits):
+        here = [visit for visit in visits if (visit.width, visit.theme) == (width, theme)]
+        counts = [sum(len(visit.faults.get(kind, [])) for visit in here) for kind in kinds]
+        asked = sum(visit.asked for visit in here)
+        cells = "  ".join(
+            f"{count:>{len(kind)}}" for kind, count in zip(kinds, counts, strict=True)
+        )
+        lines.append(f"{width:>5}  {theme:<5}  {len(here):>5}  {asked:>4}  {cells}")
+    return "\n".join(lines)
