@@ -17,10 +17,10 @@ STAMP := $(VENV)/.molrg-installed
 RUN   := $(PY) -m molrg run $(if $(JOBS),--jobs $(JOBS))
 
 .DEFAULT_GOAL := help
-.PHONY: help env book test lint lab claims doctor benchmark student solutions clean
+.PHONY: help env book test test-browser pdf lint lab claims doctor benchmark student solutions clean
 
 help: ## this list
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 env: $(STAMP) ## set up .venv from requirements.lock (once; again when that changes)
 
@@ -37,9 +37,16 @@ test: env ## all the tests: package, ledger, notebooks, strict build of the book
 	@echo "==> running the notebooks"
 	@$(RUN)
 	@echo "==> package and ledger"
-	@$(PY) -m pytest -m "not book"
+	@$(PY) -m pytest -m "not book and not browser"
 	@echo "==> verdict lines of the notebooks that were run, by nbval; the book, warnings as errors"
-	@$(PY) -m pytest -m book tests
+	@$(PY) -m pytest -m "book or browser" tests
+
+test-browser: env ## the pages in a Chromium: requests, equations, images, links, accessibility
+	@$(RUN)
+	@$(PY) -m pytest -m browser tests
+
+pdf: book ## the whole book as one PDF: _build/molrg.pdf (needs a Chromium)
+	@$(PY) -m molrg pdf
 
 lint: env ## style, format, types, direction of imports
 	@$(BIN)/ruff check .

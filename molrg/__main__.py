@@ -14,6 +14,7 @@ from rich.console import Console
 from molrg import claims, images, zoo
 from molrg.companion import (
     book,
+    chromium,
     copies,
     doctor,
     drafts,
@@ -23,6 +24,7 @@ from molrg.companion import (
     live_faces,
     live_network,
     own_data,
+    pdf,
     readme,
     runner,
     sample_copies,
@@ -68,6 +70,11 @@ def parser() -> argparse.ArgumentParser:
     commands.add_parser(
         "book", help="build the site from the executed notebooks, warnings as errors"
     ).set_defaults(do=_book)
+    paper = commands.add_parser("pdf", help="the built site as one PDF; needs a Chromium")
+    paper.add_argument(
+        "--out", type=Path, default=claims.root() / "_build" / "molrg.pdf", help="the file"
+    )
+    paper.set_defaults(do=_pdf)
     show = commands.add_parser("claims", help="the verdicts of the last run")
     show.add_argument("--json", action="store_true", help="print the records")
     show.set_defaults(do=_claims)
@@ -171,7 +178,7 @@ def main(words: list[str] | None = None) -> int:
     except BrokenPipeError:  # whoever read the output has had enough, as `head` has
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
-    except (ValueError, OSError, ModuleNotFoundError) as error:
+    except (ValueError, OSError, ModuleNotFoundError, chromium.NoChromium) as error:
         told.print(f"error: {error}", style="red")
         return 2
     except KeyboardInterrupt:
@@ -198,6 +205,16 @@ def _book(args: argparse.Namespace, console: Console) -> int:
     console.print(
         f"the book: {os.path.relpath(html / 'index.html')}", highlight=False, soft_wrap=True
     )
+    return 0
+
+
+def _pdf(args: argparse.Namespace, console: Console) -> int:
+    def tell(line: str) -> None:
+        console.print(line, highlight=False, soft_wrap=True)
+
+    site = claims.root() / "_build" / "html"
+    pages = pdf.write(site, pdf.contents(claims.root()), args.out, tell=tell)
+    tell(f"{pages} pages: {os.path.relpath(args.out)}")
     return 0
 
 

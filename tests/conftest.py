@@ -56,8 +56,9 @@ def project(finished, tmp_path, monkeypatch) -> Path:
 @pytest.fixture(scope="session")
 def site() -> Path:
     """Folder of the site, built from clean with warnings as errors: build() raises on any."""
-    from molrg.companion import book
     from projects import ROOT
+
+    from molrg.companion import book
 
     html = Path(book.build(ROOT))
     assert (html / "index.html").is_file()

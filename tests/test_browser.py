@@ -18,11 +18,16 @@ pytest.importorskip("axe_playwright_python", reason="BROWSER TESTS SKIPPED: no a
 
 import visits  # noqa: E402 - after the skips
 
+from molrg.companion import (  # noqa: E402 - after the skips
+    chromium as chromiums,
+    pdf,
+)
+
 pytestmark = [
     pytest.mark.browser,
     pytest.mark.slow,
     pytest.mark.skipif(
-        visits.executable() is None,
+        chromiums.executable() is None,
         reason="BROWSER TESTS SKIPPED: no Chromium; set CHROMIUM or `playwright install chromium`",
     ),
 ]
@@ -31,7 +36,7 @@ SETTINGS = visits.FULL if os.environ.get("MOLRG_BROWSER") == "full" else visits.
 
 @pytest.fixture(scope="module")
 def chromium():
-    with visits.browser() as chromium:
+    with chromiums.browser() as chromium:
         yield chromium
 
 
@@ -115,11 +120,8 @@ def test_the_slider_of_the_tree_changes_its_colours(chromium, site):
     page.goto((site / "notebooks" / "17_phase_transition_of_hierarchy.html").as_uri())
     slider = "input[type=range]"
     page.wait_for_selector(slider, state="attached")
-    _change(
-        page,
-        "() => document.querySelector('input[type=range]').closest('figure, .cell_output').innerHTML",
-        slider,
-    )
+    figure = f"document.querySelector('{slider}').closest('figure, .cell_output')"
+    _change(page, f"() => {figure}.innerHTML", slider)
     page.context.close()
 
 
@@ -159,3 +161,43 @@ def test_the_faults_are_seen(chromium, tmp_path):
         "axe",
     }
     assert visits.broken_links([seen], Path(tmp_path)) == ["bad.html: /bad.html#nowhere"]
+
+
+def test_pages_become_one_pdf_with_bookmarks_and_links_inside(chromium, tmp_path):
+    from pypdf import PdfReader
+
+    site = tmp_path / "site"
+    site.mkdir()
+    (site / "root.html").write_text(
+        "<h1>The root</h1><p><a href='one.html#here'>to one</a>"
+        "<a href='listing.html'>a listing</a><a href='https://example.org/'>elsewhere</a></p>"
+    )
+    (site / "one.html").write_text(
+        "<h1 id='here'>One</h1><details><summary>A solution</summary>unfolded words</details>"
+        "<div style='break-before: page'>its second sheet</div>"
+    )
+    contents = {
+        "root": "root",
+        "parts": [{"caption": "A part", "chapters": [{"file": "one", "title": "First"}]}],
+    }
+    lines = []
+    out = tmp_path / "book.pdf"
+    assert pdf.write(site, contents, out, tell=lines.append, browser=chromium) == 3
+    assert lines == ["root: 1 pages", "one: 2 pages"]
+    book = PdfReader(out)
+    text = [page.extract_text() for page in book.pages]
+    assert "unfolded words" in text[1] and "second sheet" in text[2]
+    title, part, inside = book.outline
+    assert (title.title, part.title, inside[0].title) == ("The root", "A part", "First")
+    assert book.get_destination_page_number(inside[0]) == 1
+    links = [note.get_object() for note in book.pages[0]["/Annots"]]
+    assert [str(link["/A"]["/URI"]) for link in links if "/A" in link] == ["https://example.org/"]
+    (within,) = [link["/Dest"] for link in links if "/Dest" in link]
+    assert within[0].get_object() == book.pages[1].get_object()
+    assert str(tmp_path) not in out.read_bytes().decode("latin-1")
+
+
+def test_a_page_that_was_not_built_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"lost\.html: run `python -m molrg book` first"):
+        pdf.write(tmp_path, {"root": "lost", "parts": []}, tmp_path / "book.pdf")
+    assert not (tmp_path / "book.pdf").exists()

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,7 +12,6 @@ DESKTOP, PHONE = 1280, 390
 # Light and dark meet both widths once here; all four pairs with MOLRG_BROWSER=full.
 USUAL = ((DESKTOP, "light"), (PHONE, "dark"))
 FULL = (*USUAL, (DESKTOP, "dark"), (PHONE, "light"))
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 # What the theme itself says on every page that opens from a file.
 HARMLESS = ("THEBE_JS_URL", "has been blocked by CORS policy")
 
@@ -58,33 +54,6 @@ class Visit:
             self.faults.setdefault(kind, []).append(what)
 
 
-def executable() -> str | None:
-    """Path of a Chromium, or None: CHROMIUM, one on the path, or Playwright's own."""
-    named = [os.environ.get("CHROMIUM"), *(shutil.which(name) for name in NAMES)]
-    found = next((path for path in named if path), None)
-    if found:
-        return found
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as player:
-        own = player.chromium.executable_path
-    return own if Path(own).exists() else None
-
-
-@contextmanager
-def browser() -> Iterator[Any]:
-    """One Chromium without a network."""
-    from playwright.sync_api import sync_playwright
-
-    quiet = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-    with sync_playwright() as player:
-        chromium = player.chromium.launch(executable_path=executable(), args=quiet)
-        try:
-            yield chromium
-        finally:
-            chromium.close()
-
-
 def window(chromium: Any, width: int, theme: str) -> Any:
     """A page of that width and theme, offline; it is used for one address after the other."""
     context = chromium.new_context(viewport={"width": width, "height": 900}, offline=True)
@@ -110,7 +79,7 @@ def visit(
         page = window(chromium, width, theme)
         page.on("pageerror", lambda error: visits[-1].note("page error", str(error)))
         page.on("requestfailed", lambda asked: visits[-1].note("failed request", asked.url))
-        page.on("console", lambda said: said.type == "error" and _said(visits[-1], said.text))
+        page.on("console", lambda said: _said(visits[-1], said.type, said.text))
         for number, name in enumerate(names):
             visits.append(Visit(name, width, theme))
             page.goto((site / name).as_uri())
@@ -121,9 +90,9 @@ def visit(
     return visits
 
 
-def _said(visit: Visit, text: str) -> None:
+def _said(visit: Visit, kind: str, text: str) -> None:
     """A line of the console; a file that fails to load is noted as a request already."""
-    if "Failed to load resource" not in text:
+    if kind == "error" and "Failed to load resource" not in text:
         visit.note("console error", text)
 
 
