@@ -206,14 +206,14 @@ def permuted_trials(
     images: int,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """The control: the judged images of each seed, and windows of permuted pixels.
+    """The control: windows of permuted pixels, on the second half of the images of each seed.
 
     Args:
         network: the denoiser that is to be explained.
         data: images that the references are fitted to.
         pool: as in `trials`.
         best: widths by seed and level, below that of the picture.
-        images: as in `trials`.
+        images: of one seed, even; more than in `trials` are in part others.
         seed: of the permutation.
 
     Returns:
