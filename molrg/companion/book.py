@@ -21,6 +21,7 @@ from molrg.companion import (
     overview,
     scorecard,
     settings,
+    teaching,
 )
 from molrg.companion.layout import Layout, stale
 from molrg.companion.notebooks import sources
@@ -68,6 +69,7 @@ def stage(root: Path) -> Path:
     models.write(generated)
     drawings.write(generated)
     gallery.write(generated, layout.notebooks)
+    teaching.write(generated, root, records)
     api.write(src / "book", generated)
     return src
 

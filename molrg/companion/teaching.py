@@ -1,0 +1,112 @@
+"""The course as data: what each page needs, two syllabi, reading and running times."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import yaml
+
+from molrg import claims
+from molrg.companion import course_graph
+
+FILE = "book/teaching/course.yml"
+WORDS_A_MINUTE = 120  # of a text with formulas, read to be understood
+WORDS_OF_A_FORMULA = 25  # what a displayed formula counts for
+_SOLUTION = re.compile(r"^(`{3,})\{solution\}.*?^\1[ \t]*$", re.DOTALL | re.MULTILINE)
+_CODE = re.compile(r"^(`{3,})\w[^\n]*\n.*?^\1[ \t]*$", re.DOTALL | re.MULTILINE)
+_DISPLAYED = re.compile(r"\$\$.*?\$\$", re.DOTALL)
+_SECTION = re.compile(r"\{[\w:]+\}|[`:#*|{}\[\]()$\\]")
+
+
+def course(root: Path) -> dict[str, Any]:
+    """The course file: `pages` with what each needs, and `syllabi` of sessions."""
+    return yaml.safe_load((root / FILE).read_text(encoding="utf-8"))
+
+
+def shown(root: Path) -> dict[str, list[str]]:
+    """Pages of the course with what each needs, without drafts, whose claims are planned."""
+    planned = {
+        f"notebooks/{entry['notebook']}"
+        for entry in claims.registry().values()
+        if entry["status"] == "planned"
+    }
+    pages = course(root)["pages"]
+    return {
+        page: [needed for needed in needs if needed not in planned]
+        for page, needs in pages.items()
+        if page not in planned
+    }
+
+
+def text(root: Path, page: str) -> str:
+    """The text of a page: its Markdown, or the Markdown cells of a notebook."""
+    if (source := root / f"{page}.md").is_file():
+        return source.read_text(encoding="utf-8")
+    cells = nbformat.read(root / f"{page}.ipynb", as_version=4).cells
+    return "\n\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
+
+
+def minutes(markdown: str) -> int:
+    """Minutes that a text takes to read, in steps of five; code and solutions are not counted."""
+    prose = _CODE.sub(" ", _SOLUTION.sub(" ", markdown))
+    formulas = len(_DISPLAYED.findall(prose))
+    words = re.findall(r"[A-Za-z]{2,}", _SECTION.sub(" ", _DISPLAYED.sub(" ", prose)))
+    counted = len(words) + WORDS_OF_A_FORMULA * formulas
+    return 5 * math.ceil(counted / WORDS_A_MINUTE / 5)
+
+
+def seconds(page: str, records: Mapping[str, dict]) -> float | None:
+    """CPU seconds of a notebook in the book's run; none for prose and where it was not run."""
+    name = page.removeprefix("notebooks/")
+    for id, entry in claims.registry().items():
+        if entry["notebook"] == name and id in records:
+            return records[id]["cpu_seconds"]
+    return None
+
+
+def write(generated: Path, root: Path, records: Mapping[str, dict]) -> None:
+    """Write the syllabi, the table of times and the graph of pages into a folder."""
+    for name, sessions in course(root)["syllabi"].items():
+        file = generated / f"syllabus_{name.replace(' ', '_')}.md"
+        file.write_text(syllabus(root, sessions, records), encoding="utf-8")
+    (generated / "course_times.md").write_text(times(root, records), encoding="utf-8")
+    course_graph.write(generated / "course_graph.svg", shown(root))
+
+
+def syllabus(root: Path, sessions: list[dict[str, Any]], records: Mapping[str, dict]) -> str:
+    """The sessions of a syllabus, one below the other."""
+    parts = []
+    for number, session in enumerate(sessions, start=1):
+        pages = [*session["read"], *session["live"]]
+        reading = sum(minutes(text(root, page)) for page in pages)
+        running = [seconds(page, records) for page in session["live"]]
+        known = [value for value in running if value is not None]
+        run = f"; to run: {sum(known):.0f} CPU seconds" if len(known) == len(running) else ""
+        lines = [
+            f"**{number}. {session['title']}.** The goal: to {session['goal'].strip()}.",
+            f"- Before: {_pages(session['read']) if session['read'] else 'nothing new'}",
+            f"- In class: {_pages(session['live'])}",
+            f"- Afterwards: {', '.join(f'{{ref}}`{label}`' for label in session['after'])}",
+            f"- To read, all together: {reading} minutes{run}",
+        ]
+        parts.append("\n".join([lines[0], "", *lines[1:]]))
+    return "\n\n".join(parts) + "\n"
+
+
+def times(root: Path, records: Mapping[str, dict]) -> str:
+    """A table of all pages of the course: minutes to read, seconds to run."""
+    rows = ["| page | to read | to run |", "|---|---|---|"]
+    for page in shown(root):
+        value = seconds(page, records)
+        run = f"{value:.0f} CPU seconds" if value is not None else ""
+        rows.append(f"| {{doc}}`/{page}` | {minutes(text(root, page))} minutes | {run} |")
+    return "\n".join(rows) + "\n"
+
+
+def _pages(pages: list[str]) -> str:
+    return ", ".join(f"{{doc}}`/{page}`" for page in pages)
