@@ -13,6 +13,8 @@ from molrg.companion.layout import Layout
 from molrg.companion.notebooks import sources
 from molrg.companion.runner import alone
 
+TEACHING = "Teaching"  # the part of the contents that is for lecturers
+
 
 def write(folder: Path, *, with_solutions: bool = False) -> Path:
     """Write notebooks to work in and the site, with or without solutions, from clean.
@@ -57,4 +59,15 @@ def _hide(src: Path) -> list[str]:
     config["html"]["use_repository_button"] = False
     config["sphinx"]["config"] |= {"html_copy_source": False, "html_show_sourcelink": False}
     path.write_text(yaml.safe_dump(config, sort_keys=False, allow_unicode=True), encoding="utf-8")
-    return solutions.take_out(src)
+    taken = solutions.take_out(src)
+    _leave_out_teaching(src)
+    return taken
+
+
+def _leave_out_teaching(src: Path) -> None:
+    """Take out what is for the lecturer: notes that answer what students are asked, the exam."""
+    path = src / "_toc.yml"
+    toc = yaml.safe_load(path.read_text(encoding="utf-8"))
+    toc["parts"] = [part for part in toc["parts"] if part["caption"] != TEACHING]
+    path.write_text(yaml.safe_dump(toc, sort_keys=False, allow_unicode=True), encoding="utf-8")
+    shutil.rmtree(src / "book" / "teaching")
