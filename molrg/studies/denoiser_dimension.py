@@ -1,7 +1,9 @@
 r"""The dimension that denoisers of known laws and trained networks tell, and what breaks it.
 
 Three readings at a noise level (`molrg.jacobian.local_dimension`): the error over the noise, the
-trace of the Jacobian, and FLIPD. Every draw has a source of its own, keyed by purpose and seed.
+trace of the Jacobian, and FLIPD. Draws are keyed by purpose, seed and the place of the noise level
+in the call. So levels read in calls of their own share noise and probes, and so do two networks
+read with the same seeds.
 """
 
 from __future__ import annotations
@@ -202,7 +204,9 @@ def spectrum_traces(x: Tensor, sigmas: Sequence[float] = SIGMAS) -> np.ndarray:
     """
     centred = x.flatten(1).double()
     centred = centred - centred.mean(0)
-    variances = torch.linalg.svdvals(centred).square() / len(x)
+    few = len(centred) < centred.shape[1]
+    gram = centred @ centred.T if few else centred.T @ centred
+    variances = torch.linalg.eigvalsh(gram).clamp(min=0) / len(x)
     return np.array([(variances / (variances + sigma**2)).sum().item() for sigma in sigmas])
 
 
