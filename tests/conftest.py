@@ -22,9 +22,8 @@ def finished(tmp_path_factory) -> tuple[Path, str]:
     from projects import ROOT, check, command, entry, plant, register
 
     project = tmp_path_factory.mktemp("project")
-    for folder in ("book/teaching", "notebooks"):
-        (project / folder).mkdir(parents=True)
-    (project / "book" / "teaching" / "course.yml").write_text("pages: {}\nsyllabi: {}\n")
+    for folder in ("book", "notebooks"):
+        (project / folder).mkdir()
     shutil.copy(ROOT / "book" / "record.schema.json", project / "book")
     shutil.copy(ROOT / "requirements.lock", project)
     (project / "_config.yml").write_text("title: a test\n")

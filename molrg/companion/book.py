@@ -69,7 +69,8 @@ def stage(root: Path) -> Path:
     models.write(generated)
     drawings.write(generated)
     gallery.write(generated, layout.notebooks)
-    teaching.write(generated, root, records)
+    if (root / teaching.FILE).is_file():
+        teaching.write(generated, root, records)
     api.write(src / "book", generated)
     return src
 
