@@ -13,6 +13,7 @@ from urllib.parse import unquote, urlsplit
 import pytest
 
 import molrg
+from molrg import claims
 
 ROOT = Path(__file__).resolve().parents[1]
 # What a browser fetches without being asked; anchors are followed by the reader.
@@ -152,10 +153,17 @@ def own(pages: dict[str, Page]) -> Iterator[tuple[str, Page]]:
     )
 
 
+def drafts() -> set[str]:
+    """Notebooks of planned claims, which the site leaves out."""
+    entries = claims.registry().values()
+    return {f"notebooks/{e['notebook']}" for e in entries if e["status"] == "planned"}
+
+
 @pytest.mark.book
 def test_every_page_of_the_contents_is_there(pages):
-    contents = re.findall(r"(?:root|file): (\S+)", (ROOT / "_toc.yml").read_text())
-    assert contents and not [name for name in contents if f"{name}.html" not in pages]
+    contents = set(re.findall(r"(?:root|file): (\S+)", (ROOT / "_toc.yml").read_text()))
+    there = {name for name in contents if f"{name}.html" in pages}
+    assert there == contents - drafts()
 
 
 @pytest.mark.book
@@ -218,6 +226,8 @@ def test_every_named_figure_is_on_its_page(pages):
     """A notebook run without its inline figures builds as well: look for each."""
     lost, known = [], 0
     for notebook in sorted((ROOT / "notebooks").glob("*.ipynb")):
+        if f"notebooks/{notebook.stem}" in drafts():
+            continue
         for cell in json.loads(notebook.read_text(encoding="utf-8"))["cells"]:
             name = cell["metadata"].get("mystnb", {}).get("figure", {}).get("name")
             known += name is not None
