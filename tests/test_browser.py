@@ -74,6 +74,8 @@ def test_no_page_has_this_fault(all_visits, kind):
         for visit in all_visits
         for name, places in visit.faults.items()
         if name.startswith(kind)
+        # known: long signatures of the reference
+        if not (kind == "wider than the window" and visit.page.startswith("book/api/"))
     }
     assert not bad
 
