@@ -71,9 +71,7 @@ def parser() -> argparse.ArgumentParser:
         "book", help="build the site from the executed notebooks, warnings as errors"
     ).set_defaults(do=_book)
     paper = commands.add_parser("pdf", help="the built site as one PDF; needs a Chromium")
-    paper.add_argument(
-        "--out", type=Path, default=claims.root() / "_build" / "molrg.pdf", help="the file"
-    )
+    paper.add_argument("--out", type=Path, help="the file; _build/molrg.pdf where omitted")
     paper.set_defaults(do=_pdf)
     show = commands.add_parser("claims", help="the verdicts of the last run")
     show.add_argument("--json", action="store_true", help="print the records")
@@ -144,9 +142,7 @@ def parser() -> argparse.ArgumentParser:
         "copies", help="copies of the notebooks in plain Markdown, to read and change in an editor"
     )
     copied.add_argument("notebooks", nargs="*", metavar="NN", help="as for `run`")
-    copied.add_argument(
-        "--to", type=Path, default=claims.root() / "copies", help="a folder; copies/ where omitted"
-    )
+    copied.add_argument("--to", type=Path, help="a folder; copies/ where omitted")
     copied.add_argument(
         "--without-solutions", action="store_true", help="for students: cells for their answers"
     )
@@ -212,9 +208,10 @@ def _pdf(args: argparse.Namespace, console: Console) -> int:
     def tell(line: str) -> None:
         console.print(line, highlight=False, soft_wrap=True)
 
-    site = claims.root() / "_build" / "html"
-    pages = pdf.write(site, pdf.contents(claims.root()), args.out, tell=tell)
-    tell(f"{pages} pages: {os.path.relpath(args.out)}")
+    root = claims.root()
+    out = args.out or root / "_build" / "molrg.pdf"
+    pages = pdf.write(root / "_build" / "html", pdf.contents(root), out, tell=tell)
+    tell(f"{pages} pages: {os.path.relpath(out)}")
     return 0
 
 
@@ -313,9 +310,10 @@ def _describe(args: argparse.Namespace, console: Console) -> int:
 
 def _copies(args: argparse.Namespace, console: Console) -> int:
     chosen = select(tuple(args.notebooks))
-    written, left = copies.write(chosen, args.to, solutions=not args.without_solutions)
-    folder = os.path.relpath(args.to)
-    console.print(f"{len(written)} copies in {folder}", highlight=False, soft_wrap=True)
+    folder = args.to or claims.root() / "copies"
+    written, left = copies.write(chosen, folder, solutions=not args.without_solutions)
+    shown = os.path.relpath(folder)
+    console.print(f"{len(written)} copies in {shown}", highlight=False, soft_wrap=True)
     for path in left:
         console.print(f"{path.name}: changed by you, left as it is", highlight=False)
     return 0

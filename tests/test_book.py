@@ -13,7 +13,7 @@ from urllib.parse import unquote, urlsplit
 import pytest
 
 import molrg
-from molrg import claims
+from molrg.companion.notebooks import drafts
 
 ROOT = Path(__file__).resolve().parents[1]
 # What a browser fetches without being asked; anchors are followed by the reader.
@@ -151,12 +151,6 @@ def own(pages: dict[str, Page]) -> Iterator[tuple[str, Page]]:
     return (
         (name, page) for name, page in pages.items() if name.startswith(("book/", "notebooks/"))
     )
-
-
-def drafts() -> set[str]:
-    """Notebooks of planned claims, which the site leaves out."""
-    entries = claims.registry().values()
-    return {f"notebooks/{e['notebook']}" for e in entries if e["status"] == "planned"}
 
 
 @pytest.mark.book

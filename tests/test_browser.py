@@ -31,6 +31,16 @@ pytestmark = [
         reason="BROWSER TESTS SKIPPED: no Chromium; set CHROMIUM or `playwright install chromium`",
     ),
 ]
+KINDS = (
+    "failed request",
+    "page error",
+    "console error",
+    "equation not typeset",
+    "image that does not show",
+    "image without a text",
+    "wider than the window",
+    "axe",
+)
 SETTINGS = visits.FULL if os.environ.get("MOLRG_BROWSER") == "full" else visits.USUAL
 
 
@@ -55,27 +65,13 @@ def all_visits(chromium, site, request):
     return seen
 
 
-@pytest.mark.parametrize(
-    "kind",
-    [
-        "failed request",
-        "page error",
-        "console error",
-        "equation not typeset",
-        "image that does not show",
-        "image without a text",
-        "wider than the window",
-        "axe",
-    ],
-)
+@pytest.mark.parametrize("kind", KINDS)
 def test_no_page_has_this_fault(all_visits, kind):
     bad = {
         f"{visit.page} at {visit.width} px, {visit.theme}": places
         for visit in all_visits
         for name, places in visit.faults.items()
         if name.startswith(kind)
-        # known: long signatures of the reference
-        if not (kind == "wider than the window" and visit.page.startswith("book/api/"))
     }
     assert not bad
 
@@ -152,16 +148,7 @@ def test_the_faults_are_seen(chromium, tmp_path):
     )
     (seen,) = visits.visit(chromium, Path(tmp_path), ["bad.html"], visits.USUAL[:1])
     kinds = {kind.split(":")[0] for kind in seen.faults}
-    assert kinds == {
-        "failed request",
-        "page error",
-        "console error",
-        "equation not typeset",
-        "image that does not show",
-        "image without a text",
-        "wider than the window",
-        "axe",
-    }
+    assert kinds == set(KINDS)
     assert visits.broken_links([seen], Path(tmp_path)) == ["bad.html: /bad.html#nowhere"]
 
 

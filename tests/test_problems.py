@@ -9,11 +9,11 @@ import re
 import pytest
 import torch
 from factories import EXACT, normal, rng, worst
+from on_paper import SCHEDULE, axes, rows, time
 
 from molrg import MoLRG, jacobian, memorization, stats, training
 from molrg.claims import root
 from molrg.denoisers import Empirical, LinearMixture, LowRank
-from molrg.schedules import EDM
 from molrg.subspaces import (
     energies,
     k_subspaces,
@@ -24,7 +24,6 @@ from molrg.subspaces import (
     whitened,
 )
 
-SCHEDULE = EDM()
 ONE = SCHEDULE.t_of_sigma(1.0).item()
 EXERCISE = re.compile(
     r"^```\{exercise\} \S[^\n]*\n:label: (prob-\d-\d)\n(?:(?!^```).)*?\n\n(\*[^\n]+\*)\n```$",
@@ -34,18 +33,6 @@ SOLUTION = re.compile(r"^```\{solution\} (prob-\d-\d)\n:class: dropdown\n", re.M
 DIFFICULTY = re.compile(
     r"\*(Easy|Medium|Hard), (five|ten|fifteen|twenty|thirty|forty|sixty) minutes\.\*"
 )
-
-
-def time(sigma: float) -> float:
-    return SCHEDULE.t_of_sigma(sigma).item()
-
-
-def rows(*values: list[float]) -> torch.Tensor:
-    return torch.tensor(values, dtype=torch.float64)
-
-
-def axes(n: int, *columns: int) -> torch.Tensor:
-    return torch.eye(n, dtype=torch.float64)[:, list(columns)]
 
 
 def line(degrees: float) -> torch.Tensor:

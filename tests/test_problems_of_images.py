@@ -9,26 +9,13 @@ import numpy as np
 import pytest
 import torch
 from factories import EXACT, normal, rng, slope, worst
+from on_paper import SCHEDULE, axes, rows, time
 from scipy import integrate
 
 from molrg import MoLRG, hierarchy, jacobian, memorization, sampling
 from molrg.denoisers import Empirical, LinearMixture
-from molrg.schedules import EDM, VP
+from molrg.schedules import VP
 from molrg.subspaces import pca, principal_angles, random_basis
-
-SCHEDULE = EDM()
-
-
-def time(sigma: float) -> float:
-    return SCHEDULE.t_of_sigma(sigma).item()
-
-
-def rows(*values: list[float]) -> torch.Tensor:
-    return torch.tensor(values, dtype=torch.float64)
-
-
-def axes(n: int, *columns: int) -> torch.Tensor:
-    return torch.eye(n, dtype=torch.float64)[:, list(columns)]
 
 
 def gaussian(*variances: float) -> LinearMixture:

@@ -24,7 +24,7 @@ from molrg.companion import (
     teaching,
 )
 from molrg.companion.layout import Layout, stale
-from molrg.companion.notebooks import sources
+from molrg.companion.notebooks import drafts, sources
 from molrg.companion.runner import alone
 
 
@@ -77,13 +77,12 @@ def stage(root: Path) -> Path:
 
 def _contents(root: Path) -> str:
     """The contents without the drafts, whose claims are planned."""
-    planned = [e["notebook"] for e in claims.registry().values() if e["status"] == "planned"]
-    drafts = {f"notebooks/{name}" for name in planned}
+    left_out = drafts()
 
     def kept(entry: dict[str, Any]) -> dict[str, Any]:
         lists = {key: value for key, value in entry.items() if isinstance(value, list)}
         below = {
-            key: [kept(child) for child in children if child.get("file") not in drafts]
+            key: [kept(child) for child in children if child.get("file") not in left_out]
             for key, children in lists.items()
         }
         return entry | below

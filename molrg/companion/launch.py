@@ -27,8 +27,8 @@ def repository(root: Path) -> tuple[str, str]:
     Args:
         root: of the project.
     """
-    told = yaml.safe_load((root / "_config.yml").read_text(encoding="utf-8"))["repository"]
-    return told["url"], told["branch"]
+    configured = yaml.safe_load((root / "_config.yml").read_text(encoding="utf-8"))["repository"]
+    return configured["url"], configured["branch"]
 
 
 def colab(url: str, name: str) -> str:

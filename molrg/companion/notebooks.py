@@ -25,6 +25,12 @@ def _assignment(line: ast.stmt) -> tuple[str, Any]:
     return target.id, ast.literal_eval(line.value)
 
 
+def drafts() -> set[str]:
+    """Notebooks of planned claims, as the contents name them: no run and no page takes them."""
+    entries = claims.registry().values()
+    return {f"notebooks/{entry['notebook']}" for entry in entries if entry["status"] == "planned"}
+
+
 @dataclass(frozen=True)
 class Notebook:
     """One source notebook."""

@@ -30,7 +30,8 @@ def write(folder: Path, *, with_solutions: bool = False) -> Path:
 
     Raises:
         BuildFailed: where a notebook has not been run as it is now, the build warns, or a
-            sentence of a solution is left in what goes to students.
+            sentence of a solution is left in what goes to students; the site is then taken
+            away again.
     """
     root = claims.root()
     with alone(Layout.of({})):
@@ -40,6 +41,7 @@ def write(folder: Path, *, with_solutions: bool = False) -> Path:
         book.sphinx(root, src, folder / "html")
     shutil.rmtree(src)
     if left := solutions.leaks(folder, taken):
+        shutil.rmtree(folder / "html")
         raise book.BuildFailed(f"solutions are left in what goes to students: {'; '.join(left)}")
     return folder
 

@@ -12,12 +12,12 @@ import nbformat
 import yaml
 
 from molrg import claims
-from molrg.companion import course_graph
+from molrg.companion import course_graph, solutions
+from molrg.companion.notebooks import drafts
 
 FILE = "book/teaching/course.yml"
 WORDS_A_MINUTE = 120  # of a text with formulas, read to be understood
 WORDS_OF_A_FORMULA = 25  # what a displayed formula counts for
-_SOLUTION = re.compile(r"^(`{3,})\{solution\}.*?^\1[ \t]*$", re.DOTALL | re.MULTILINE)
 _CODE = re.compile(r"^(`{3,})\w[^\n]*\n.*?^\1[ \t]*$", re.DOTALL | re.MULTILINE)
 _DISPLAYED = re.compile(r"\$\$.*?\$\$", re.DOTALL)
 _SECTION = re.compile(r"\{[\w:]+\}|[`:#*|{}\[\]()$\\]")
@@ -30,11 +30,7 @@ def course(root: Path) -> dict[str, Any]:
 
 def shown(root: Path) -> dict[str, list[str]]:
     """Pages of the course with what each needs, without drafts, whose claims are planned."""
-    planned = {
-        f"notebooks/{entry['notebook']}"
-        for entry in claims.registry().values()
-        if entry["status"] == "planned"
-    }
+    planned = drafts()
     pages = course(root)["pages"]
     return {
         page: [needed for needed in needs if needed not in planned]
@@ -53,7 +49,7 @@ def text(root: Path, page: str) -> str:
 
 def minutes(markdown: str) -> int:
     """Minutes that a text takes to read, in steps of five; code and solutions are not counted."""
-    prose = _CODE.sub(" ", _SOLUTION.sub(" ", markdown))
+    prose = _CODE.sub(" ", solutions.without(markdown, set()))
     formulas = len(_DISPLAYED.findall(prose))
     words = re.findall(r"[A-Za-z]{2,}", _SECTION.sub(" ", _DISPLAYED.sub(" ", prose)))
     counted = len(words) + WORDS_OF_A_FORMULA * formulas
