@@ -78,7 +78,7 @@ def visit(
     for place, (width, theme) in enumerate(settings):
         page = window(chromium, width, theme)
         page.on("pageerror", lambda error: visits[-1].note("page error", str(error)))
-        page.on("requestfailed", lambda asked: _failed(visits[-1], asked))
+        page.on("requestfailed", lambda asked: visits[-1].note("failed request", asked.url))
         page.on("console", lambda said: _said(visits[-1], said.type, said.text))
         for number, name in enumerate(names):
             visits.append(Visit(name, width, theme))
@@ -88,12 +88,6 @@ def visit(
                 _ask(page, visits[-1], Axe())
         page.context.close()
     return visits
-
-
-def _failed(visit: Visit, request: Any) -> None:
-    """A request that failed; one that the next page cut off is none."""
-    if "ERR_ABORTED" not in (request.failure or ""):
-        visit.note("failed request", request.url)
 
 
 def _said(visit: Visit, kind: str, text: str) -> None:
@@ -115,7 +109,9 @@ def _look(page: Any, visit: Visit) -> None:
 def _ask(page: Any, visit: Visit, axe: Any) -> None:
     """What the rules of axe say; what is inside an equation is MathJax's own."""
     outside = {"exclude": [["mjx-container"]]}
-    answer = axe.run(page, context=outside, options={"resultTypes": ["violations"]}).response
+    # Without `preload` it fetches the style sheets again, which a page from a file may not.
+    options = {"resultTypes": ["violations"], "preload": False}
+    answer = axe.run(page, context=outside, options=options).response
     visit.asked = True
     for violation in answer["violations"]:
         if violation["impact"] in ("serious", "critical"):
