@@ -85,8 +85,10 @@ def fill(text: str, run: Run) -> str:
         name, form = match.groups()
         if name not in run.numbers:
             raise NotBuilt(f"number {name}: no notebook of the run hands it over")
-        value = run.numbers[name]
-        return format(value, form) if form else str(value)
+        try:
+            return format(run.numbers[name], form or "")
+        except ValueError:
+            raise NotBuilt(f"number {name} = {run.numbers[name]!r}: no format {form}") from None
 
     def figure(match: re.Match[str]) -> str:
         name = match[1]
