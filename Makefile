@@ -17,7 +17,7 @@ STAMP := $(VENV)/.molrg-installed
 RUN   := $(PY) -m molrg run $(if $(JOBS),--jobs $(JOBS))
 
 .DEFAULT_GOAL := help
-.PHONY: help env book test test-browser pdf lint lab claims doctor benchmark student solutions clean
+.PHONY: help env book test test-browser pdf lint lab claims doctor benchmark student solutions slides clean
 
 help: ## this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -67,6 +67,11 @@ student: env ## for students: notebooks and site without solutions, in _build/st
 solutions: env ## the other half: notebooks and site with solutions, in _build/solutions
 	@$(RUN)
 	@$(PY) -m molrg student --with-solutions
+
+slides: env ## a deck for each part, pages and PDFs with notes: _build/slides/index.html
+	@$(PY) -m pip install -qq --disable-pip-version-check $(PIP_ARGS) --editable ".[slides]"
+	@$(RUN)
+	@$(PY) -m molrg slides
 
 claims: env ## the verdicts of the last run
 	@$(PY) -m molrg claims

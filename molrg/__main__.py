@@ -29,6 +29,7 @@ from molrg.companion import (
     runner,
     sample_copies,
     scorecard,
+    slides,
     student,
 )
 from molrg.companion.notebooks import parse_parameters, select
@@ -153,6 +154,10 @@ def parser() -> argparse.ArgumentParser:
     handed.add_argument("--with-solutions", action="store_true", help="the other half, to keep")
     handed.add_argument("--to", type=Path, help="a folder; _build/student where omitted")
     handed.set_defaults(do=_student)
+    decks = commands.add_parser("slides", help="a deck for each part: pages, and PDFs by a Chromium")
+    decks.add_argument("--to", type=Path, default=claims.root() / "_build" / "slides")
+    decks.add_argument("--no-pdf", action="store_true", help="pages only")
+    decks.set_defaults(do=_slides)
     commands.add_parser(
         "doctor", help="what is installed, which data are there, what would be downloaded"
     ).set_defaults(do=_doctor)
@@ -168,7 +173,7 @@ def main(words: list[str] | None = None) -> int:
     told = Console(stderr=True, soft_wrap=True, markup=False, highlight=False)
     try:
         return args.do(args, Console())
-    except (runner.RunStopped, book.BuildFailed, history.NoHistory) as error:
+    except (runner.RunStopped, book.BuildFailed, history.NoHistory, slides.NotBuilt) as error:
         told.print(f"stopped: {error}", style="red")
         return 1
     except BrokenPipeError:  # whoever read the output has had enough, as `head` has
@@ -324,6 +329,15 @@ def _student(args: argparse.Namespace, console: Console) -> int:
     folder = args.to or claims.root() / "_build" / name
     student.write(folder, with_solutions=args.with_solutions)
     console.print(f"{os.path.relpath(folder)}: notebooks, html", highlight=False, soft_wrap=True)
+    return 0
+
+
+def _slides(args: argparse.Namespace, console: Console) -> int:
+    def tell(line: str) -> None:
+        console.print(line, highlight=False, soft_wrap=True)
+
+    made = slides.make(args.to, pdf=not args.no_pdf, tell=tell)
+    tell(f"{len(made)} files: {os.path.relpath(args.to / 'index.html')}")
     return 0
 
 

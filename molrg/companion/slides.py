@@ -30,6 +30,8 @@ _REVEAL = {
     "margin": 0.04,
     "center": False,
     "hash": True,
+    "controls": False,  # arrows would lie on the figures; keys, a swipe and the wheel move
+    "mouseWheel": True,
     "slideNumber": "c/t",
     "transition": "none",
     "pdfMaxPagesPerSlide": 1,
