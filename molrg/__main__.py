@@ -154,7 +154,7 @@ def parser() -> argparse.ArgumentParser:
     handed.add_argument("--with-solutions", action="store_true", help="the other half, to keep")
     handed.add_argument("--to", type=Path, help="a folder; _build/student where omitted")
     handed.set_defaults(do=_student)
-    decks = commands.add_parser("slides", help="a deck for each part: pages, and PDFs by a Chromium")
+    decks = commands.add_parser("slides", help="a deck for each part, and PDFs by a Chromium")
     decks.add_argument("--to", type=Path, default=claims.root() / "_build" / "slides")
     decks.add_argument("--no-pdf", action="store_true", help="pages only")
     decks.set_defaults(do=_slides)
