@@ -26,6 +26,7 @@ from molrg.companion import (
     own_data,
     pdf,
     readme,
+    report,
     runner,
     sample_copies,
     scorecard,
@@ -133,6 +134,32 @@ def parser() -> argparse.ArgumentParser:
         help="a model's samples: say which copy a picture of PATH, and nothing else",
     )
     own.set_defaults(do=_describe)
+    about = commands.add_parser(
+        "report",
+        help="a page on your own model: dimension, rank, nearest reference, copies, edits",
+    )
+    about.add_argument("model", help="a shipped model, a diffusers folder, or a hub id, owner/name")
+    about.add_argument(
+        "--images",
+        required=True,
+        metavar="FOLDER",
+        help="the training images: a folder of pictures, or the name of a set",
+    )
+    about.add_argument(
+        "--out", type=Path, default=Path("report.html"), help="the page; report.html where omitted"
+    )
+    about.add_argument("--minutes", type=float, default=10.0, help="time for all of it (10)")
+    about.add_argument(
+        "--no-images", action="store_true", help="show and keep no picture: numbers only"
+    )
+    about.add_argument(
+        "--device", default="cpu", help="cpu, cuda, or auto for a GPU if there is one"
+    )
+    about.add_argument("--seed", type=int, default=0, help="of every choice and all noise")
+    about.add_argument(
+        "--size", type=int, help="pixels along a side to which pictures are cut and resized"
+    )
+    about.set_defaults(do=_report)
     new = commands.add_parser(
         "new", help="begin a claim: its notebook, and its entry in the ledger"
     )
@@ -310,6 +337,22 @@ def _describe(args: argparse.Namespace, console: Console) -> int:
     for note in notes:
         print(f"note: {note}", file=sys.stderr)
     console.print(report, highlight=False, soft_wrap=True, markup=False)
+    return 0
+
+
+def _report(args: argparse.Namespace, console: Console) -> int:
+    options = report.Options(args.minutes, pictures=not args.no_images, seed=args.seed)
+    written = report.write(
+        args.model,
+        args.images,
+        args.out,
+        options,
+        device=args.device,
+        size=args.size,
+        console=console,
+    )
+    for path in written:
+        console.print(str(path), highlight=False, soft_wrap=True, markup=False)
     return 0
 
 

@@ -56,7 +56,7 @@ class Copies:
         ]
 
 
-def compare(samples: Tensor, training: Tensor) -> Copies:
+def compare(samples: Tensor, training: Tensor, *, d: float | None = None) -> Copies:
     """Compare samples with the images that a model was trained on.
 
     Exact duplicates among the training images are dropped first, for two equal images have the
@@ -67,6 +67,7 @@ def compare(samples: Tensor, training: Tensor) -> Copies:
     Args:
         samples: (B, C, H, W).
         training: (N, C, H, W), of the same size.
+        d: intrinsic dimension of the training images; estimated where omitted.
 
     Raises:
         ValueError: where sizes differ or there are too few training images.
@@ -82,10 +83,10 @@ def compare(samples: Tensor, training: Tensor) -> Copies:
             f"training images = {len(kept)} different ones: allowed is {LEAST} or more"
         )
     distinct = training[kept]
-    report = dimension.describe(distinct)
+    low = dimension.describe(distinct).low if d is None else d
     nearest = torch.cat([_two_nearest(part, distinct) for part in samples.split(_BLOCK)])
     ratio = memorization.copy_ratio(samples, distinct)
-    return Copies(ratio.cpu(), kept[nearest.cpu()], report.N, report.low)
+    return Copies(ratio.cpu(), kept[nearest.cpu()], len(distinct), low)
 
 
 def first_rows(x: Tensor) -> Tensor:

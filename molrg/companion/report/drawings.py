@@ -1,0 +1,183 @@
+"""The figures of a report, each as SVG for a light and for a dark page."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import matplotlib as mpl
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from molrg.companion.report.comparing import NETWORK
+from molrg.companion.report.laws import GAUSSIAN, MIXTURE, TRAINING
+from molrg.plots import COLOURS, house_style
+from molrg.plots.dark import dark
+
+Part = Mapping[str, Any]
+_ROLES = {NETWORK: "estimate", GAUSSIAN: "exact", TRAINING: "control", MIXTURE: "reference"}
+_OTHERS = ("extra", "extra2")
+_LINES = {"estimate": "-", "exact": "--", "control": ":", "reference": "-.", "extra": "--"}
+
+
+class Drawing(NamedTuple):
+    """A figure as SVG, in two colourings."""
+
+    light: str
+    dark: str
+
+
+def _drawn(draw: Callable[[Axes], None]) -> Drawing:
+    with mpl.rc_context():
+        house_style()
+        figure = Figure()
+        ax = figure.subplots()
+        draw(ax)
+        ax.set_xscale("log")
+        ax.set_xlabel("noise level σ")
+        file = io.StringIO()
+        figure.savefig(file, format="svg", metadata={"Date": None})
+    svg = file.getvalue()
+    return Drawing(svg, dark(svg))
+
+
+def _style(name: str, names: Sequence[str]) -> dict[str, Any]:
+    """Colour and line of a denoiser, the same in all figures."""
+    others = [other for other in names if other not in _ROLES]
+    role = _ROLES.get(name) or _OTHERS[others.index(name) % len(_OTHERS)]
+    return {"color": COLOURS[role], "ls": _LINES.get(role, "-")}
+
+
+def dimension(parts: Sequence[Part], images: Part | None) -> Drawing:
+    """Trace and error over noise, with the images' own dimension as a band.
+
+    Args:
+        parts: of `comparing.denoiser_dimension`, one a noise level.
+        images: of `comparing.image_dimension`, or None.
+    """
+    levels = [part["sigma"] for part in parts]
+
+    def draw(ax: Axes) -> None:
+        named = {"trace": ("trace of J", "estimate"), "error": ("error / σ²", "extra2")}
+        for key, (label, role) in named.items():
+            readings = pd.DataFrame([part[key] for part in parts])
+            ax.plot(levels, readings["mean"], "o-", ms=4, color=COLOURS[role], label=label)
+            ax.fill_between(
+                levels, readings["low"], readings["high"], color=COLOURS[role], alpha=0.2, lw=0
+            )
+        if images is not None:
+            ax.axhspan(
+                images["low"], images["high"], color=COLOURS["reference"], alpha=0.25, lw=0,
+                label="of the images",
+            )  # fmt: skip
+        ax.set_yscale("symlog", linthresh=1)
+        ax.set_ylabel("dimension")
+        ax.legend()
+
+    return _drawn(draw)
+
+
+def rank(parts: Sequence[Part]) -> Drawing:
+    """Ranks of the network's Jacobian as points, of the references' as lines.
+
+    Args:
+        parts: of `spectra.spectrum` with matrices.
+    """
+    levels = [part["sigma"] for part in parts]
+
+    def draw(ax: Axes) -> None:
+        for part in parts:
+            ranks = [row["rank"] for row in part["network"]]
+            label = NETWORK if part is parts[0] else None
+            ax.plot(
+                [part["sigma"]] * len(ranks), ranks, "o", color=COLOURS["estimate"], label=label
+            )
+        for name in parts[0]["references"]:
+            ranks = [part["references"][name] for part in parts]
+            ax.plot(levels, ranks, label=name, **_style(name, []))
+        ax.set_yscale("log")
+        ax.set_ylabel("rank of J")
+        ax.legend()
+
+    return _drawn(draw)
+
+
+def asymmetry(parts: Sequence[Part]) -> Drawing:
+    """Asymmetry of the network's Jacobian.
+
+    Args:
+        parts: of `spectra.spectrum` with matrices.
+    """
+
+    def draw(ax: Axes) -> None:
+        for part in parts:
+            values = [row["asymmetry"] for row in part["network"]]
+            ax.plot([part["sigma"]] * len(values), values, "o", color=COLOURS["estimate"])
+        ax.set_ylim(bottom=0)
+        ax.set_ylabel("asymmetry of J")
+
+    return _drawn(draw)
+
+
+def leading(parts: Sequence[Part]) -> Drawing:
+    """Leading singular values of the network's Jacobian.
+
+    Args:
+        parts: of `spectra.spectrum` without matrices.
+    """
+
+    def draw(ax: Axes) -> None:
+        for part in parts:
+            for values in part["leading"]:
+                ax.plot([part["sigma"]] * len(values), values, "o", color=COLOURS["estimate"])
+        ax.set_ylim(bottom=0)
+        ax.set_ylabel("singular values of J")
+
+    return _drawn(draw)
+
+
+def distances(rows: Sequence[Part]) -> Drawing:
+    """Squared distances of references to the network, with intervals.
+
+    Args:
+        rows: "distances" of `comparing.nearest_reference`.
+    """
+    table = pd.DataFrame(rows)
+    names = list(dict.fromkeys(table["reference"]))
+
+    def draw(ax: Axes) -> None:
+        for name in names:
+            line = table[table["reference"] == name]
+            style = _style(name, names)
+            ax.plot(line["sigma"], line["distance"], label=name, **style)
+            ax.fill_between(
+                line["sigma"], line["distance low"], line["distance high"],
+                color=style["color"], alpha=0.15, lw=0,
+            )  # fmt: skip
+        ax.set_yscale("log")
+        ax.set_ylabel("relative squared distance")
+        ax.legend()
+
+    return _drawn(draw)
+
+
+def errors(rows: Sequence[Part]) -> Drawing:
+    """Denoising errors of the network and of references.
+
+    Args:
+        rows: "errors" of `comparing.nearest_reference`.
+    """
+    table = pd.DataFrame(rows)
+    names = list(dict.fromkeys(table["denoiser"]))
+
+    def draw(ax: Axes) -> None:
+        for name in names:
+            line = table[table["denoiser"] == name]
+            ax.plot(line["sigma"], line["error"], label=name, **_style(name, names))
+        ax.set_yscale("symlog", linthresh=1e-4)
+        ax.set_ylabel("mean squared error of a pixel")
+        ax.legend()
+
+    return _drawn(draw)

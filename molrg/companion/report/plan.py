@@ -1,0 +1,156 @@
+"""What fits into the minutes: noise levels, points, samples, strips, and what is left out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from molrg.companion.report.cost import DENSE, Cost
+from molrg.companion.report.inputs import Inputs
+
+SIGMAS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0)
+STEPS = 20  # of a sampler
+STRIP_STEPS = 10
+DIRECTIONS = 3
+ALPHAS = 5
+LEADING = 3  # singular values that are found where the matrix is not formed
+_STRIPS = 3
+_POINTS = 3
+_PRODUCTS = 80  # with J, for a few leading singular values
+_SHARES = {"references": 0.1, "dimension": 0.15, "samples": 0.2, "spectrum": 0.35, "strips": 0.15}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is measured.
+
+    Attributes:
+        sigmas: noise levels of the network's schedule.
+        spectrum_sigmas: those at which Jacobians are looked at.
+        points: images at which they are.
+        dense: whether whole Jacobians are formed, or only leading singular values are found.
+        compared: images at which denoisers are compared.
+        traced: images at which the trace is estimated.
+        probes: random vectors for each.
+        samples: drawn.
+        strips: images that are edited.
+        left_out: what is not measured, and why.
+        seconds: predicted for each kind of part.
+    """
+
+    sigmas: tuple[float, ...]
+    spectrum_sigmas: tuple[float, ...]
+    points: int
+    dense: bool
+    compared: int
+    traced: int
+    probes: int
+    samples: int
+    strips: int
+    left_out: tuple[str, ...]
+    seconds: dict[str, float]
+
+    @classmethod
+    def of(cls, stored: dict[str, Any]) -> Plan:
+        """The plan that was stored as JSON.
+
+        Args:
+            stored: its fields.
+        """
+        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in stored.items()})
+
+
+def make(inputs: Inputs, cost: Cost, minutes: float, *, pictures: bool) -> Plan:
+    """Divide the minutes among the parts.
+
+    Args:
+        inputs: the network and its images.
+        cost: as measured.
+        minutes: for all.
+        pictures: whether pictures may be shown; strips are nothing else.
+    """
+    share = {name: 60 * minutes * part for name, part in _SHARES.items()}
+    n = inputs.points[0].numel()
+    sigmas = _levels(inputs)
+    spectrum_sigmas, points, dense, each = _spectra(sigmas, n, cost, share["spectrum"])
+    compared = _within(share["references"] / (len(sigmas) * cost.forward), 4, len(inputs.points))
+    traced = min(compared, 8)
+    probes = _within(share["dimension"] / (len(sigmas) * traced * cost.product), 2, 32)
+    samples = _within(share["samples"] / (STEPS * cost.forward), 16, 256)
+    one_strip = STRIP_STEPS * (DIRECTIONS * ALPHAS + 4) * cost.forward + _PRODUCTS * cost.product
+    strips = _within(share["strips"] / one_strip, 0, _STRIPS) if pictures else 0
+    return Plan(
+        sigmas=sigmas,
+        spectrum_sigmas=spectrum_sigmas,
+        points=points,
+        dense=dense,
+        compared=compared,
+        traced=traced,
+        probes=probes,
+        samples=samples,
+        strips=strips,
+        left_out=tuple(_left_out(inputs, cost, sigmas, spectrum_sigmas, dense, strips, pictures)),
+        seconds={
+            "references": len(sigmas) * compared * cost.forward,
+            "dimension": traced * probes * cost.product + compared * cost.forward,
+            "copies": samples * STEPS * cost.forward,
+            "spectrum": points * each,
+            "strip": one_strip,
+        },
+    )
+
+
+def _within(value: float, low: int, high: int) -> int:
+    return max(low, min(high, int(value)))
+
+
+def _levels(inputs: Inputs) -> tuple[float, ...]:
+    """Noise levels that the network's schedule has."""
+    schedule = inputs.denoiser.schedule
+    low = schedule.sigma(0.0).item()
+    high = schedule.sigma(1.0).item()
+    return tuple(sigma for sigma in SIGMAS if low <= sigma <= high)
+
+
+def _spectra(
+    sigmas: tuple[float, ...], n: int, cost: Cost, budget: float
+) -> tuple[tuple[float, ...], int, bool, float]:
+    """Noise levels, points, whether J is formed, and the seconds of one Jacobian."""
+    whole = cost.jacobian(n) + 3 * cost.spectrum  # and those of references
+    for step in (1, 2, 3):  # fewer levels before no matrix at all
+        levels = sigmas[::step]
+        if n <= DENSE and whole * len(levels) <= budget:
+            return levels, _within(budget / (whole * len(levels)), 1, _POINTS), True, whole
+    each = _PRODUCTS * cost.product
+    for step in (1, 2, 3):
+        levels = sigmas[::step]
+        if each * len(levels) <= budget:
+            break
+    return levels, _within(budget / (each * len(levels)), 1, _POINTS), False, each
+
+
+def _left_out(
+    inputs: Inputs,
+    cost: Cost,
+    sigmas: tuple[float, ...],
+    spectrum_sigmas: tuple[float, ...],
+    dense: bool,
+    strips: int,
+    pictures: bool,
+) -> list[str]:
+    n = inputs.points[0].numel()
+    lines = []
+    if not dense:
+        lines.append(
+            f"rank and asymmetry of the Jacobian: forming it takes {n * cost.product:.0f} s and its"
+            f" singular values more, at {n:,} numbers an image (at most {DENSE:,} are affordable);"
+            f" only the {LEADING} leading singular values are found"
+        )
+    if len(spectrum_sigmas) < len(sigmas):
+        missing = len(sigmas) - len(spectrum_sigmas)
+        lines.append(f"Jacobians at {missing} of {len(sigmas)} noise levels: they take too long")
+    if not pictures:
+        lines.append("pictures, as was asked for: strips of edits, and copies side by side")
+    elif strips < _STRIPS:
+        lines.append(f"{_STRIPS - strips} of {_STRIPS} strips of edits: they take too long")
+    return lines
