@@ -8,7 +8,7 @@ import pandas as pd
 
 from molrg import dimension, draws, jacobian
 from molrg.companion.report.inputs import Inputs
-from molrg.companion.report.laws import Laws
+from molrg.companion.report.laws import Laws, sizes
 from molrg.companion.report.plan import Plan
 from molrg.studies import references
 
@@ -91,7 +91,7 @@ def nearest_reference(inputs: Inputs, plan: Plan, laws: Laws, seed: int) -> dict
         "distances": ratios.to_dict("records"),
         "nearest": nearest.to_dict("records"),
         "errors": _errors(table, inputs.points[0].numel()),
-        "sizes": list(laws.sizes),
+        "sizes": list(sizes(len(inputs.chosen))),
     }
 
 

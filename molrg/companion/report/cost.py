@@ -11,13 +11,18 @@ import psutil
 import torch
 from torch import Tensor
 
+from molrg import draws
 from molrg.companion.report.inputs import Inputs
+from molrg.companion.report.laws import ITERATIONS, WINDOWS, sizes
+from molrg.denoisers import Patches
 from molrg.jacobian import Linearised
 
 DENSE = 1024  # pixels up to which a whole matrix and its singular values are affordable
 _GRAPHS = 4  # a pass that can be differentiated twice holds about so many times what one saves
 _PRODUCTS_AT_ONCE = 32  # as `molrg.jacobian.Linearised`, and the entries in them
 _ENTRIES_AT_ONCE = 2**17
+_SIDE = 400  # of the matrix that is timed
+_PRODUCTS_A_STEP = 5  # of matrices, in a step of EM
 
 
 @dataclass(frozen=True)
@@ -27,13 +32,17 @@ class Cost:
     Attributes:
         forward: seconds of a forward pass.
         product: seconds of a product with the Jacobian.
-        spectrum: seconds of the singular values of a whole Jacobian; 0 where it is too large.
+        spectrum: seconds of the singular values of a whole Jacobian, from those of a smaller one.
+        window: seconds of a reference of windows.
+        fit: seconds of fitting the mixture, from those of a product of matrices.
         bytes: memory of products with the Jacobian, predicted.
     """
 
     forward: float
     product: float
     spectrum: float
+    window: float
+    fit: float
     bytes: int
 
     def jacobian(self, n: int) -> float:
@@ -62,10 +71,35 @@ def measure(inputs: Inputs) -> Cost:
     with torch.no_grad():
         forward = _seconds(lambda: inputs.denoiser(x.expand(copies, -1, -1, -1), 0.5))
     product = _seconds(lambda: linear.vjp(vectors))
-    square = linear.n <= DENSE
-    identity = torch.eye(linear.n if square else 1, dtype=torch.float64, device=x.device)
-    spectrum = _seconds(lambda: torch.linalg.svdvals(identity)) if square else 0.0
-    return Cost(forward / copies, product / copies, spectrum, needed)
+    return Cost(
+        forward=forward / copies,
+        product=product / copies,
+        spectrum=_spectrum(x),
+        window=_window(inputs),
+        fit=_fit(inputs),
+        bytes=needed,
+    )
+
+
+def _spectrum(x: Tensor) -> float:
+    """Of a matrix for one image, taken from a smaller one: it grows with the third power."""
+    n = x.numel()
+    side = min(n, _SIDE)
+    matrix = draws.normal((side, side), generator=draws.source(0), device=x.device)
+    return (n / side) ** 3 * _seconds(lambda: torch.linalg.svdvals(matrix))
+
+
+def _window(inputs: Inputs) -> float:
+    size = min(WINDOWS[0], *inputs.chosen.shape[-2:])
+    windows = Patches(inputs.chosen, inputs.denoiser.schedule, size)
+    return _seconds(lambda: windows(inputs.points[:1], 0.5))
+
+
+def _fit(inputs: Inputs) -> float:
+    K, d = sizes(len(inputs.chosen))
+    flat = inputs.chosen.flatten(1)
+    axes = flat.new_ones(flat.shape[1], K * d)
+    return ITERATIONS * _PRODUCTS_A_STEP * _seconds(lambda: flat @ axes)
 
 
 def _at_once(x: Tensor) -> int:

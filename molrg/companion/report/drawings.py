@@ -18,6 +18,7 @@ from molrg.plots.dark import dark
 
 Part = Mapping[str, Any]
 _ROLES = {NETWORK: "estimate", GAUSSIAN: "exact", TRAINING: "control", MIXTURE: "reference"}
+_SIZE = (4.6, 3.0)  # inches: small, so that a phone shows letters that can be read
 _OTHERS = ("extra", "extra2")
 _LINES = {"estimate": "-", "exact": "--", "control": ":", "reference": "-.", "extra": "--"}
 
@@ -32,7 +33,7 @@ class Drawing(NamedTuple):
 def _drawn(draw: Callable[[Axes], None]) -> Drawing:
     with mpl.rc_context():
         house_style()
-        figure = Figure()
+        figure = Figure(figsize=_SIZE)
         ax = figure.subplots()
         draw(ax)
         ax.set_xscale("log")
@@ -97,7 +98,8 @@ def rank(parts: Sequence[Part]) -> Drawing:
         for name in parts[0]["references"]:
             ranks = [part["references"][name] for part in parts]
             ax.plot(levels, ranks, label=name, **_style(name, []))
-        ax.set_yscale("log")
+        ax.set_yscale("symlog", linthresh=1)
+        ax.set_ylim(bottom=0)
         ax.set_ylabel("rank of J")
         ax.legend()
 

@@ -69,6 +69,7 @@ def read(name: str, source: str, *, device: str, size: int | None, seed: int) ->
         ValueError: where the images do not fit the network, or are too few.
         FileNotFoundError: where there is no such model, folder or set.
     """
+    _require_source(source)
     denoiser = zoo.load_denoiser(name, device=device)
     place = next(denoiser.parameters()).device
     given, unseen, notes = _images(source, denoiser.event[0] == 1, size)
@@ -100,16 +101,19 @@ def _drawn(x: Tensor, count: int, seed: int, purpose: int) -> Tensor:
     return x[torch.randperm(len(x), generator=generator, device="cpu")[:count]]
 
 
+def _require_source(source: str) -> None:
+    if source not in images.names() and not Path(source).is_dir():
+        raise FileNotFoundError(
+            f"{source}: no such folder; named sets are {', '.join(images.names())}"
+        )
+
+
 def _images(
     source: str, grey: bool, size: int | None
 ) -> tuple[Tensor, Tensor | None, tuple[str, ...]]:
     """Training images, others of the same kind where there are any, and notes."""
     if source in images.names():
         return images.load(source)[0], images.load(source, "test")[0], ()
-    if not Path(source).is_dir():
-        raise FileNotFoundError(
-            f"{source}: no such folder; named sets are {', '.join(images.names())}"
-        )
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", images.PictureWarning)
         pixels = images.folder(source, size=size, grey=grey)[0]

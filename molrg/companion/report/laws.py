@@ -11,10 +11,19 @@ from molrg.companion.report.inputs import Inputs
 from molrg.denoisers import Denoiser, Empirical, Gaussian, Patches
 
 GAUSSIAN, TRAINING, MIXTURE = "one Gaussian", "training images", "mixture"
-_LARGEST_GAUSSIAN = 3072  # pixels whose covariance is affordable
-_WINDOWS = (5, 9)
-_ITERATIONS = 30
+LARGEST_GAUSSIAN = 3072  # pixels whose covariance is affordable
+WINDOWS = (5, 9)  # pixels along a side
+ITERATIONS = 30  # of EM
 _FIT = 42  # purpose of random numbers
+
+
+def sizes(N: int) -> tuple[int, int]:
+    """Components of the mixture and their dimension; not tuned to the images.
+
+    Args:
+        N: images that it is fitted to.
+    """
+    return (10, 20) if N >= 1000 else (4, 8)
 
 
 class Laws:
@@ -33,7 +42,7 @@ class Laws:
     @functools.cached_property
     def gaussian(self) -> Gaussian | None:
         """One Gaussian; None where there are too many pixels."""
-        if self.x[0].numel() > _LARGEST_GAUSSIAN:
+        if self.x[0].numel() > LARGEST_GAUSSIAN:
             return None
         return Gaussian(self.x, self.schedule)
 
@@ -42,19 +51,14 @@ class Laws:
         """The training images themselves."""
         return Empirical(self.x, self.schedule)
 
-    @property
-    def sizes(self) -> tuple[int, int]:
-        """Components of the mixture and their dimension; not tuned to the images."""
-        return (10, 20) if len(self.x) >= 1000 else (4, 8)
-
     @functools.cached_property
     def mixture(self) -> Denoiser:
         """A mixture of low-rank Gaussians, fitted."""
-        K, d = self.sizes
+        K, d = sizes(len(self.x))
         generator = draws.source(_FIT, self.seed)
         flat: Tensor = self.x.flatten(1)
         d = min(d, flat.shape[1] - 1)
-        law = MoLRG.fit(flat, K, d, starts=1, iterations=_ITERATIONS, generator=generator)
+        law = MoLRG.fit(flat, K, d, starts=1, iterations=ITERATIONS, generator=generator)
         return law.denoiser(self.schedule)
 
     def all(self) -> dict[str, Denoiser]:
@@ -63,7 +67,7 @@ class Laws:
         laws: dict[str, Denoiser] = {MIXTURE: self.mixture, TRAINING: self.training}
         if self.gaussian is not None:
             laws = {GAUSSIAN: self.gaussian} | laws
-        for size in _WINDOWS:
+        for size in WINDOWS:
             if size < side:
                 laws[f"windows of {size}"] = Patches(self.x, self.schedule, size)
         return laws

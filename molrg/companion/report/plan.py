@@ -7,6 +7,7 @@ from typing import Any
 
 from molrg.companion.report.cost import DENSE, Cost
 from molrg.companion.report.inputs import Inputs
+from molrg.companion.report.laws import LARGEST_GAUSSIAN, WINDOWS
 
 SIGMAS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0)
 STEPS = 20  # of a sampler
@@ -17,7 +18,7 @@ LEADING = 3  # singular values that are found where the matrix is not formed
 _STRIPS = 3
 _POINTS = 3
 _PRODUCTS = 80  # with J, for a few leading singular values
-_SHARES = {"references": 0.1, "dimension": 0.15, "samples": 0.2, "spectrum": 0.35, "strips": 0.15}
+_SHARES = {"references": 0.1, "dimension": 0.1, "samples": 0.15, "spectrum": 0.35, "strips": 0.15}
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,11 @@ class Plan:
         Args:
             stored: its fields.
         """
-        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in stored.items()})
+        fields: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in stored.items()
+        }
+        return cls(**fields)
 
 
 def make(inputs: Inputs, cost: Cost, minutes: float, *, pictures: bool) -> Plan:
@@ -73,7 +78,8 @@ def make(inputs: Inputs, cost: Cost, minutes: float, *, pictures: bool) -> Plan:
     n = inputs.points[0].numel()
     sigmas = _levels(inputs)
     spectrum_sigmas, points, dense, each = _spectra(sigmas, n, cost, share["spectrum"])
-    compared = _within(share["references"] / (len(sigmas) * cost.forward), 4, len(inputs.points))
+    at_level = cost.forward + len(WINDOWS) * cost.window  # of one image
+    compared = _within(share["references"] / (len(sigmas) * at_level), 4, len(inputs.points))
     traced = min(compared, 8)
     probes = _within(share["dimension"] / (len(sigmas) * traced * cost.product), 2, 32)
     samples = _within(share["samples"] / (STEPS * cost.forward), 16, 256)
@@ -91,7 +97,7 @@ def make(inputs: Inputs, cost: Cost, minutes: float, *, pictures: bool) -> Plan:
         strips=strips,
         left_out=tuple(_left_out(inputs, cost, sigmas, spectrum_sigmas, dense, strips, pictures)),
         seconds={
-            "references": len(sigmas) * compared * cost.forward,
+            "references": cost.fit + cost.spectrum + len(sigmas) * compared * at_level,
             "dimension": traced * probes * cost.product + compared * cost.forward,
             "copies": samples * STEPS * cost.forward,
             "spectrum": points * each,
@@ -149,6 +155,11 @@ def _left_out(
     if len(spectrum_sigmas) < len(sigmas):
         missing = len(sigmas) - len(spectrum_sigmas)
         lines.append(f"Jacobians at {missing} of {len(sigmas)} noise levels: they take too long")
+    if n > LARGEST_GAUSSIAN:
+        lines.append(
+            f"one Gaussian as a reference: a covariance of {n:,} numbers an image is too large,"
+            f" at most {LARGEST_GAUSSIAN:,}"
+        )
     if not pictures:
         lines.append("pictures, as was asked for: strips of edits, and copies side by side")
     elif strips < _STRIPS:

@@ -70,12 +70,12 @@ def _dimension(parts: Parts) -> Iterator[Section]:
     yield Section(
         "Dimension",
         figure,
-        "Dimension read from the denoiser's trace and from its error against the noise level, with"
+        "Dimension read from the denoiser's trace and from its error against the noise level, and"
         " the estimated dimension of the training images as a band.",
-        "For a posterior mean, the trace of the Jacobian and the squared error over σ² have the same"
-        " mean, which tends to the dimension of the data as the noise vanishes. Where the two curves"
-        " part, the network is no posterior mean, and an error far above the band is error that"
-        " better denoising would remove.",
+        "For a posterior mean, the trace of the Jacobian and the squared error over σ² have the"
+        " same mean, the number of directions that are still seen at that noise; where the curves"
+        " part, the network is no posterior mean. The band is estimated from neighbours, at the"
+        " scale of their distances, so a curve may well lie above it at low noise.",
         "notebooks/20_dimension_from_a_denoiser.ipynb",
         tuple(images["statements"]) if images else (),
     )
@@ -110,8 +110,8 @@ def _spectra(parts: list[Mapping[str, Any]]) -> Iterator[Section]:
             drawings.asymmetry(parts),
             "Asymmetry of the network's Jacobian against the noise level; zero is symmetric.",
             "The Jacobian of a posterior mean is symmetric without negative eigenvalues, so its"
-            " asymmetry is zero and its trace positive. What is above zero here (random entries give"
-            " about 0.71) is how far the network is from any posterior mean.",
+            " asymmetry is zero and its trace positive. What is above zero here (random entries"
+            " give about 0.71) is how far the network is from any posterior mean.",
             chapter,
             (_negative(parts),),
         )
@@ -132,10 +132,10 @@ def _references(part: Mapping[str, Any], unseen: bool) -> Iterator[Section]:
     yield Section(
         "Nearest reference",
         drawings.distances(part["distances"]),
-        "Squared distance of reference denoisers to the network, relative to that of the mean image,"
-        " against the noise level.",
-        "One is as far as knowing nothing but the mean image, zero is the same denoiser. The nearest"
-        " reference says in what respect the network is simple at that noise: its covariance, a few"
+        "Squared distance of reference denoisers to the network, relative to that of the mean"
+        " image, against the noise level.",
+        "One is as far as knowing nothing but the mean image, zero is the same denoiser. The"
+        " nearest reference says in what respect the network is simple at that noise: its covariance, a few"
         " flat pieces, local windows, or single training images.",
         "book/part6.md",
         (
@@ -146,8 +146,8 @@ def _references(part: Mapping[str, Any], unseen: bool) -> Iterator[Section]:
     where = (
         "Measured on test images, which neither the network nor a reference was made of."
         if unseen
-        else "Measured on training images: the reference that consists of them knows the answer, and"
-        " its low error is no merit."
+        else "Measured on training images: the reference that consists of them knows the answer,"
+        " and its low error is no merit."
     )
     yield Section(
         "Denoising error",
