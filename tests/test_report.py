@@ -1,0 +1,306 @@
+"""A report on a model: whole on a tiny one, resumed, within its minutes, safe with odd names."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from html.parser import HTMLParser
+
+import pytest
+import torch
+from factories import complains, normal
+from PIL import Image
+from rich.console import Console
+
+from molrg import __main__ as command
+from molrg.companion import report
+from molrg.companion.report import comparing, cost, inputs, page, pictures, plan, sections, store
+
+ODD = 'm<img src=x onerror="alert(1)">&'
+
+
+def network_folder(path, channels=1):
+    from diffusers import DDPMPipeline, DDPMScheduler, UNet2DModel
+
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        network = UNet2DModel(
+            sample_size=8,
+            in_channels=channels,
+            out_channels=channels,
+            layers_per_block=1,
+            block_out_channels=(8, 8),
+            norm_num_groups=4,
+            down_block_types=("DownBlock2D",) * 2,
+            up_block_types=("UpBlock2D",) * 2,
+            add_attention=False,
+        )
+    DDPMPipeline(network, DDPMScheduler()).save_pretrained(path)
+    return path
+
+
+def picture_folder(path, count=90, side=8):
+    path.mkdir()
+    factors = normal(count, 4, dtype=torch.float32)
+    axes = normal(4, side * side, seed=9, dtype=torch.float32) / 8
+    x = (factors @ axes).reshape(count, side, side).clamp(-1, 1)
+    for number, image in enumerate(x):
+        levels = ((image + 1) * 127.5).round().byte().numpy()
+        Image.fromarray(levels).save(path / f"{number:04}.png")
+    return path
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return str(network_folder(tmp_path_factory.mktemp("models") / "tiny"))
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return str(picture_folder(tmp_path_factory.mktemp("data") / "pictures"))
+
+
+@pytest.fixture(autouse=True)
+def few(monkeypatch):
+    """Few noise levels and references, so that a report takes a second or two."""
+    monkeypatch.setattr(plan, "SIGMAS", (0.1, 1.0))
+    monkeypatch.setattr(inputs, "_POINTS", 4)
+
+
+def written(model, data, out, **chosen):
+    silent = Console(file=None, quiet=True)
+    return report.write(model, data, out, report.Options(**chosen), console=silent)
+
+
+class Seen(HTMLParser):
+    """Tags of a page with their attributes."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.tags = []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+
+    def all(self, name):
+        return [attributes for tag, attributes in self.tags if tag == name]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory, model, data):
+    """A whole report: its page as text, and its JSON."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(plan, "SIGMAS", (0.1, 1.0))
+        patch.setattr(inputs, "_POINTS", 4)
+        out = tmp_path_factory.mktemp("out") / "tiny.html"
+        html, numbers = written(model, data, out, minutes=5)
+    return html.read_text(encoding="utf-8"), json.loads(numbers.read_text(encoding="utf-8"))
+
+
+def test_a_report_has_every_part(whole):
+    text, record = whole
+    assert record["version"] == 1
+    assert record["left_out"] == []
+    names = {"images", "references", "copies", "strip-1", "strip-2", "strip-3"}
+    levels = {f"{kind}-{sigma}" for kind in ("dimension", "spectrum") for sigma in ("0.1", "1")}
+    assert set(record["parts"]) == names | levels
+    titles = re.findall("<h2>(.*?)</h2>", text)
+    assert titles == [
+        "Dimension",
+        "Rank of the Jacobian",
+        "Is it a posterior mean?",
+        "Nearest reference",
+        "Denoising error",
+        "Copies among samples",
+        *(f"Edits of image {number}" for number in (1, 2, 3)),
+    ]
+
+
+def test_the_page_needs_nothing_else(whole):
+    """Every picture is in it and described; nothing is loaded from elsewhere, nothing runs."""
+    seen = Seen(whole[0])
+    pictures_shown = seen.all("img")
+    assert len(pictures_shown) == 9
+    assert all(picture["src"].startswith("data:image/") for picture in pictures_shown)
+    assert all(len(picture["alt"]) > 20 for picture in pictures_shown)
+    assert not [tag for tag, _ in seen.tags if tag in ("script", "link", "iframe")]
+    dark = [source for source in seen.all("source") if "dark" in source["media"]]
+    assert len(dark) == 5
+    links = seen.all("a")
+    assert len(links) == 9
+    assert all(link["href"].startswith(page.BOOK) for link in links)
+
+
+def test_links_lead_to_chapters_that_exist(whole):
+    from molrg import claims
+
+    links = [link["href"].removeprefix(page.BOOK) for link in Seen(whole[0]).all("a")]
+    assert all((claims.root() / link).is_file() for link in links)
+
+
+def test_numbers_are_those_of_the_studies(whole, model, data):
+    """The network's rank, against the matrix itself."""
+    from molrg import jacobian
+    from molrg.studies import jacobian_rank
+
+    read = inputs.read(model, data, device="cpu", size=None, seed=0)
+    row = whole[1]["parts"]["spectrum-1"]
+    x_t = jacobian_rank.noised(read.denoiser.schedule, read.points[:1], row["t"], 0)
+    J = jacobian.dense(read.denoiser, x_t, row["t"])[0].double()
+    assert row["network"][0]["rank"] == int(jacobian_rank.matrix_rank(J))
+    assert row["network"][0]["trace"] == pytest.approx(float(J.trace()), rel=1e-4)
+
+
+def test_a_report_that_was_stopped_goes_on(model, data, tmp_path, monkeypatch):
+    out = tmp_path / "r.html"
+    real = pictures.copies
+
+    def stopped(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(pictures, "copies", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        written(model, data, out, minutes=5, pictures=False)
+    kept = {path.stem for path in (tmp_path / "r.parts").iterdir()}
+    assert {"plan", "images", "references"} == kept
+    assert not out.exists()
+
+    def again(*args, **kwargs):
+        raise AssertionError("measured twice")
+
+    monkeypatch.setattr(pictures, "copies", real)
+    monkeypatch.setattr(comparing, "image_dimension", again)
+    monkeypatch.setattr(comparing, "nearest_reference", again)
+    monkeypatch.setattr(cost, "measure", again)
+    written(model, data, out, minutes=5, pictures=False)
+    parts = json.loads(out.with_suffix(".json").read_text())["parts"]
+    assert {"images", "references", "copies"} <= set(parts)
+
+
+def test_parts_of_another_report_or_torn_ones_are_not_taken(tmp_path):
+    first = store.Store(tmp_path, "a")
+    first.put("part", {"value": 1}, 2.0)
+    assert first.get("part")["value"] == {"value": 1}
+    assert store.Store(tmp_path, "b").get("part") is None
+    (tmp_path / "part.json").write_text('{"fingerprint": "a", "val')
+    assert first.get("part") is None
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        first.put("part", {"value": float("nan")}, 0.0)
+
+
+def test_without_images_no_picture_is_shown_or_kept(model, data, tmp_path):
+    out = tmp_path / "r.html"
+    written(model, data, out, minutes=5, pictures=False)
+    png = base64.b64encode(b"\x89PNG").decode()[:5]
+    for path in [out, out.with_suffix(".json"), *(tmp_path / "r.parts").iterdir()]:
+        text = path.read_text(encoding="utf-8")
+        assert "image/png" not in text, path.name
+        assert png not in text, path.name
+    record = json.loads(out.with_suffix(".json").read_text())
+    assert record["parts"]["copies"]["ratios"]
+    assert any("pictures" in line for line in record["left_out"])
+
+
+def test_what_the_minutes_do_not_allow_is_named(model, data, tmp_path, monkeypatch):
+    """A network of which every product takes half a minute."""
+    slow = cost.Cost(forward=10.0, product=30.0, spectrum=60.0, window=1.0, fit=1.0, bytes=1)
+    monkeypatch.setattr(cost, "measure", lambda read: slow)
+    out = tmp_path / "r.html"
+    written(model, data, out, minutes=1)
+    record = json.loads(out.with_suffix(".json").read_text())
+    assert set(record["parts"]) == {"images"}
+    assert not record["plan"]["dense"]
+    left = " ".join(record["left_out"])
+    for name in ("rank and asymmetry", "strips", "references", "copies", "dimension-0.1"):
+        assert name in left
+    assert "Left out" in out.read_text(encoding="utf-8")
+
+
+def test_leading_values_where_the_matrix_is_too_large(model, data, tmp_path, monkeypatch):
+    monkeypatch.setattr(plan, "DENSE", 10)
+    out = tmp_path / "r.html"
+    written(model, data, out, minutes=5, pictures=False)
+    part = json.loads(out.with_suffix(".json").read_text())["parts"]["spectrum-1"]
+    assert all(len(values) == plan.LEADING for values in part["leading"])
+    assert "Leading singular values" in out.read_text(encoding="utf-8")
+
+
+def test_names_from_outside_are_escaped(tmp_path):
+    title = f"Report on {ODD}"
+    odd = sections.Section(ODD, None, ODD, ODD, 'a"b', (ODD,))
+    text = page.page(title, {ODD: ODD}, [ODD], [odd], [ODD])
+    seen = Seen(text)
+    assert not seen.all("img")
+    assert text.count("&lt;img src=x") == 9
+    assert seen.all("a")[0]["href"] == f'{page.BOOK}a"b'
+
+
+def test_an_odd_folder_name_is_only_text(data, tmp_path):
+    folder = tmp_path / "<b>&"
+    network_folder(folder)
+    out = tmp_path / "r.html"
+    written(str(folder), data, out, minutes=0.01, pictures=False)
+    assert "<b>" not in out.read_text(encoding="utf-8")
+
+
+def test_images_of_another_size_or_too_few_are_refused(model, tmp_path):
+    large = picture_folder(tmp_path / "large", count=3, side=16)
+    few_pictures = picture_folder(tmp_path / "few", count=20)
+    out = tmp_path / "r.html"
+    with complains(f"images in {large}"):
+        written(model, str(large), out)
+    with complains(f"images in {few_pictures}"):
+        written(model, str(few_pictures), out)
+    assert not out.exists()
+    assert not out.with_suffix(".parts").exists()
+
+
+def test_what_does_not_fit_into_memory_is_refused(model, data, tmp_path, monkeypatch):
+    monkeypatch.setattr(cost, "saved_bytes", lambda read: 10**15)
+    with complains("memory of products with J"):
+        written(model, data, tmp_path / "r.html")
+
+
+def test_the_predicted_memory_counts_what_is_kept(model, data):
+    """At least the activations of the first layer, at most a thousand images."""
+    read = inputs.read(model, data, device="cpu", size=None, seed=0)
+    image = read.points[0].numel() * 4
+    assert 8 * image < cost.saved_bytes(read) < 10_000 * image
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--minutes", "0"], "minutes = 0"),
+        (["--minutes", "nan"], "minutes = nan"),
+        (["--seed", "-1"], "seed = -1"),
+        (["--out", "r.txt"], "ends in .html"),
+        (["--images", "nowhere"], "nowhere: no such folder"),
+        (["--device", "nonsense"], "device = 'nonsense'"),
+    ],
+)
+def test_bad_options_are_refused_in_one_line(
+    words, message, model, data, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    assert command.main(["report", model, "--images", data, *words]) == 2
+    error = capsys.readouterr().err.strip()
+    assert message in error
+    assert "\n" not in error
+
+
+def test_a_model_that_is_no_denoiser_and_one_that_is_missing_are_refused(data, tmp_path, capsys):
+    out = ["--out", str(tmp_path / "r.html")]
+    for name in ("fashion-mnist-classifier", "no-such-model"):
+        assert command.main(["report", name, "--images", data, *out]) == 2
+        assert name in capsys.readouterr().err
+
+
+def test_the_command_writes_both_files(model, data, tmp_path, capsys):
+    out = tmp_path / "r.html"
+    words = ["report", model, "--images", data, "--out", str(out), "--no-images"]
+    assert command.main([*words, "--minutes", "0.01"]) == 0
+    assert str(out.with_suffix(".json")) in capsys.readouterr().out
+    assert out.is_file()
