@@ -16,6 +16,7 @@ DIRECTIONS = 3
 ALPHAS = 5
 LEADING = 3  # singular values that are found where the matrix is not formed
 _STRIPS = 3
+_SAMPLES = 256
 _POINTS = 3
 _PRODUCTS = 80  # with J, for a few leading singular values
 _SHARES = {"references": 0.1, "dimension": 0.1, "samples": 0.15, "spectrum": 0.35, "strips": 0.15}
@@ -82,7 +83,7 @@ def make(inputs: Inputs, cost: Cost, minutes: float, *, pictures: bool) -> Plan:
     compared = _within(share["references"] / (len(sigmas) * at_level), 4, len(inputs.points))
     traced = min(compared, 8)
     probes = _within(share["dimension"] / (len(sigmas) * traced * cost.product), 2, 32)
-    samples = _within(share["samples"] / (STEPS * cost.forward), 16, 256)
+    samples = _within(share["samples"] / (STEPS * cost.forward), 16, _SAMPLES)
     one_strip = STRIP_STEPS * (DIRECTIONS * ALPHAS + 4) * cost.forward + _PRODUCTS * cost.product
     strips = _within(share["strips"] / one_strip, 0, _STRIPS) if pictures else 0
     return Plan(

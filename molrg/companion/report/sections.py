@@ -135,8 +135,8 @@ def _references(part: Mapping[str, Any], unseen: bool) -> Iterator[Section]:
         "Squared distance of reference denoisers to the network, relative to that of the mean"
         " image, against the noise level.",
         "One is as far as knowing nothing but the mean image, zero is the same denoiser. The"
-        " nearest reference says in what respect the network is simple at that noise: its covariance,"
-        " a few flat pieces, local windows, or single training images.",
+        " nearest reference says in what respect the network is simple at that noise: its"
+        " covariance, a few flat pieces, local windows, or single training images.",
         "book/part6.md",
         (
             f"Nearest by noise level: {near}.",
