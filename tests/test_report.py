@@ -309,3 +309,15 @@ def test_the_command_writes_both_files(model, data, tmp_path, capsys):
     assert command.main([*words, "--minutes", "0.01"]) == 0
     assert str(out.with_suffix(".json")) in capsys.readouterr().out
     assert out.is_file()
+
+
+def test_the_command_needs_no_clone_of_the_project(monkeypatch):
+    """Its arguments can be read where only the package is."""
+    from molrg import claims
+
+    def nowhere():
+        raise FileNotFoundError("no book/claims.yml")
+
+    monkeypatch.setattr(claims, "root", nowhere)
+    args = command.parser().parse_args(["report", "faces", "--images", "faces"])
+    assert args.minutes == 10
