@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import re
 from pathlib import Path
 
 import nbformat
 import pytest
+from PIL import Image
 
-from molrg.companion import gallery, slides
+from molrg.companion import chromium, gallery, slides
 from molrg.companion.notebooks import sources
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -104,6 +106,56 @@ def test_fill_puts_in_the_figure_with_its_words_and_the_number():
     filled = slides.fill(source, run)
     assert "```{image} figures/fig-a.svg\n:alt: A line.\n" in filled
     assert filled.endswith("0.2 and so")
+
+
+def png(width: int, height: int) -> bytes:
+    content = io.BytesIO()
+    Image.new("L", (width, height)).save(content, "png")
+    return content.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("picture", "photo", "kind"),
+    [
+        (("svg", b'<svg viewBox="0 0 440.5 240">'), False, "below"),
+        (("svg", b'<svg viewBox="0 0 440 400">'), False, "beside"),
+        (("png", png(80, 30)), True, "below photo"),
+        (("png", png(30, 80)), True, "beside photo"),
+    ],
+)
+def test_a_wide_figure_stands_below_the_words_and_another_beside(picture, photo, kind):
+    run = slides.Run({"fig-a": gallery.Figure("fig-a", "Caption", "A line.", photo, picture)}, {})
+    assert f":class: {kind}\n" in slides.fill("![](figure:fig-a)", run)
+
+
+@pytest.mark.slow
+@pytest.mark.browser
+def test_what_is_printed_is_complete_or_refused(tmp_path):
+    pytest.importorskip("playwright", reason="BROWSER TESTS SKIPPED: Playwright is not installed")
+    if chromium.executable() is None:
+        pytest.skip("BROWSER TESTS SKIPPED: no Chromium")
+    reveal = "<script>window.Reveal = {layout: () => null}</script>"
+    deck = (
+        "<div class='pdf-page' style='height: 700px; overflow: hidden'><section>{}</section></div>"
+    )
+
+    def printed(inside: str) -> list[str]:
+        page = tmp_path / "deck.html"
+        html = f"{reveal}<div class='reveal ready'>{deck.format('<h2>A title</h2>' + inside)}</div>"
+        page.write_text(html, encoding="utf-8")
+        slides.print_pdfs([page], tell=lambda line: None)
+        return sorted(path.name for path in tmp_path.glob("*.pdf"))
+
+    for inside, said in {
+        "<p style='height: 900px'>much</p>": "larger than its slide: A title",
+        "<img src='lost.png'>": "figure does not show",
+        "<span class='math'>x</span>": "formula not typeset: x",
+    }.items():
+        with pytest.raises(slides.NotBuilt, match=said):
+            printed(inside)
+    with pytest.raises(slides.NotBuilt, match=r"deck_notes\.pdf: 1 pages for 1 slides"):
+        printed("<p>little</p>")
+    assert [path.name for path in tmp_path.glob("*.pdf")] == ["deck.pdf"]
 
 
 @pytest.mark.parametrize(

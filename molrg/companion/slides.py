@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from PIL import Image
 
 from molrg import claims, files
 from molrg.companion import chromium, copies, gallery, layout
@@ -24,6 +25,7 @@ from molrg.companion import chromium, copies, gallery, layout
 FIGURE = re.compile(r"^!\[\]\(figure:([\w-]+)\)$", re.MULTILINE)
 NUMBER = re.compile(r"\{glue:text\}`([\w.-]+?)(?::([^`]+))?`")
 
+_WIDE = 1.25  # a figure that is wider stands below the words, another one beside them
 _SIZE = {"width": 1280, "height": 720}
 _REVEAL = {
     **_SIZE,
@@ -38,10 +40,32 @@ _REVEAL = {
 }
 # MathJax measures no letter of a slide that is not shown, so that it is told not to try.
 _CHTML = {"matchFontHeight": False}
+# What a printed page is like when it is complete: its slides, and what is wrong with them.
 _READY = """async () => {
   if (window.MathJax?.startup?.promise) await window.MathJax.startup.promise;
   await Promise.all([...document.images].map((picture) => picture.decode().catch(() => null)));
   Reveal.layout();
+  const out = (page) => {
+    const edge = page.getBoundingClientRect();
+    const shown = [...page.querySelectorAll("section :is(h1, h2, p, li, tr, img, mjx-math)")];
+    return shown.filter((node) => !node.closest("aside")).some((node) => {
+      const box = node.getBoundingClientRect();
+      return box.bottom > edge.bottom || box.right > edge.right || box.top < edge.top;
+    });
+  };
+  const pages = [...document.querySelectorAll(".pdf-page")];
+  const title = (page) => page.querySelector("h1, h2").innerText;
+  return {
+    slides: pages.length,
+    faults: [
+      ...pages.filter(out).map((page) => `larger than its slide: ${title(page)}`),
+      ...[...document.querySelectorAll(".math")]
+        .filter((math) => !math.querySelector("mjx-container") || math.querySelector("mjx-merror"))
+        .map((math) => `formula not typeset: ${math.textContent.slice(0, 60)}`),
+      ...[...document.images].filter((picture) => picture.naturalWidth === 0)
+        .map((picture) => `figure does not show: ${picture.src}`),
+    ],
+  };
 }"""
 
 
@@ -103,9 +127,22 @@ def fill(text: str, run: Run) -> str:
 
 def _image(figure: gallery.Figure) -> str:
     assert figure.picture is not None
-    kind = "r-stretch photo" if figure.photo else "r-stretch"  # reveal.js fills the slide with it
-    address = f"figures/{figure.name}.{figure.picture[0]}"
-    return f"```{{image}} {address}\n:alt: {figure.alt}\n:class: {kind}\n```"
+    ending, content = figure.picture
+    place = (
+        "beside" if _ratio(ending, content) < _WIDE else "below"
+    )  # where the style sheet puts it
+    kind = f"{place} photo" if figure.photo else place
+    return f"```{{image}} figures/{figure.name}.{ending}\n:alt: {figure.alt}\n:class: {kind}\n```"
+
+
+def _ratio(ending: str, content: bytes) -> float:
+    """Width over height of a picture."""
+    if ending == "svg":
+        box = re.search(rb'viewBox="0 0 ([\d.]+) ([\d.]+)"', content)
+        width, height = (float(side) for side in box.groups()) if box else (1.0, 1.0)
+    else:
+        width, height = Image.open(io.BytesIO(content)).size
+    return width / height
 
 
 def write(root: Path, executed: Path, to: Path) -> list[Path]:
@@ -204,6 +241,8 @@ def print_pdfs(pages: list[Path], tell: Callable[[str], None] = print) -> list[P
         tell: takes a line for each file that is done.
 
     Raises:
+        NotBuilt: where a slide is larger than its page, a formula is not typeset, a figure does
+            not show, or the file has another number of pages than the deck has slides.
         chromium.NoChromium: where there is no Chromium, or no Playwright.
     """
     printed = []
@@ -214,13 +253,27 @@ def print_pdfs(pages: list[Path], tell: Callable[[str], None] = print) -> list[P
             for ending, query in {".pdf": "", "_notes.pdf": "&showNotes=separate-page"}.items():
                 window.goto(f"{page.as_uri()}?print-pdf{query}")
                 window.wait_for_selector(".reveal.ready, .reveal-viewport .pdf-page")
-                window.evaluate(_READY)
+                state = window.evaluate(_READY)
+                content = window.pdf(prefer_css_page_size=True, print_background=True)
+                _complain(page.stem + ending, state, content, 2 if query else 1)
                 out = page.with_name(page.stem + ending)
                 with files.replacing(out) as aside:
-                    aside.write_bytes(window.pdf(prefer_css_page_size=True, print_background=True))
+                    aside.write_bytes(content)
                 printed.append(out)
                 tell(out.name)
     return printed
+
+
+def _complain(name: str, state: dict[str, Any], content: bytes, each: int) -> None:
+    """Raise `NotBuilt` with what is wrong with a printed deck of `each` pages a slide."""
+    from pypdf import PdfReader  # noqa: PLC0415 - an optional package
+
+    faults = list(state["faults"])
+    count = len(PdfReader(io.BytesIO(content)).pages)
+    if count != each * state["slides"]:
+        faults.append(f"{count} pages for {state['slides']} slides")
+    if faults:
+        raise NotBuilt(f"{name}: {'; '.join(faults)}")
 
 
 def make(to: Path, *, pdf: bool, tell: Callable[[str], None] = print) -> list[Path]:
