@@ -182,7 +182,7 @@ def parser() -> argparse.ArgumentParser:
     handed.add_argument("--to", type=Path, help="a folder; _build/student where omitted")
     handed.set_defaults(do=_student)
     decks = commands.add_parser("slides", help="a deck for each part, and PDFs by a Chromium")
-    decks.add_argument("--to", type=Path, default=claims.root() / "_build" / "slides")
+    decks.add_argument("--to", type=Path, help="a folder; _build/slides where omitted")
     decks.add_argument("--no-pdf", action="store_true", help="pages only")
     decks.set_defaults(do=_slides)
     commands.add_parser(
@@ -379,8 +379,9 @@ def _slides(args: argparse.Namespace, console: Console) -> int:
     def tell(line: str) -> None:
         console.print(line, highlight=False, soft_wrap=True)
 
-    made = slides.make(args.to, pdf=not args.no_pdf, tell=tell)
-    tell(f"{len(made)} files: {os.path.relpath(args.to / 'index.html')}")
+    folder = args.to or claims.root() / "_build" / "slides"
+    made = slides.make(folder, pdf=not args.no_pdf, tell=tell)
+    tell(f"{len(made)} files: {os.path.relpath(folder / 'index.html')}")
     return 0
 
 
