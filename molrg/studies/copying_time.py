@@ -81,13 +81,14 @@ def courses(
     steps: int = 3000,
     batch: int = 32,
     lr: float = 5e-3,
-    rows: int = 64,
+    rows: int = 48,
 ) -> pd.DataFrame:
     """Networks for every N and seed, with one constant step size, and what each is like over time.
 
     One row is a seed, an N and a look: "copies" is the share of samples that copy a training point
-    (`molrg.memorization.memorised`), of a `FRESH` set at the last look only; "error" the squared error on held-out points at noise level
-    `LEVEL`, over that of the exact denoiser. All share the noise of the samples and of the error.
+    (`molrg.memorization.memorised`), for `FRESH` sets at the last look only; "error" the squared
+    error on held-out points at noise level `LEVEL`, over that of the exact denoiser. All networks
+    of a seed share the noise of the samples and of the error.
 
     Args:
         seeds: of points, starts, training and noise.
@@ -137,6 +138,7 @@ def _trainer(
     lengths = torch.tensor([len(x) for x in sets], device=sets[0].device)
     data = torch.nn.utils.rnn.pad_sequence(list(sets), batch_first=True)
     rows = torch.arange(data.shape[1], device=data.device)
+    present = rows < lengths.unsqueeze(1)
     return Trainer(
         network,
         data,
@@ -146,7 +148,7 @@ def _trainer(
         batch=batch,
         sigma=SIGMA,
         weighting=lambda t: 1 / SCHEDULE.sigma(t),
-        present=rows < lengths.unsqueeze(1),
+        present=None if present.all() else present,
         generator=[draws.source(_TRAINING, *key) for key in keys],
     )
 
