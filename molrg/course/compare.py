@@ -26,6 +26,9 @@ _FACTORS = {
     math.sqrt(2): "the square root of 2",
 }
 
+# Steps of ten per cent: those that are as good as the right one, and those that are looked at.
+_AS_GOOD, _MOST_STEPS = 2, 20
+
 
 class Off(Exception):
     """What is off about an answer, as one sentence for the student."""
@@ -197,6 +200,35 @@ def short(
     found = digest(exercise, answer)
     if found != right:
         raise Off(hints.get(found, f"this is not it; {asked} is asked for"))
+
+
+def read_off(exercise: str, answer: Any, right: str, asked: str) -> None:
+    """Compare a positive number that is read off a figure, in steps of ten per cent by hashes.
+
+    Args:
+        exercise: its label, which salts the hash.
+        answer: of the student; two steps up or down are as good.
+        right: the hash of the right step: ``digest(exercise, step(number))``.
+        asked: what is asked for, in words.
+
+    Raises:
+        Off: where the answer is another.
+    """
+    value = as_number(answer)
+    if value <= 0:
+        raise Off(f"the sign is off: {asked} is positive")
+    for apart in range(_MOST_STEPS + 1):
+        for side, way in ((apart, "small"), (-apart, "large")):
+            if digest(exercise, step(value) + side) == right:
+                if apart > _AS_GOOD:
+                    raise Off(f"the number is too {way}")
+                return
+    raise Off(f"this is far from it; {asked} is asked for")
+
+
+def step(number: float) -> int:
+    """The place of a positive number on a scale of steps of ten per cent."""
+    return round(math.log(number) / math.log(1.1))
 
 
 def digest(exercise: str, answer: Any) -> str:

@@ -7,13 +7,24 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from molrg import draws, jacobian
-from molrg.course.compare import number, within
+from molrg import dimension, draws, jacobian
+from molrg.course.compare import Off, number, read_off, within
 from molrg.course.registry import self_check
 from molrg.images import faces
 from molrg.mixture import MoLRG
 from molrg.schedules import VP
 from molrg.subspaces import random_bases
+
+
+@self_check("ex-c10-1")
+def _flat(answer: Any) -> None:
+    d = round(within(answer, 1, 784, "the dimension of a set of such images"))
+    generator = torch.Generator().manual_seed(0)
+    points = draws.normal((3000, d), generator=generator, dtype=torch.float64)
+    reading = dimension.readings(points, ks=(20,))["MLE k=20"]
+    if abs(reading - 60) > 4:
+        way = "many" if reading > 60 else "few"
+        raise Off(f"too {way}: 3,000 points of a Gaussian of that dimension read {reading:.0f}")
 
 
 @self_check("ex-11-rule")
@@ -50,6 +61,11 @@ def _time_of_rise(delta: float) -> float:
 
 def _rank(matrix: Tensor) -> int:
     return int(jacobian.numerical_rank(torch.linalg.svdvals(matrix)))
+
+
+@self_check("ex-c14-1")
+def _by_the_gap(answer: Any) -> None:
+    read_off("ex-c14-1", answer, "RIGHT", "a number of samples")
 
 
 @self_check("ex-c25-3")

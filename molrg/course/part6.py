@@ -1,0 +1,55 @@
+"""Self-checks of Part VI: what a trained denoiser knows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from molrg.course.compare import judge_function, short
+from molrg.course.registry import self_check
+
+
+@self_check("ex-c20-1")
+def _trace(answer: Any) -> None:
+    cases = {
+        "all variances alike": ([2.0, 2.0, 2.0], 1.0),
+        "a gap in the spectrum": ([9.0, 4.0, 0.01], 0.5),
+        "a variance that is zero": ([1.0, 0.0], 3.0),
+    }
+    judge_function(answer, cases, _trace_of_shrinkage)
+
+
+def _trace_of_shrinkage(variances: list[float], sigma: float) -> float:
+    """Trace of C (C + sigma^2 I)^-1 for the covariance C."""
+    C = torch.diag(torch.tensor(variances, dtype=torch.float64, device="cpu"))
+    noisy = C + sigma**2 * torch.eye(len(variances), dtype=C.dtype, device=C.device)
+    return torch.linalg.solve(noisy, C, left=False).trace().item()
+
+
+@self_check("ex-c21-1")
+def _levels(answer: Any) -> None:
+    asked = "a list of two noise levels of the figure, the lower and the higher one,"
+    short("ex-c21-1", answer, "RIGHT", {}, asked)
+
+
+@self_check("ex-c23-1")
+def _dimensions(answer: Any) -> None:
+    asked = "a list of two dimensions of the figure, the lower and the higher one,"
+    short("ex-c23-1", answer, "RIGHT", {}, asked)
+
+
+@self_check("ex-c23-3")
+def _least_error(answer: Any) -> None:
+    cases = {
+        "noise as large as the signal": (8, 3, 1.0),
+        "another noise level": (8, 3, 2.0),
+        "a network as wide as the space": (5, 5, 0.5),
+    }
+    judge_function(answer, cases, _energy_off)
+
+
+def _energy_off(D: int, w: int, sigma: float) -> float:
+    """Energy of noise of that level off w coordinates of D."""
+    variances = torch.full((D,), float(sigma), dtype=torch.float64, device="cpu").square()
+    return variances[w:].sum().item()
