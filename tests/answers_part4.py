@@ -9,5 +9,13 @@ ANSWERS = {
         {"too large": 51, "the range is off": 3, "a number is asked": "K d"},
     ),
     "ex-11-cancel": ([0.59, 0.6], {"too small": 0.35, "the range is off": 59, "too large": 0.76}),
+    "ex-c10-1": (
+        [175, 165.0],
+        {"too few": 60, "too many: 3,000 points": 300, "the range is off": 3000},
+    ),
+    "ex-c14-1": (
+        [350, 320.0, 400],
+        {"too small": 98, "this is far from it": 5.4, "is positive": -350},
+    ),
     "ex-c25-3": ([4.3, 4], {"too small": 0.5, "the range is off": -7, "a number is asked": "four"}),
 }

@@ -92,6 +92,17 @@ def test_arrays_are_compared_by_type_shape_sign_factor_and_entries():
             compare.array(answer, truth)
 
 
+def test_a_number_that_is_read_off_may_be_a_fifth_off():
+    from molrg.course import compare
+
+    right = compare.digest("ex-a", compare.step(50))
+    for near in (42, 50, 60):
+        compare.read_off("ex-a", near, right, "a level")
+    for far, said in {30: "too small", 80: "too large", 5000: "far from it", -50: "sign"}.items():
+        with pytest.raises(course.Off, match=said):
+            compare.read_off("ex-a", far, right, "a level")
+
+
 def exercises():
     """Label and text of every exercise in notebooks and problem pages."""
     texts = [path.read_text(encoding="utf-8") for path in (ROOT / "book").glob("*.md")]
@@ -111,13 +122,14 @@ def test_every_self_check_stands_in_its_exercise_and_every_call_has_its_self_che
     assert not [label for label, calls in called.items() if calls and calls != [label]]
 
 
-def test_the_self_checks_need_neither_companion_nor_network():
+def test_the_self_checks_need_neither_companion_nor_network_nor_compiler():
     code = (
         "import sys, socket; socket.socket.connect = None; import molrg;"
-        " print(molrg.course.check('ex-02-slope', 1), 'molrg.companion' in sys.modules)"
+        " print(molrg.course.check('ex-02-slope', 1), 'molrg.companion' in sys.modules);"
+        " print(molrg.course.check('ex-11-cancel', 0.6), 'torch._dynamo' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "the sign is off False"
+    assert done.stdout.strip() == "the sign is off False\nright False"
 
 
 MINUTES = "five|ten|fifteen|twenty|thirty|forty|sixty"

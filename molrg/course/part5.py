@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
-import math
-
 import torch
-from torch import Tensor
 
 from molrg import hierarchy
-from molrg.course.compare import as_array, array, function, number, short, within
+from molrg.course.compare import array, as_array, function, number, short, within
 from molrg.course.registry import self_check
 from molrg.schedules import VP
 from molrg.stats import fit_transition
@@ -31,7 +29,9 @@ def _knee(answer: Any) -> None:
 def _one_step(answer: Any) -> None:
     schedule = VP()
     times = reverse_schemes.level_grid(schedule, 1, stop=0.05)
-    number(answer, manifold_rates.endpoint("posterior mean", schedule, times, D=1, d=1).kl, rtol=0.05)
+    number(
+        answer, manifold_rates.endpoint("posterior mean", schedule, times, D=1, d=1).kl, rtol=0.05
+    )
 
 
 @self_check("ex-17-unstable")
@@ -50,7 +50,9 @@ def _rules(answer: Any) -> None:
 def _leaves(answer: Any) -> None:
     for epsilon, v in ((0.8, 16), (0.3, 4)):
         given = as_array(function(answer, epsilon, 5, v), (5, v))
-        right = hierarchy.epsilon_evidence(torch.zeros(5, 1, dtype=torch.long, device="cpu"), epsilon, v)
+        right = hierarchy.epsilon_evidence(
+            torch.zeros(5, 1, dtype=torch.long, device="cpu"), epsilon, v
+        )
         array(given.log_softmax(-1), right[:, 0].log_softmax(-1))
 
 

@@ -30,13 +30,32 @@ def _trace_of_shrinkage(variances: list[float], sigma: float) -> float:
 @self_check("ex-c21-1")
 def _levels(answer: Any) -> None:
     asked = "a list of two noise levels of the figure, the lower and the higher one,"
-    short("ex-c21-1", answer, "RIGHT", {}, asked)
+    hints = {
+        "6ddf4dda09863e609031": "both are too low: there the widest window is still above",
+        "ef1f7245fd34f257be8a": "both are too high: there the widest window is below already",
+    }
+    short("ex-c21-1", answer, "f865778770aced8d6b55", hints, asked)
+
+
+@self_check("ex-c22-3")
+def _rate(answer: Any) -> None:
+    cases = {"little noise": (4.0, 0.1), "a small variance": (0.5, 1.0), "much noise": (1.0, 3.0)}
+    judge_function(answer, cases, _rate_of_descent)
+
+
+def _rate_of_descent(variance: float, sigma: float) -> float:
+    """By how much the gradient grows with the distance of the coefficient from its limit."""
+    a = torch.tensor(0.5, dtype=torch.float64, device="cpu", requires_grad=True)
+    loss = (a - 1).square() * variance + (a * sigma).square()
+    (gradient,) = torch.autograd.grad(loss, a, create_graph=True)
+    return torch.autograd.grad(gradient, a)[0].item()
 
 
 @self_check("ex-c23-1")
 def _dimensions(answer: Any) -> None:
     asked = "a list of two dimensions of the figure, the lower and the higher one,"
-    short("ex-c23-1", answer, "RIGHT", {}, asked)
+    hints = {"cfcb386f9d41218e9fb1": "there the curve lies above the line already"}
+    short("ex-c23-1", answer, "6517ca8122144edf0871", hints, asked)
 
 
 @self_check("ex-c23-3")

@@ -8,8 +8,9 @@ recomputed by gradient checkpointing, cannot be differentiated twice.
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cache
 from typing import Any
 
@@ -78,6 +79,16 @@ def _replacements() -> dict[Any, Callable]:
     }
 
 
+def _uncompiled() -> AbstractContextManager[Any]:
+    """A context in which what was compiled runs uncompiled.
+
+    Nothing can have been compiled before the compiler is imported, which takes seconds.
+    """
+    if "torch._dynamo" not in sys.modules:
+        return nullcontext()
+    return torch.compiler.set_stance("force_eager")
+
+
 @contextmanager
 def evaluated(denoiser: object) -> Iterator[None]:
     """Run a denoiser inside this as a function that may be differentiated twice.
@@ -104,7 +115,7 @@ def evaluated(denoiser: object) -> Iterator[None]:
         with (
             torch.inference_mode(False),
             torch.enable_grad(),
-            torch.compiler.set_stance("force_eager"),
+            _uncompiled(),
             torch.autograd.graph.disable_saved_tensors_hooks(CHECKPOINTED),
             sdpa_kernel(SDPBackend.MATH),
             _Replacing(_replacements()),
