@@ -16,7 +16,7 @@ LANDED = {
     f"notebooks/{e['notebook']}" for e in claims.registry().values() if e["status"] == "landed"
 }
 NOTES = sorted((ROOT / "book" / "teaching").glob("c[0-9][0-9].md"))
-OTHER_PAGES = {"book/reproduce", "book/live", "book/own_data", "book/your_model"}
+OTHER_PAGES = {"book/reproduce", "book/live", "book/own_data", "book/own_model", "book/your_model"}
 
 
 def test_the_course_has_the_pages_of_the_contents():
