@@ -155,8 +155,10 @@ def flat_events(name: str, x: Tensor, n: int, ensemble: tuple[int, ...] = ()) ->
         ensemble: \\*E, the axes of models.
 
     Raises:
-        ValueError: where the shape is another.
+        ValueError: where the shape is another, or x is of whole numbers.
     """
+    if not x.is_floating_point():
+        raise ValueError(f"{name} = {x.dtype}: allowed is a floating-point tensor")
     lead = len(ensemble) + 1
     models = tuple(x.shape[: lead - 1])
     if x.dim() <= lead or models != ensemble or math.prod(x.shape[lead:]) != n:

@@ -78,11 +78,16 @@ def nearest(x: Tensor, data: Tensor, k: int = 2) -> Tensor:
         ValueError: where shapes or dtypes disagree, N < k, or entries are not finite, or so large
             that distances are not.
     """
+    return _nearest(x, "data", data, k)
+
+
+def _nearest(x: Tensor, name: str, data: Tensor, k: int) -> Tensor:
+    """As `nearest`, of a training set of another name."""
     points = _flat("x", x)
-    training = _flat("data", data, checks.count("k", k))
+    training = _flat(name, data, checks.count("k", k))
     if points.shape[1] != training.shape[1] or x.dtype != data.dtype:
         raise ValueError(
-            f"x = {tuple(x.shape)} of {x.dtype}: allowed is events like those of data, "
+            f"x = {tuple(x.shape)} of {x.dtype}: allowed is events like those of {name}, "
             f"{tuple(data.shape)} of {data.dtype}"
         )
     scale = _scale(points, training)
@@ -148,8 +153,8 @@ def distance_ratio(x: Tensor, own: Tensor, other: Tensor) -> Tensor:
     Raises:
         ValueError: as `nearest`.
     """
-    to_own = nearest(x, own, 1)[:, 0]
-    to_other = nearest(x, other, 1)[:, 0]
+    to_own = _nearest(x, "own", own, 1)[:, 0]
+    to_other = _nearest(x, "other", other, 1)[:, 0]
     return torch.where((to_own == 0) & (to_other == 0), 1.0, to_own / to_other)
 
 
@@ -224,9 +229,10 @@ def scores(
     Raises:
         ValueError: as `memorised` and `distance_ratio`.
     """
+    ratio = distance_ratio(x, own, other).mean().item()
     return {
         "memorised": memorised(x, own, c=c).double().mean().item(),
-        "ratio": distance_ratio(x, own, other).mean().item(),
+        "ratio": ratio,
         "gl": [generalisation_score(x, own, c=level) for level in cs],
     }
 

@@ -72,7 +72,8 @@ def time_grid(
     """
     steps = checks.count("steps", steps)
     rho = checks.real("rho", rho, 1e-3)
-    ends = as_time(torch.tensor([start, stop], dtype=torch.float64, device="cpu"))
+    span = (checks.real("start", start, 0.0, 1.0), checks.real("stop", stop, 0.0, 1.0))
+    ends = torch.tensor(span, dtype=torch.float64, device="cpu")
     if start == stop:
         raise ValueError(f"stop = {stop}: allowed is other than start = {start}")
     first, last = schedule.sigma(ends) ** (1 / rho)
@@ -344,7 +345,7 @@ def _wide(x: Tensor) -> torch.dtype:
 
 def _levels(denoiser: Denoiser, x_t: Tensor, times: Tensor, *, descending: bool) -> list[_Level]:
     """The times, checked, each with its scales."""
-    grid = as_time(times).cpu()
+    grid = as_time(times, "times").cpu()
     if grid.dim() != 1 or len(grid) < 2:
         raise ValueError(
             f"times.shape = {tuple(grid.shape)}: allowed is (steps + 1,) with steps >= 1"

@@ -19,8 +19,8 @@ from torch import Tensor
 from molrg import checks
 
 
-def as_time(t: float | Tensor) -> Tensor:
-    """Return `t` as a float64 tensor.
+def as_time(t: float | Tensor, name: str = "t") -> Tensor:
+    """Return `t` as a float64 tensor; an error calls it by `name`.
 
     Raises:
         ValueError: where an entry is not a number in [0, 1].
@@ -29,7 +29,7 @@ def as_time(t: float | Tensor) -> Tensor:
     inside = (tensor >= 0) & (tensor <= 1)  # NaN compares false
     if not inside.all():
         value = f"{t}" if tensor.dim() == 0 else f"tensor in [{tensor.min():g}, {tensor.max():g}]"
-        raise ValueError(f"t = {value}: allowed is a number in [0, 1]")
+        raise ValueError(f"{name} = {value}: allowed is a number in [0, 1]")
     return tensor
 
 

@@ -1,4 +1,7 @@
-"""Fixtures of the tests of the companion: a project that has been run, and copies of it."""
+"""Fixtures of the tests of the companion: a project that has been run, and copies of it.
+
+And how many examples the properties draw: few, or many with ``--hypothesis-profile nightly``.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,17 @@ import signal
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+SHARED = settings(
+    deadline=None,  # time is not what is tested
+    database=None,  # what failed once is written down as an @example
+    derandomize=True,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
+settings.register_profile("quick", SHARED, max_examples=6)
+settings.register_profile("nightly", SHARED, max_examples=200, derandomize=False, print_blob=True)
+settings.load_profile("quick")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -304,7 +304,7 @@ def test_constant_data_are_named(x):
     for call in (dimension.estimate, dimension.describe):
         with complains("x"):
             call(x)
-    with pytest.raises(ValueError, match=r"= 0|k = 5"):
+    with pytest.raises(ValueError, match=r"= 0|x = 1 different"):
         dimension.readings(x)
 
 
@@ -409,7 +409,7 @@ def test_calibration_saturates_in_high_dimension():
         (lambda x: dimension.estimate(x, k=5, splits=1), "splits = 1"),
         (lambda x: dimension.estimate(x[:, 0], k=5), r"x.shape = \(60,\)"),
         (lambda x: dimension.estimate(torch.full((60, 3), math.nan), k=5), "x = an array with NaN"),
-        (lambda x: dimension.readings(x, ks=(5, 60)), "k = 60"),
+        (lambda x: dimension.readings(x, ks=(5, 60)), "x = 60 different"),
         (lambda x: dimension.describe(x, torch.zeros(3), ks=(5,)), r"labels.shape = \(3,\)"),
         (lambda x: dimension.calibration(10, [2], k=5, generator=seeded(0)), "N = 10"),
         (lambda x: tangents.tangent_pairs(x, anchors=61, generator=seeded(0)), "anchors = 61"),
@@ -419,7 +419,7 @@ def test_calibration_saturates_in_high_dimension():
         ),
         (
             lambda x: tangents.tangent_pairs(x, anchors=9, neighbours=8, d=6, generator=seeded(0)),
-            "d = 6.*9 neighbourhoods",
+            "d = 6",
         ),
         (
             lambda x: tangents.tangent_affinity(

@@ -120,7 +120,10 @@ def readings(x: Tensor | np.ndarray, *, ks: Sequence[int] = (5, 10, 20)) -> dict
         ValueError: where x is not finite, has no more than max(ks) different points, or ties.
     """
     points = as_cloud(x).points
-    largest = max(checks.count("k", k, 3, len(points) - 1) for k in ks)
+    largest = max((checks.count("ks", k, 3) for k in ks), default=2)
+    if len(points) <= largest:
+        allowed = f"more than {largest}, the largest of ks"
+        raise ValueError(f"x = {len(points)} different points: allowed is {allowed}")
     distances, _ = nearest_neighbours(points, largest)
     methods = [("mle", k) for k in ks] + [("twonn", 2)]
     return {method_name(*chosen): _reading(distances, *chosen) for chosen in methods}
@@ -170,10 +173,12 @@ class NeighbourTable:
         """The estimate by one method, with its interval.
 
         Raises:
-            ValueError: where the level is not in (0, 1), or too many distances are equal.
+            ValueError: where the method is unknown, k is not in 3 ... `largest`, the level is not
+                in (0, 1), or too many distances are equal.
         """
         from scipy.stats import norm  # noqa: PLC0415 - slow to import
 
+        checks.one_of("method", method, METHODS)
         if not 0 < level < 1:
             raise ValueError(f"level = {level}: allowed is a number in (0, 1)")
         value = _reading(self.distances, method, k)

@@ -106,6 +106,7 @@ def tangent_pairs(
     cloud = as_cloud(x, drop=False)
     N = len(cloud.points)
     m = checks.count("anchors", anchors, 2, N)
+    d = checks.count("d", d, 1, cloud.points.shape[1])
     k = checks.count("neighbours", neighbours, d + 1, N)
     rows = torch.randperm(N, generator=generator, device="cpu")[:m]
     _, others = nearest_neighbours(cloud.points, k - 1, rows.numpy())

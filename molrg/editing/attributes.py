@@ -193,10 +193,10 @@ def movement(
 
     Raises:
         ValueError: where shapes do not fit, a spread is missing or not positive, or a number is
-            out of range.
+            not finite or out of range.
     """
     a = _array(alphas)
-    if a.ndim != 1 or len(np.unique(a)) < 4:
+    if a.ndim != 1 or len(np.unique(a)) < 4 or not np.isfinite(a).all():
         raise ValueError(f"alphas = {a.tolist()}: allowed is four different numbers or more")
     size = checks.real("size", size, 1e-9)
     if not 0 < level < 1:
@@ -204,6 +204,8 @@ def movement(
     table = _in_deviations(values, spread)  # (..., m, J, A)
     if table.ndim < 3 or table.shape[-1] != len(a):
         raise ValueError(f"values = {table.shape}: allowed is arrays (..., m, {len(a)})")
+    if not np.isfinite(table).all():
+        raise ValueError("values = numbers of which some are not finite: allowed is finite ones")
     centred = a - a.mean()
     slope = table @ centred / (centred @ centred)
     rest = table - table.mean(-1, keepdims=True) - slope[..., None] * centred

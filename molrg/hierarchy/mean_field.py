@@ -93,8 +93,8 @@ def density_evolution(
     Source: ours; density evolution, or population dynamics, of belief propagation.
 
     Args:
-        leaves: (count, generator) -> log-messages (count, v) of random leaves whose right symbol
-            is 0.
+        leaves: (count, generator) -> finite log-messages (count, v) of random leaves whose right
+            symbol is 0.
         depth: levels above the leaves, >= 1.
         s: branching, >= 2.
         v: symbols, >= 2.

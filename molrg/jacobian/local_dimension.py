@@ -25,7 +25,7 @@ import torch
 from torch import Tensor
 
 from molrg import checks, draws
-from molrg.denoisers.protocol import Denoiser, ensemble_of
+from molrg.denoisers.protocol import Denoiser, check_denoiser, ensemble_of
 from molrg.jacobian.evaluation import evaluated
 from molrg.jacobian.operator import Linearised
 from molrg.stats import Summary
@@ -79,6 +79,7 @@ def trace(
     Raises:
         ValueError: where probes < 2, or as `Linearised`.
     """
+    check_denoiser(denoiser)
     checks.finite("x_t", x_t)
     probes = probes if probes is None else checks.count("probes", probes, 2)
     source = generator or torch.Generator().manual_seed(0)
@@ -156,6 +157,7 @@ def normalised_error(
         ValueError: where x0 is not finite, there is no noise at t, or the denoiser's result is not
             finite or has not the shape of x0.
     """
+    check_denoiser(denoiser)
     noise = draws.normal_like(checks.finite("x0", x0), generator=generator)
     values = _squared_distances(denoiser, x0, noise, t)
     return LocalDimension(values, torch.zeros_like(values))
@@ -217,6 +219,7 @@ def flipd(
     Raises:
         ValueError: as `trace` and `normalised_error`.
     """
+    check_denoiser(denoiser)
     without_noise = torch.zeros_like(checks.finite("x0", x0))
     residuals = _squared_distances(denoiser, x0, without_noise, t)
     x_t = denoiser.schedule.add_noise(x0, t, without_noise)

@@ -40,6 +40,9 @@ class Linearised:
     """
 
     def __init__(self, denoiser: Denoiser, x_t: Tensor, t: float | Tensor) -> None:
+        if not callable(denoiser):
+            allowed = "what is called with (x_t, t)"
+            raise ValueError(f"denoiser = {type(denoiser).__name__}: allowed is {allowed}")
         checks.finite("x_t", x_t)
         lead = len(ensemble_of(denoiser)) + 1
         shape = tuple(x_t.shape)

@@ -178,7 +178,10 @@ class MoLRG:
         Raises:
             ValueError: as `fit`, or where labels are not N whole numbers >= 0.
         """
-        K = int(labels.max()) + 1 if labels.numel() else 0
+        if labels.shape != (len(x),) or labels.is_floating_point() or labels.min() < 0:
+            value = f"{labels.dtype} {tuple(labels.shape)}"
+            raise ValueError(f"labels = {value}: allowed is ({len(x)},) whole numbers >= 0")
+        K = int(labels.max()) + 1
         return cls._of(fitting.of_labels(x, labels, K, d), x.dtype)
 
     @classmethod

@@ -39,6 +39,9 @@ def held_out(
         ValueError: as `molrg.MoLRG.fit`, or where `others` are not finite points of n numbers.
     """
     checks.points("others", others)
+    if others.shape != (len(others), x.shape[-1]):
+        shape = tuple(others.shape)
+        raise ValueError(f"others.shape = {shape}: allowed is (M, n) with n = {x.shape[-1]}")
     rows = []
     for K, d in sizes:
         mixture = MoLRG.fit(x, K, d, starts=starts, iterations=iterations, generator=generator)

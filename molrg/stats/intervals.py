@@ -33,11 +33,13 @@ def wilson(successes: ArrayLike, trials: ArrayLike, level: float = 0.95) -> tupl
         Lower and upper ends, in [0, 1].
 
     Raises:
-        ValueError: where numbers are not whole, or successes not between 0 and trials.
+        ValueError: where numbers are not whole, trials not finite and >= 1, successes not between 0
+            and trials, or the level is out of range.
     """
     k, n = np.broadcast_arrays(np.asarray(successes, dtype=float), np.asarray(trials, dtype=float))
-    whole = (k == np.floor(k)) & (n == np.floor(n))
-    if not (whole & (k >= 0) & (k <= n) & (n >= 1)).all():
+    if not (np.isfinite(n) & (n == np.floor(n)) & (n >= 1)).all():
+        raise ValueError("trials = numbers out of range: allowed is whole ones >= 1")
+    if not ((k == np.floor(k)) & (k >= 0) & (k <= n)).all():
         raise ValueError("successes = numbers out of range: allowed is whole ones in 0 ... trials")
     z = stats.norm.ppf(0.5 + _level(level) / 2)
     share = k / n

@@ -193,14 +193,14 @@ def crossing(
         is not at the end, the last one: a bound then, and not a measurement.
 
     Raises:
-        ValueError: where N and values are not as above.
+        ValueError: where an argument is not as above.
     """
     at = np.asarray(N, dtype=float)
-    y = np.asarray(values, dtype=float) - level
-    paired = at.ndim == 1 and at.shape == y.shape and len(at) > 1
-    if not paired or not np.isfinite(y).all() or not _ascending(at) or at[0] <= 0:
-        allowed = "ascending numbers > 0, with one finite value each"
-        raise ValueError(f"N = {list(N)}: allowed is {allowed}")
+    y = np.asarray(values, dtype=float) - checks.real("level", level)
+    if at.ndim != 1 or len(at) < 2 or not _ascending(at) or at[0] <= 0:
+        raise ValueError(f"N = {at.tolist()}: allowed is two or more ascending numbers > 0")
+    if y.shape != at.shape or not np.isfinite(y).all():
+        raise ValueError(f"values = {list(values)}: allowed is one finite number for each N")
     short = np.flatnonzero(y > 0 if falls else y < 0)  # not there yet
     if len(short) == 0:
         return float(at[0])

@@ -39,6 +39,8 @@ def orthonormalise(basis: Tensor) -> Tensor:
     Raises:
         ValueError: where columns are dependent, to rounding, or not finite.
     """
+    if not basis.is_floating_point():
+        raise ValueError(f"basis = {basis.dtype}: allowed is a floating-point tensor")
     once, sines = _cholesky_qr(basis)
     steep = sines.amin(-1) >= 100 * torch.finfo(basis.dtype).eps ** 0.5  # NaN compares false
     if steep.all():

@@ -142,7 +142,7 @@ def k_subspaces(
 
 def _dimensions(d: int | Sequence[int], K: int, n: int, joint: bool) -> list[int]:
     """The dimensions of K subspaces."""
-    given = [int(d)] * K if isinstance(d, int | np.integer) else list(d)
+    given = [d] * K if isinstance(d, int | float | np.number) else list(d)
     if len(given) != K:
         raise ValueError(f"len(d) = {len(given)}: allowed is K = {K}")
     dims = [checks.count(f"d[{k}]", size, 1, n - 1) for k, size in enumerate(given)]

@@ -17,7 +17,7 @@ from torch.nn.functional import mse_loss
 
 from molrg import checks, draws
 from molrg.denoisers.networks import PREDICTIONS
-from molrg.denoisers.protocol import Assigning, Denoiser, ensemble_of
+from molrg.denoisers.protocol import Assigning, Denoiser, check_denoiser, ensemble_of
 from molrg.schedules import Schedule, as_time
 
 Weighting = Callable[[Tensor], Tensor]
@@ -215,7 +215,11 @@ def evaluate(
 
     Returns:
         A scalar, or (E,) for an ensemble.
+
+    Raises:
+        ValueError: where data are not finite, or another argument is not as above.
     """
+    check_denoiser(denoiser)
     checks.finite("data", data)
     ensemble = ensemble_of(denoiser)
     if ensemble and data.dim() == 2:
