@@ -11,6 +11,7 @@ import torch
 from factories import EXACT, normal, rng, slope, worst
 from on_paper import SCHEDULE, axes, rows, time
 from scipy import integrate
+from scipy.special import ndtr
 
 from molrg import MoLRG, hierarchy, jacobian, memorization, sampling
 from molrg.denoisers import Empirical, LinearMixture
@@ -181,18 +182,43 @@ def test_a_dimension_at_each_scale(sigma):
         assert trace == pytest.approx((d + (n - d) * tau) / (1 + tau))
 
 
-def test_excess_error_is_the_distance_to_the_best_denoiser():
+def test_the_dimension_of_two_points_rises_and_falls():
+    points = rows([1.0], [-1.0])
+    denoiser, noise = Empirical(points, SCHEDULE), normal(20_000, 1, seed=7)
+
+    def dimension(sigma: float) -> float:
+        x_t = points[:1] + sigma * noise  # by symmetry from one of the two
+        return (denoiser(x_t, time(sigma)) - points[:1]).square().mean().item() / sigma**2
+
+    bounds = {sigma: min(4 * ndtr(-1 / sigma), 1.0) / sigma**2 for sigma in (0.15, 0.7, 20.0)}
+    assert all(dimension(sigma) < 1.02 * bound for sigma, bound in bounds.items())
+    assert bounds[0.15] < 1e-6 < bounds[20.0] < 0.01
+    assert dimension(0.7) > 0.2
+
+
+def test_two_denoisers_and_their_mean():
+    """With a known best denoiser, errors are measured, and angles follow from them."""
     mixture, sigma = MoLRG([axes(4, 0), axes(4, 1, 2)]), 1.0
     x0, _ = mixture.sample(40_000, generator=rng(7))
     x_t = x0 + sigma * normal(*x0.shape, seed=8)
     best = mixture.denoiser(SCHEDULE)(x_t, time(sigma))
-    other = gaussian(0.5, 0.5, 0.5, 0.0)(x_t, time(sigma))
-    excess = (other - x0).square().sum(-1) - (best - x0).square().sum(-1)
-    distance = (other - best).square().sum(-1)
-    assert distance.mean() > 0.02
-    assert near(excess - distance, 0.0)
-    low, high = (math.sqrt(1 / 25) - 0.1) ** 2, (math.sqrt(1 / 25) + 0.1) ** 2
-    assert (low, high) == pytest.approx((1 / 100, 9 / 100))
+    reference = gaussian(0.5, 0.5, 0.5, 0.0)(x_t, time(sigma))
+
+    def excess(estimate: torch.Tensor) -> torch.Tensor:
+        return (estimate - x0).square().sum(-1) - (best - x0).square().sum(-1)
+
+    unit = (reference - best) / (reference - best).square().sum(-1).mean().sqrt()
+    far = best + unit / 5
+    assert near(excess(far) - 1 / 25, 0.0)
+    for sign, squared in ((1, 1 / 100), (-1, 9 / 100)):
+        network = best + sign * (far - best) / 2
+        assert near(excess(network) - 1 / 100, 0.0)
+        assert (network - far).square().sum(-1).mean().item() == pytest.approx(squared)
+        assert near(excess((network + far) / 2) - (1 / 40 - squared / 4), 0.0)
+        errors = [(f - x0).square().sum(-1).mean() for f in (network, far, (network + far) / 2)]
+        from_three = (errors[0] + errors[1]) / 2 - (network - far).square().sum(-1).mean() / 4
+        assert errors[2].item() == pytest.approx(from_three.item())
+    assert pytest.approx(1 / 100) == 1 / 40 - (3 / 50) / 4
 
 
 def em_step(W: torch.Tensor, samples: torch.Tensor, tau: float) -> torch.Tensor:

@@ -56,10 +56,19 @@ def test_a_notebook_needs_what_its_claim_box_names(page):
 def test_the_exercises_of_the_syllabi_exist():
     sources = "\n".join(teaching.text(ROOT, page) for page in sorted(LANDED))
     sessions = [session for syllabus in COURSE["syllabi"].values() for session in syllabus]
-    for label in (label for session in sessions for label in session["after"]):
+    for label, words in (item for session in sessions for item in session["after"].items()):
         assert f":label: {label}\n" in sources, label
+        assert len(words.split()) >= 3, f"{label} is named by its number only"
     for session in sessions:
         assert set(session["read"] + session["live"]) <= set(COURSE["pages"])
+
+
+def test_a_syllabus_names_exercises_by_number_page_and_words():
+    session = COURSE["syllabi"]["one day"][0]
+    said = teaching.syllabus(ROOT, [session], {})
+    page = "{doc}`C01 </notebooks/01_denoiser_in_closed_form>`"
+    words = session["after"]["ex-01-bisector"]
+    assert f"- Afterwards: {{ref}}`ex-01-bisector` of {page}, *{words}*\n" in said
 
 
 def test_reading_times_count_prose_and_formulas_and_nothing_else():

@@ -87,11 +87,27 @@ def syllabus(root: Path, sessions: list[dict[str, Any]], records: Mapping[str, d
             f"**{number}. {session['title']}.** The goal: to {session['goal'].strip()}.",
             f"- Before: {_pages(session['read']) if session['read'] else 'nothing new'}",
             f"- In class: {_pages(session['live'])}",
-            f"- Afterwards: {', '.join(f'{{ref}}`{label}`' for label in session['after'])}",
+            f"- Afterwards: {_exercises(root, session['after'])}",
             f"- To read, all together: {reading} minutes{run}",
         ]
         parts.append("\n".join([lines[0], "", *lines[1:]]))
     return "\n\n".join(parts) + "\n"
+
+
+def _exercises(root: Path, named: Mapping[str, str]) -> str:
+    """Exercises by number, claim and in words."""
+    places = {
+        label: f"{{doc}}`{id} </notebooks/{entry['notebook']}>`"
+        for id, entry in claims.registry().items()
+        for label in _labels(root, f"notebooks/{entry['notebook']}")
+    }
+    return "; ".join(
+        f"{{ref}}`{label}` of {places[label]}, *{words}*" for label, words in named.items()
+    )
+
+
+def _labels(root: Path, page: str) -> list[str]:
+    return re.findall(r"^```\{exercise\}[^\n]*\n:label: (\S+)$", text(root, page), re.MULTILINE)
 
 
 def times(root: Path, records: Mapping[str, dict]) -> str:
