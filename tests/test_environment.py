@@ -176,7 +176,7 @@ def imported(code: str) -> set[str]:
 
 def test_every_import_is_a_direct_requirement():
     provides = packages_distributions()
-    folders = ("tests", "benchmarks", "book/_ext")
+    folders = ("tests", "tests/properties", "benchmarks", "book/_ext")
     scripts = {path.stem for folder in folders for path in (ROOT / folder).glob("*.py")}
     own = {"molrg", "tests", "__future__", *scripts}.union(*OTHER_EXTRAS.values())
     missing = {}
