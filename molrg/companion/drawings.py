@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from torch import Tensor
 
 from molrg import draws, plots
-from molrg.companion import face_drawings
+from molrg.companion import face_drawings, reference_drawing
 from molrg.hierarchy import RHM
 from molrg.images import faces
 from molrg.schedules import EDM
@@ -150,6 +150,7 @@ VECTORS = {
     "copies.svg": copies,
     "trees.svg": trees,
     "weights.svg": face_drawings.weights,
+    "nearest.svg": reference_drawing.nearest,
 }
 SHEET = "kinds_sheet.png"  # many small pictures: drawn in fewer pixels
 PICTURES = {
