@@ -57,8 +57,11 @@ def _panel(ax: Axes, table: pd.DataFrame) -> None:
         best = rows[rows["nearest"]]
         for clear, filled in ((True, colour), (False, "none")):
             places = best.loc[best["clear"] == clear, "sigma"]
+            if places.empty:
+                continue
             square = {"marker": "s", "s": 40, "edgecolors": colour, "facecolors": filled}
             ax.scatter(places, [STRIP] * len(places), **square)
     ax.set(xscale="log", yscale="log", ylim=(STRIP / 1.6, None))
     ax.set_xticks(LEVELS, [f"{sigma:g}" for sigma in LEVELS])
     ax.minorticks_off()
+    ax.grid(visible=False)
