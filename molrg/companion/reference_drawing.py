@@ -19,6 +19,7 @@ ROLES = {
     "training set": "exact",
 }
 STRIP = 0.006  # where the strip of nearest references lies, below all distances
+TOP = 2.0  # farther than twice the mean image is not shown
 
 
 @cache
@@ -40,6 +41,7 @@ def nearest() -> plt.Figure:
         ax.set_title(name)
     for ax in axes.flat[len(names) :]:
         ax.axis("off")
+        axes[-2, -1].tick_params(labelbottom=True)
     plt.setp(axes[-1], xlabel="noise level σ")
     plt.setp(axes[:, 0], ylabel="distance")
     lines = axes[0, 0].get_legend_handles_labels()
@@ -53,7 +55,8 @@ def _panel(ax: Axes, table: pd.DataFrame) -> None:
         colour = plots.COLOURS[role]
         rows = table[table["reference"] == name]
         ax.plot(rows["sigma"], rows["distance"], "-", lw=1.2, color=colour, label=name)
-        ax.vlines(rows["sigma"], rows["low"], rows["high"], color=colour, lw=1.0, alpha=0.7)
+        ends = rows["low"], rows["high"]
+        ax.fill_between(rows["sigma"], *ends, color=colour, alpha=0.18, lw=0)
         best = rows[rows["nearest"]]
         for clear, filled in ((True, colour), (False, "none")):
             places = best.loc[best["clear"] == clear, "sigma"]
@@ -61,7 +64,7 @@ def _panel(ax: Axes, table: pd.DataFrame) -> None:
                 continue
             square = {"marker": "s", "s": 40, "edgecolors": colour, "facecolors": filled}
             ax.scatter(places, [STRIP] * len(places), **square)
-    ax.set(xscale="log", yscale="log", ylim=(STRIP / 1.6, None))
+    ax.set(xscale="log", yscale="log", ylim=(STRIP / 1.6, TOP))
     ax.set_xticks(LEVELS, [f"{sigma:g}" for sigma in LEVELS])
     ax.minorticks_off()
     ax.grid(visible=False)
