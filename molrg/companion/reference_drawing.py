@@ -66,5 +66,6 @@ def _panel(ax: Axes, table: pd.DataFrame) -> None:
             ax.scatter(places, [STRIP] * len(places), **square)
     ax.set(xscale="log", yscale="log", ylim=(STRIP / 1.6, TOP))
     ax.set_xticks(LEVELS, [f"{sigma:g}" for sigma in LEVELS])
+    ax.set_yticks([0.01, 0.1, 1], ["0.01", "0.1", "1"])
     ax.minorticks_off()
     ax.grid(visible=False)
