@@ -62,8 +62,8 @@ def _panel(ax: Axes, table: pd.DataFrame) -> None:
             places = best.loc[best["clear"] == clear, "sigma"]
             if places.empty:
                 continue
-            square = {"marker": "s", "s": 40, "edgecolors": colour, "facecolors": filled}
-            ax.scatter(places, [STRIP] * len(places), **square)
+            heights = [STRIP] * len(places)
+            ax.scatter(places, heights, 40, marker="s", edgecolors=colour, facecolors=filled)
     ax.set(xscale="log", yscale="log", ylim=(STRIP / 1.6, TOP))
     ax.set_xticks(LEVELS, [f"{sigma:g}" for sigma in LEVELS])
     ax.set_yticks([0.01, 0.1, 1], ["0.01", "0.1", "1"])
