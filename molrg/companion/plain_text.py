@@ -211,6 +211,7 @@ _ROLES: dict[str, Callable[[Rewrite, str], str]] = {
     "py:func": Rewrite._code,
     "py:mod": Rewrite._code,
     "py:class": Rewrite._code,
+    "py:meth": Rewrite._code,
     "cite:p": Rewrite._cite,
     "cite:t": Rewrite._cite,
     "eq": Rewrite._equation,
