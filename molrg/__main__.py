@@ -23,6 +23,7 @@ from molrg.companion import (
     live,
     live_faces,
     live_network,
+    machine,
     own_data,
     pdf,
     readme,
@@ -206,8 +207,13 @@ def main(words: list[str] | None = None) -> int:
     except BrokenPipeError:  # whoever read the output has had enough, as `head` has
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
+    except MemoryError as error:
+        told.print(f"error: memory ran out ({error}); {machine.AGAIN}", style="red")
+        return 2
     except (ValueError, OSError, ModuleNotFoundError, chromium.NoChromium) as error:
-        told.print(f"error: {error}", style="red")
+        full = isinstance(error, OSError) and machine.is_full(error)
+        then = f": make room; {machine.AGAIN}" if full else ""
+        told.print(f"error: {error}{then}", style="red")
         return 2
     except KeyboardInterrupt:
         told.print("interrupted; what was done is kept, and the same command goes on from there")

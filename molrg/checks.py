@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from importlib.util import find_spec
 from numbers import Real
 from typing import Any
 
@@ -19,6 +20,23 @@ def require(ok: bool, name: str, value: Any, allowed: str) -> None:
     """
     if not ok:
         raise ValueError(f"{name} = {value}: allowed is {allowed}")
+
+
+def installed(package: str, extra: str) -> None:
+    """Check that a package of one of the project's extras is there.
+
+    Args:
+        package: what is imported.
+        extra: of the project's extras, the one with the package.
+
+    Raises:
+        ModuleNotFoundError: where it is not, with the command that installs it.
+    """
+    if find_spec(package) is None:
+        raise ModuleNotFoundError(
+            f"No module named {package!r}: it comes with `make env`, or pip install 'molrg[{extra}]'",
+            name=package,
+        )
 
 
 def count(name: str, value: Any, low: int = 1, high: float = math.inf) -> int:

@@ -165,7 +165,10 @@ def test_a_full_disk_is_named(project, monkeypatch, written):
     job.process = SimpleNamespace(returncode=1)
     assert job._error().startswith("papermill ended with exit code 1")
     monkeypatch.setattr(jobs.shutil, "disk_usage", lambda path: SimpleNamespace(free=0))
-    assert job._error() == f"the disk that holds {job.folder.parent} is full"
+    assert job._error() == (
+        f"the disk that holds {job.folder.parent} is full: make room; the same command goes on from"
+        " there"
+    )
 
 
 # processes

@@ -11,12 +11,13 @@ from typing import Any
 
 import yaml
 
-from molrg import claims, files, images, interrupts
+from molrg import checks, claims, files, images, interrupts
 from molrg.companion import (
     api,
     drawings,
     gallery,
     history,
+    machine,
     models,
     overview,
     scorecard,
@@ -103,9 +104,7 @@ def build(root: Path | None = None) -> Path:
     """
     root = root or claims.root()
     with alone(Layout.of({})):
-        html = sphinx(root, stage(root), root / "_build" / "html")
-    _manifest(html)
-    return html
+        return sphinx(root, stage(root), root / "_build" / "html")
 
 
 def sphinx(root: Path, src: Path, html: Path) -> Path:
@@ -117,8 +116,10 @@ def sphinx(root: Path, src: Path, html: Path) -> Path:
         html: folder of the site.
 
     Raises:
-        BuildFailed: where the build warns.
+        BuildFailed: where the build warns, or the disk is full.
+        ModuleNotFoundError: without Jupyter Book.
     """
+    checks.installed("jupyter_book", "book")
     aside = root / "_build" / ".site"
     shutil.rmtree(aside, ignore_errors=True)
     shutil.rmtree(src / "_build", ignore_errors=True)
@@ -126,10 +127,13 @@ def sphinx(root: Path, src: Path, html: Path) -> Path:
         said = _build_aside(root, src, aside)
         built = aside / "_build" / "html"
         if said is not None or not (built / "index.html").is_file():
-            raise BuildFailed(f"the site did not build cleanly:\n{(said or '')[-6000:]}")
-        shutil.rmtree(html, ignore_errors=True)
-        html.parent.mkdir(parents=True, exist_ok=True)
-        shutil.move(built, html)
+            lacking = machine.want(aside, said or "")
+            raise BuildFailed(
+                lacking or f"the site did not build cleanly:\n{(said or '')[-6000:]}"
+            )
+        _manifest(built)
+        with files.replacing(html) as new:
+            shutil.move(built, new)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
     return html

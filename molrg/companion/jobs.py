@@ -20,13 +20,12 @@ import nbformat
 import yaml
 
 from molrg import claims, files, interrupts
-from molrg.companion import keys, settings
+from molrg.companion import keys, machine, settings
 from molrg.companion.layout import Layout
 from molrg.companion.notebooks import Notebook
 
 # the two lines above a traceback
 _HEADING = re.compile(r"^-{20,}$|Traceback \(most recent call last\)")
-_LITTLE = 2**20  # bytes of free disk below which nothing useful can be written
 
 
 class RunStopped(RuntimeError):
@@ -73,6 +72,7 @@ class Job:
         ]
         command += [str(self.notebook.path), str(self.output), "--no-progress-bar"]
         command += ["--kernel", "python3", "--language", "python"]
+        command += ["--autosave-cell-every", "5"]  # seconds: so that a flood is seen
         command += ["--cwd", str(self.notebook.path.parent)]
         if self.overrides:
             command += ["--parameters_yaml", yaml.safe_dump(dict(self.overrides))]
@@ -97,6 +97,21 @@ class Job:
             return f"0/{total}"
         done = sum(c["metadata"].get("papermill", {}).get("status") == "completed" for c in cells)
         return f"{min(done, total)}/{total}"  # papermill adds a cell for new parameters
+
+    def refuse_flood(self) -> None:
+        """End work that prints without end.
+
+        Raises:
+            RunStopped: where its page is larger than any browser would show.
+        """
+        if not self.output.is_file() or self.output.stat().st_size <= machine.MOST_OUTPUT:
+            return
+        interrupts.end(self.process.pid)
+        self.process.wait()
+        most = machine.MOST_OUTPUT // 2**20
+        raise RunStopped(
+            self._put_aside(f"it printed more than {most} MB: print less; what was done is kept")
+        )
 
     def abandon(self) -> None:
         """Keep a result that is complete and as expected; else end the work and remove it."""
@@ -162,8 +177,21 @@ class Job:
 
     def _error(self) -> str:
         """The cell that raised, what, and the end of its traceback."""
+        said = (self.folder / "log").read_text(encoding="utf-8", errors="replace")
+        what = self._raised()
+        told = "\n".join([what or "", said, self._last_words()])
+        if lacking := machine.want(self.folder, told):
+            return f"{lacking}\n    {what}" if what else lacking
+        if what:
+            return what
+        ended = f"papermill ended with exit code {self.process.returncode}"
+        if "Kernel died" in said:
+            return f"{ended}: {machine.DEAD}"
+        return "\n    ".join([ended, *_plain(said)[-5:]])
+
+    def _raised(self) -> str | None:
+        """The last error of a cell, because earlier ones may be allowed to raise."""
         cells = self._executed_cells()
-        # the last error: earlier ones may be allowed to raise
         for number, cell in reversed(list(enumerate(cells, 1))):
             for output in cell.get("outputs", []):
                 if output.output_type == "error":
@@ -171,10 +199,16 @@ class Job:
                     where = f"cell {number} of {len(cells)} (`{first}`)"
                     what = f"{where} raised {output.ename}: {output.evalue}"
                     return "\n    ".join([what, *_end_of(output.traceback)])
-        if shutil.disk_usage(self.folder).free < _LITTLE:
-            return f"the disk that holds {self.folder.parent} is full"
-        lines = _plain((self.folder / "log").read_text(encoding="utf-8"))[-5:]
-        return "\n    ".join([f"papermill ended with exit code {self.process.returncode}", *lines])
+        return None
+
+    def _last_words(self) -> str:
+        """What cells have written to stderr; a kernel without memory cannot say more."""
+        return "".join(
+            output.text
+            for cell in self._executed_cells()
+            for output in cell.get("outputs", [])
+            if output.output_type == "stream" and output.name == "stderr"
+        )
 
     def _executed_cells(self) -> list[Any]:
         """The cells as far as they got, without those that papermill adds."""

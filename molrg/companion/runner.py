@@ -20,7 +20,7 @@ from rich.live import Live
 from rich.table import Table
 
 from molrg import checks, claims, files, interrupts
-from molrg.companion import comparison, scorecard, settings
+from molrg.companion import comparison, machine, scorecard, settings
 from molrg.companion.jobs import Job, RunStopped
 from molrg.companion.layout import Layout, fresh
 from molrg.companion.notebooks import Notebook, select
@@ -45,13 +45,15 @@ def run(
         profile: "quick" or "paper".
         seed: offset added to all seeds.
         parameters: new values for parameters, which every chosen notebook must know.
-        jobs: notebooks at once; as many as there are cores, at most four, where omitted.
+        jobs: notebooks at once; as many as there are cores and free memory for, at most four, where
+            omitted.
         keep: whether to keep records and figures under book/results.
         console: where progress is shown.
 
     Raises:
         ValueError: where an argument is not allowed: before anything runs.
-        OSError: where the folders cannot be written.
+        OSError: where the folders cannot be written, or kernels cannot be spoken to.
+        ModuleNotFoundError: where what runs notebooks is not installed.
         RunStopped: at the first notebook that fails; those that are done stay done.
     """
     overrides = _overrides(profile, seed, parameters or {})
@@ -65,7 +67,10 @@ def run(
     cores = (
         len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     )
-    jobs = checks.count("jobs", min(4, cores) if jobs is None else jobs)
+    jobs = checks.count("jobs", machine.jobs(cores) if jobs is None else jobs)
+    for package in ("papermill", "ipykernel"):
+        checks.installed(package, "book")
+    machine.require_loopback()
     settings.refuse_settings_of_figures()
     chosen = select(wanted)
     for notebook in chosen:
@@ -145,6 +150,7 @@ def _run(
                         running.append(Job(notebook, layout, overrides, threads))
                 for job in list(running):
                     board.rows[job.notebook.name] = [job.progress(), job.elapsed, "", ""]
+                    job.refuse_flood()
                     if job.process.poll() is not None:
                         running.remove(job)
                         board.rows[job.notebook.name][0] = "stopped"

@@ -22,7 +22,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from molrg import devices, files
+from molrg import checks, devices, files
 from molrg.denoisers import folders, schedulers, seals
 from molrg.denoisers.folders import Parts
 from molrg.denoisers.networks import UNet
@@ -64,7 +64,9 @@ def from_pretrained(
         FileNotFoundError: where there is no such folder and the hub does not answer.
         ValueError: where the folder is not of this kind, lacks a part, holds only pickled weights,
             or is damaged; where it is latent diffusion; where there is no such device.
+        ModuleNotFoundError: without diffusers.
     """
+    checks.installed("diffusers", "unet")
     place = devices.chosen(device)
     for name, value in (("variant", variant), ("subfolder", subfolder), ("revision", revision)):
         if value is not None and not isinstance(value, str):
@@ -171,7 +173,9 @@ def save(denoiser: UNet, folder: str | Path, *, half: bool = False) -> Path:
 
     Raises:
         ValueError: where diffusers has no name for the schedule or the scale.
+        ModuleNotFoundError: without diffusers.
     """
+    checks.installed("diffusers", "unet")
     from diffusers import DDPMPipeline  # noqa: PLC0415 - an extra, and slow
 
     folder = Path(folder)

@@ -9,7 +9,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from molrg import devices, draws, images, training
+from molrg import checks, devices, draws, images, training
 from molrg.denoisers import checkpoints, networks
 from molrg.schedules import DDPM
 from molrg.zoo import classifiers, reading, shipped
@@ -118,7 +118,9 @@ def unet(shape: tuple[int, int, int], channels: tuple[int, int, int], *, seed: i
 
     Raises:
         ValueError: where an argument is not as above.
+        ModuleNotFoundError: without diffusers.
     """
+    checks.installed("diffusers", "unet")
     from diffusers import UNet2DModel  # noqa: PLC0415 - an extra, and slow
 
     colours, height, width = shape
