@@ -34,7 +34,8 @@ def installed(package: str, extra: str) -> None:
     """
     if find_spec(package) is None:
         raise ModuleNotFoundError(
-            f"No module named {package!r}: it comes with `make env`, or pip install 'molrg[{extra}]'",
+            f"No module named {package!r}: it comes with `make env`,"
+            f" or pip install 'molrg[{extra}]'",
             name=package,
         )
 

@@ -343,6 +343,11 @@ def change(folder, edit):
 
 
 @pytest.mark.parametrize("keep", [0, 4, 1000, -1])
+@pytest.mark.fault(
+    "truncated or altered weights and data",
+    "weights cut to nothing, a few bytes, or by one",
+    "refused by name",
+)
 def test_truncated_weights(folder, keep):
     whole = weights(folder).read_bytes()
     weights(folder).write_bytes(whole[:keep])
@@ -384,6 +389,11 @@ class Bomb:
         return (pytest.fail, ("a pickle was read",))
 
 
+@pytest.mark.fault(
+    "hostile input",
+    "weights that are a pickle",
+    "refused unread",
+)
 def test_pickles_are_refused_unread(folder, tmp_path):
     weights(folder).unlink()
     bomb = folder / "unet" / "diffusion_pytorch_model.bin"

@@ -29,6 +29,11 @@ def piped(project, words, then, **variables):
 
 
 @pytest.mark.parametrize("words", ["claims --json", "claims", "doctor"])
+@pytest.mark.fault(
+    "odd paths and locales",
+    "a pipe that closes early, as that of `head`",
+    "no error, no traceback",
+)
 def test_a_reader_that_has_had_enough_is_no_error(project, words):
     done = piped(project, words, "true")
     assert b"Traceback" not in done.stderr
@@ -37,6 +42,11 @@ def test_a_reader_that_has_had_enough_is_no_error(project, words):
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
 @pytest.mark.parametrize("words", ["claims", "doctor"])
+@pytest.mark.fault(
+    "odd paths and locales",
+    "output in ASCII or Latin-1",
+    "letters that are missing are replaced",
+)
 def test_letters_that_the_terminal_lacks_are_replaced(project, words, encoding):
     done = piped(project, words, "cat", PYTHONIOENCODING=encoding)
     assert not done.stderr
@@ -52,6 +62,11 @@ def test_records_are_the_same_in_every_encoding(project, encoding):
 
 
 @pytest.mark.parametrize("word", ["x=[1j]", "x=1j", "x=b'a'", "x={1, 2}", "x=[[1], {2: 3}]"])
+@pytest.mark.fault(
+    "hostile input",
+    "values of `-p` that are no plain data",
+    "refused before anything runs",
+)
 def test_values_that_no_notebook_can_be_given_are_refused(project, capsys, word):
     error = stopped(capsys, "run", "-p", word, code=2)
     assert error == (
@@ -71,6 +86,11 @@ def git(folder, *words):
     )
 
 
+@pytest.mark.fault(
+    "tree without git",
+    "an archive unpacked inside another repository",
+    "that one's commit is not recorded",
+)
 def test_an_archive_inside_another_repository_has_no_commit(project, monkeypatch):
     git(project.parent, "init")
     git(project.parent, "add", "project/book")
@@ -110,6 +130,11 @@ def change(record, path, value):
     ],
     ids=lambda value: str(value)[:24],
 )
+@pytest.mark.fault(
+    "torn or altered results",
+    "a record with a script, a pipe or a path in it",
+    "refused by name; no page shows it",
+)
 def test_a_record_that_would_break_the_pages_is_refused(project, capsys, path, value):
     file = project / "_build" / "claims" / "C01.json"
     record = json.loads(file.read_text())
@@ -121,6 +146,11 @@ def test_a_record_that_would_break_the_pages_is_refused(project, capsys, path, v
 
 
 @pytest.mark.parametrize("text", ["", "{", "\x00", '{"id": "C01'])
+@pytest.mark.fault(
+    "torn or altered results",
+    "a record cut short or empty",
+    "refused by name",
+)
 def test_a_torn_record_is_refused(project, capsys, text):
     file = project / "_build" / "claims" / "C01.json"
     file.write_text(text)

@@ -146,6 +146,11 @@ CHANGES = (
 
 
 @pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.__name__)
+@pytest.mark.fault(
+    "torn or altered results",
+    "notebook, claim, lock, record, figure or stamp changed, lost or torn",
+    "not taken for done; the same command runs it again",
+)
 def test_whatever_changes_is_not_reused(project, change):
     assert is_fresh("01")
     change(project)
@@ -405,6 +410,11 @@ def test_notebooks_have_short_names(project, word):
 
 
 @pytest.mark.parametrize("place", ["_build", "_build/claims", "_build/src/notebooks"])
+@pytest.mark.fault(
+    "folder that cannot be written",
+    "a file where a folder has to be",
+    "one line that names the folder",
+)
 def test_folders_that_cannot_be_written_are_told_in_one_line(project, capsys, place):
     shutil.rmtree(project / "_build")
     (project / place).parent.mkdir(parents=True, exist_ok=True)
@@ -436,6 +446,11 @@ def nothing_half_written(project: Path, before: dict[str, bytes]) -> None:
         book.stage(project)
 
 
+@pytest.mark.fault(
+    "notebook that dies",
+    "a cell that raises",
+    "the cell and its error are named, earlier results stay, the page is kept aside",
+)
 def test_a_raising_cell_stops_the_run(project, capsys):
     cells = [
         "print(profile, seed_offset, level, wait)",
@@ -514,6 +529,11 @@ def test_a_check_of_another_profile_stops_the_run(project, capsys):
     assert "it was run with profile 'paper', and C01 was checked with 'quick'" in error
 
 
+@pytest.mark.fault(
+    "notebook that dies",
+    "a kernel that ends without a word",
+    "said, with what to try; earlier results stay",
+)
 def test_a_kernel_that_dies_stops_the_run(project, capsys):
     before = bad_project(
         project, ["print(profile, seed_offset, level, wait)", "import os\nos._exit(3)"]
@@ -523,6 +543,11 @@ def test_a_kernel_that_dies_stops_the_run(project, capsys):
     nothing_half_written(project, before)
 
 
+@pytest.mark.fault(
+    "torn or altered results",
+    "a notebook edited while it runs",
+    "its result does not count for the new one",
+)
 def test_what_is_edited_while_it_runs_has_not_been_run(project, monkeypatch):
     class EditedMeanwhile(runner.Job):
         def finish(self) -> dict:
@@ -643,6 +668,7 @@ def test_staging_mirrors_the_prose_and_drops_what_is_gone(project):
         "figures.md",
         "models.md",
         "models",
+        "faults.md",
     }
     assert sorted(p.stem for p in (src / "notebooks").glob("*.ipynb")) == [
         n.name for n in sources()

@@ -66,6 +66,11 @@ def test_an_altered_slice_is_named_and_the_others_are_still_shown(place):
     assert lines["Weights"]
 
 
+@pytest.mark.fault(
+    "truncated or altered weights and data",
+    "a model altered, another without its checksums",
+    "`doctor` names both, and goes on",
+)
 def test_every_damaged_model_is_named(place):
     models = place / "models"
     flip(models / "cifar10-classifier" / "model.safetensors")

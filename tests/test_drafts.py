@@ -148,6 +148,11 @@ def test_files_that_are_not_as_expected_are_refused_before_any_is_written(copy, 
     assert snapshot(copy) == before
 
 
+@pytest.mark.fault(
+    "full disk",
+    "a draft of a claim whose third file finds no room",
+    "no file is made or changed",
+)
 def test_a_disk_that_fills_up_half_way_leaves_nothing(copy, capsys, monkeypatch):
     before, real = snapshot(copy), files.replacing
 

@@ -43,6 +43,11 @@ def write_half(path):
         raise RuntimeError("half-way")
 
 
+@pytest.mark.fault(
+    "full disk",
+    "an error half-way through any file that is written",
+    "the old file stays whole, nothing is left beside it",
+)
 def test_an_error_leaves_what_was_there(tmp_path):
     path = tmp_path / "a.txt"
     path.write_text("old")

@@ -135,6 +135,11 @@ def test_all_that_is_shipped_has_a_record():
     assert shipped == {known.file for known in images.RECORDS.values() if known.file}
 
 
+@pytest.mark.fault(
+    "truncated or altered weights and data",
+    "one bit of a shipped slice",
+    "refused by its sha256; other sets still load",
+)
 def test_a_damaged_slice_is_not_used(monkeypatch, tmp_path):
     data = bytearray((images.SHIPPED / "mnist-slice.npz").read_bytes())
     data[1000] ^= 1
@@ -191,6 +196,11 @@ def test_a_slice_is_cut_from_the_official_order_array_for_array(fake, tmp_path):
         images.make_slice("mnist-slice", tmp_path / "c.npz", counts={"train": 6})
 
 
+@pytest.mark.fault(
+    "truncated or altered weights and data",
+    "a data file cut short",
+    "refused by name",
+)
 def test_a_truncated_idx_file_is_refused(fake, tmp_path):
     path = tmp_path / "data" / "mnist" / "train-images-idx3-ubyte"
     path.write_bytes(path.read_bytes()[:-1])
@@ -591,6 +601,11 @@ def test_of_an_animation_the_first_picture_is_read_and_that_is_said(suffix, tmp_
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".gif", ".webp", ".tif", ".bmp", ".ppm"])
 @pytest.mark.parametrize("damage", ["cut", "empty", "head", "other"])
+@pytest.mark.fault(
+    "truncated or altered weights and data",
+    "pictures of seven formats cut, empty, or no pictures",
+    "each named in one line",
+)
 def test_a_damaged_picture_is_named(suffix, damage, tmp_path):
     noise = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
     save(tmp_path / "0.png", noise)
@@ -630,6 +645,11 @@ def png_of(width, height):
 
 
 @pytest.mark.parametrize("side", [9_500, 20_000, 100_000])
+@pytest.mark.fault(
+    "hostile input",
+    "a picture of a kilobyte that unpacks to gigabytes",
+    "refused before it is unpacked",
+)
 def test_a_decompression_bomb_is_named(side, tmp_path):
     path = tmp_path / "bomb.png"
     path.write_bytes(png_of(side, side))

@@ -86,6 +86,11 @@ def family(process: subprocess.Popen) -> list[psutil.Process]:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
+@pytest.mark.fault(
+    "SIGTERM, Ctrl-C of a run; two runs at once",
+    "each, while one notebook is done and another hangs; a second run and a build meanwhile",
+    "no process is left, what is done stays, the same command goes on; the second is refused",
+)
 def test_an_interrupted_run_cleans_up_and_goes_on_from_there(project, at_work, capsys, number):
     kernels = family(at_work)
     assert len(kernels) >= 2, "papermill and its kernel"
@@ -111,6 +116,11 @@ def test_an_interrupted_run_cleans_up_and_goes_on_from_there(project, at_work, c
     assert "2 of 2 unchanged" in capsys.readouterr().out
 
 
+@pytest.mark.fault(
+    "SIGKILL of a run",
+    "half-written work and a lock that a killed run leaves",
+    "swept away by the next run",
+)
 def test_a_killed_run_is_no_obstacle(project, capsys):
     """Files that a killed run leaves behind: partial work and a lock that nobody holds."""
     left = project / "_build" / "src" / ".partial" / "01_holds-dead"
@@ -121,6 +131,11 @@ def test_a_killed_run_is_no_obstacle(project, capsys):
     assert not left.parent.exists()
 
 
+@pytest.mark.fault(
+    "SIGTERM, Ctrl-C of a run",
+    "Ctrl-C eight times in a fifth of a second",
+    "no kernel is left, nothing half-written",
+)
 def test_a_key_that_is_held_down_leaves_no_kernel(project, at_work):
     """Ctrl-C eight times within a fifth of a second: the clean-up itself is not interrupted."""
     kernels = family(at_work)
@@ -134,6 +149,11 @@ def test_a_key_that_is_held_down_leaves_no_kernel(project, at_work):
     assert not (project / "_build" / "src" / ".partial").exists()
 
 
+@pytest.mark.fault(
+    "SIGKILL of a run",
+    "kill -9 while a notebook hangs",
+    "its kernels end too, what is done stays",
+)
 def test_kernels_end_with_a_run_that_is_killed(project, at_work):
     """Else a notebook of the paper's size would compute on for hours."""
     kernels = family(at_work)
@@ -144,6 +164,11 @@ def test_kernels_end_with_a_run_that_is_killed(project, at_work):
     assert not is_fresh("04")
 
 
+@pytest.mark.fault(
+    "hang-up of a run",
+    "the terminal closed, under nohup",
+    "the run goes on",
+)
 def test_a_run_under_nohup_outlives_its_terminal(project, at_work_under_nohup):
     at_work_under_nohup.send_signal(signal.SIGHUP)
     time.sleep(2)
@@ -152,6 +177,11 @@ def test_a_run_under_nohup_outlives_its_terminal(project, at_work_under_nohup):
 
 
 @pytest.mark.parametrize("written", ["", None], ids=["empty", "nothing"])
+@pytest.mark.fault(
+    "full disk",
+    "an executed notebook that is empty or missing",
+    "the disk is named, and nothing about JSON",
+)
 def test_a_full_disk_is_named(project, monkeypatch, written):
     """What was written is empty then, the log included."""
     job = object.__new__(jobs.Job)

@@ -70,6 +70,11 @@ def shown(path: Path) -> dict:
     return json.loads(nbformat.read(path, as_version=4).cells[-1].outputs[-1].text)
 
 
+@pytest.mark.fault(
+    "somebody's own settings",
+    "start-up files, matplotlibrc, kernels of other names, PYTHONOPTIMIZE",
+    "no run sees any of them",
+)
 def test_a_run_sees_none_of_them_and_keeps_the_data(planted, tmp_path):
     assert main(["run", "01"]) == 0
     assert shown(planted / "_build" / "src" / "notebooks" / "01_holds.ipynb") == {

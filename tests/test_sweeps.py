@@ -337,6 +337,11 @@ def without_timings(store):
 
 
 @pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.fault(
+    "SIGKILL of a sweep",
+    "kill -9 in the middle, with one and two workers",
+    "workers end; the rest is done, nothing twice, the table is the same",
+)
 def test_a_killed_run_goes_on_and_ends_the_same(start, tmp_path, threads):
     """With two threads, in two processes of one thread each, to which a function of __main__ is
     sent.
@@ -361,6 +366,11 @@ def test_a_killed_run_goes_on_and_ends_the_same(start, tmp_path, threads):
     assert without_timings(store) == without_timings(whole)
 
 
+@pytest.mark.fault(
+    "two runs at once",
+    "two sweeps on one store",
+    "they share the work; both tables are whole",
+)
 def test_two_runs_on_one_store_share_the_work(start, tmp_path):
     runs = [start("store", sleep=0.05, together=2) for _ in range(2)]
     first, second = map(ended, runs)
@@ -372,6 +382,11 @@ def test_two_runs_on_one_store_share_the_work(start, tmp_path):
 
 
 @pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.fault(
+    "Ctrl-C of a sweep",
+    "in the middle, with one and two workers",
+    "what is done stays, no worker is left",
+)
 def test_ctrl_c_keeps_what_is_done_and_leaves_no_worker(start, tmp_path, threads):
     run = start("store", sleep=0.3, threads=threads)
     until(lambda: len(finished(tmp_path / "store")) >= 2)
@@ -412,6 +427,11 @@ def test_what_earlier_runs_have_spent_counts_once(tmp_path, monkeypatch):
     assert 60.0 <= provenance.cost()["cpu_seconds"] - before < 120.0
 
 
+@pytest.mark.fault(
+    "torn or altered results",
+    "a store cut in its last line",
+    "that line does not count, and is done again",
+)
 def test_a_torn_last_line_is_dropped_and_mended(tmp_path):
     store = tmp_path / "s"
     whole = sweeps.run(mean, CELLS, seeds=range(3), store=store, chunk=2)
@@ -437,6 +457,11 @@ def test_a_store_that_vanishes_meanwhile_is_begun_anew(tmp_path):
 
 @pytest.mark.parametrize(
     "text", ["d,N,seed\n2,3,0\n", "[1, 2]\n", '{"results": 1}\n', "\x00\x00\n"]
+)
+@pytest.mark.fault(
+    "torn or altered results",
+    "a store that is another kind of file",
+    "refused with its line, and left as it is",
 )
 def test_a_file_of_another_kind_is_refused_and_left_alone(tmp_path, text):
     (tmp_path / "s").write_text(text)

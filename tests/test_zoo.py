@@ -103,6 +103,11 @@ zoo.train("digits", build=sys.argv[1], console=Console(quiet=True), until=900)
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["SIGKILL", "SIGINT", "SIGTERM", "SIGHUP"])
+@pytest.mark.fault(
+    "SIGKILL, SIGTERM, Ctrl-C, hang-up of a training",
+    "each, between two saves",
+    "a whole resume file; the next goes on to the same bits",
+)
 def test_a_killed_process_leaves_a_whole_file_and_the_next_goes_on(kind, tmp_path):
     process = subprocess.Popen(
         [sys.executable, "-c", KILLED, tmp_path], stderr=subprocess.PIPE, cwd=claims.root()
@@ -135,6 +140,11 @@ def test_the_resume_file_of_another_recipe_is_refused(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("keep", [0, 50, -1])
+@pytest.mark.fault(
+    "truncated or altered weights and data",
+    "a resume file cut short",
+    "refused, with what to delete",
+)
 def test_a_damaged_resume_file_is_refused(keep, tmp_path):
     file = trained("digits", tmp_path, until=1)
     file.write_bytes(file.read_bytes()[:keep])
@@ -247,6 +257,11 @@ def test_a_training_goes_on_in_the_arithmetic_that_it_was_begun_in(tmp_path, mon
 
 
 @pytest.mark.parametrize("place", ["begin", "middle", "end", "header"])
+@pytest.mark.fault(
+    "truncated or altered weights and data",
+    "one bit of a resume file",
+    "refused, with what to delete",
+)
 def test_a_flipped_bit_in_a_resume_file_is_seen(place, tmp_path):
     """It went on, and the loss became NaN, or worse, did not."""
     file = trained("digits", tmp_path, until=1)
@@ -259,6 +274,11 @@ def test_a_flipped_bit_in_a_resume_file_is_seen(place, tmp_path):
         trained("digits", tmp_path)
 
 
+@pytest.mark.fault(
+    "two runs at once",
+    "two trainings of one model",
+    "the second is refused before its first step",
+)
 def test_two_trainings_of_one_model_are_refused(tmp_path):
     with running.alone(tmp_path / "train" / "digits.safetensors"), complains("resume file"):
         trained("digits", tmp_path)
@@ -266,6 +286,11 @@ def test_two_trainings_of_one_model_are_refused(tmp_path):
 
 
 @pytest.mark.parametrize("folder", ["train", "zoo"])
+@pytest.mark.fault(
+    "folder that cannot be written",
+    "a training whose folder is a file",
+    "said before the first step",
+)
 def test_a_folder_that_cannot_be_written_is_known_before_the_first_step(
     folder, tmp_path, monkeypatch
 ):
@@ -448,6 +473,11 @@ def test_a_model_of_no_training_is_worse_than_noisy_images_by_far(folder):
 
 
 @pytest.mark.parametrize("name", SMALL)
+@pytest.mark.fault(
+    "truncated or altered weights and data",
+    "a shipped model with an altered file",
+    "refused by its sha256",
+)
 def test_altered_models_are_refused(name, folder, tmp_path):
     import shutil
 

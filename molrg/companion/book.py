@@ -15,6 +15,7 @@ from molrg import checks, claims, files, images, interrupts
 from molrg.companion import (
     api,
     drawings,
+    faults,
     gallery,
     history,
     machine,
@@ -68,6 +69,7 @@ def stage(root: Path) -> Path:
     (generated / "scorecard_overview.md").write_text(overview.table(records), encoding="utf-8")
     (generated / "images.md").write_text(images.table(), encoding="utf-8")
     models.write(generated)
+    faults.write(generated, root)
     drawings.write(generated)
     gallery.write(generated, layout.notebooks)
     if (root / teaching.FILE).is_file():
@@ -128,9 +130,7 @@ def sphinx(root: Path, src: Path, html: Path) -> Path:
         built = aside / "_build" / "html"
         if said is not None or not (built / "index.html").is_file():
             lacking = machine.want(aside, said or "")
-            raise BuildFailed(
-                lacking or f"the site did not build cleanly:\n{(said or '')[-6000:]}"
-            )
+            raise BuildFailed(lacking or f"the site did not build cleanly:\n{(said or '')[-6000:]}")
         _manifest(built)
         with files.replacing(html) as new:
             shutil.move(built, new)

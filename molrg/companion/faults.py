@@ -1,0 +1,66 @@
+"""The table of faults that tests inject, read from their marks: no row without a test."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from itertools import groupby
+from pathlib import Path
+from typing import NamedTuple
+
+
+class Fault(NamedTuple):
+    """A fault as its test's mark tells it."""
+
+    kind: str
+    injected: str
+    then: str
+    test: str
+
+
+def marked(folder: Path) -> list[Fault]:
+    """The faults that the tests of a folder inject, by kind.
+
+    Args:
+        folder: of test files; their code is read, not run.
+
+    Raises:
+        ValueError: where a mark is not of three texts.
+    """
+    paths = sorted(folder.glob("test_*.py"))
+    return sorted(fault for path in paths for fault in _of_file(path))
+
+
+def _of_file(path: Path) -> Iterator[Fault]:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if not isinstance(node, ast.FunctionDef):
+            continue
+        for decorator in node.decorator_list:
+            if isinstance(decorator, ast.Call) and ast.unparse(decorator.func).endswith(".fault"):
+                yield Fault(*_texts(decorator, path), f"{path.name}: {node.name}")
+
+
+def _texts(mark: ast.Call, path: Path) -> list[str]:
+    texts = [ast.literal_eval(argument) for argument in mark.args]
+    odd = any("|" in text or "\n" in text for text in texts)
+    if len(texts) != 3 or mark.keywords or odd:
+        raise ValueError(
+            f"{path.name}, line {mark.lineno}: mark of a fault = {texts}: allowed is kind, what is"
+            " injected, what happens, without | and line ends"
+        )
+    return texts
+
+
+def markdown(faults: list[Fault]) -> str:
+    """A table for each kind: what is injected, what happens, the test that shows it."""
+    parts = [f"{len(faults)} tests inject faults of {len({f.kind for f in faults})} kinds."]
+    for kind, group in groupby(faults, key=lambda fault: fault.kind):
+        rows = [f"| {fault.injected} | {fault.then} | `{fault.test}` |" for fault in group]
+        head = ["| injected | what happens | test |", "|---|---|---|"]
+        parts.append("\n".join([f"### {kind[0].upper()}{kind[1:]}", "", *head, *rows]))
+    return "\n\n".join(parts) + "\n"
+
+
+def write(generated: Path, root: Path) -> None:
+    """Write ``faults.md`` into a folder, from the tests of a project."""
+    (generated / "faults.md").write_text(markdown(marked(root / "tests")), encoding="utf-8")
