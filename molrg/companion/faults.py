@@ -37,7 +37,8 @@ def _of_file(path: Path) -> Iterator[Fault]:
             continue
         for decorator in node.decorator_list:
             if isinstance(decorator, ast.Call) and ast.unparse(decorator.func).endswith(".fault"):
-                yield Fault(*_texts(decorator, path), f"{path.name}: {node.name}")
+                kind, injected, then = _texts(decorator, path)
+                yield Fault(kind, injected, then, f"{path.name}: {node.name}")
 
 
 def _texts(mark: ast.Call, path: Path) -> list[str]:
