@@ -47,6 +47,9 @@ def kept(profile: str = "paper") -> dict[str, dict]:
 def terminal_table(records: Mapping[str, dict]) -> Table:
     """The verdicts for a terminal."""
     table = Table("id", "claim", "verdict", "seeds", "CPU s", box=None, header_style="bold")
+    table.columns[0].no_wrap = True  # a narrow terminal must not cut it: it says which claim
+    for column in table.columns[1:3]:
+        column.overflow = "fold"
     for id, entry in claims.registry().items():
         record = records.get(id, {})
         row = (str(len(record["seeds"])), f"{record['cpu_seconds']:.0f}") if record else ("", "")
