@@ -18,24 +18,25 @@ AGAIN = "make room; the same command goes on from there"
 
 @pytest.mark.fault(
     "full disk",
-    "a run into a folder with 64 kB of room",
+    "a run into a folder without any room",
     "the disk is named; with room, the same command ends well",
 )
 def test_a_run_on_a_full_disk(project):
     write(project, "01_holds", forge())
     script = """
-shell("mkdir small && mount -t tmpfs -o size=64k none small && ip link set lo up")
+shell("mkdir small && mount -t tmpfs -o size=1m none small && ip link set lo up")
 shell("cp -r _build/claims small && mount --move small _build")
+shell("cat /dev/zero > _build/filler 2> /dev/null || true")
 molrg("run", "01")
-shell("mount -o remount,size=9m _build")
+shell("rm _build/filler")
 molrg("run", "01")
 """
     done = apart(project, script)
     assert "returned 0" in done.stdout, done
-    first, _, rest = done.stdout.partition("returned 1\n")
-    assert "reproduced" not in first
+    first, _, rest = done.stdout.partition("returned")
+    assert "reproduced" not in first and rest[:2] in (" 1", " 2")
     assert "1 reproduced" in rest
-    assert f"is full: {AGAIN}" in done.stderr and "Traceback" not in done.stderr
+    assert AGAIN in done.stderr and "Traceback" not in done.stderr
 
 
 @pytest.mark.fault(
