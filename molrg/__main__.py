@@ -35,6 +35,7 @@ from molrg.companion import (
     student,
 )
 from molrg.companion.notebooks import parse_parameters, select
+from molrg.companion.terminal import Terminal, harmless
 from molrg.denoisers import checkpoints
 from molrg.images.faces import art, maps
 
@@ -198,9 +199,9 @@ def main(words: list[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a terminal or file without these letters
             stream.reconfigure(errors="replace")
-    told = Console(stderr=True, soft_wrap=True, markup=False, highlight=False)
+    told = Terminal(stderr=True, soft_wrap=True)
     try:
-        return args.do(args, Console())
+        return args.do(args, Terminal())
     except (runner.RunStopped, book.BuildFailed, history.NoHistory, slides.NotBuilt) as error:
         told.print(f"stopped: {error}", style="red")
         return 1
@@ -330,19 +331,19 @@ def _fetch(args: argparse.Namespace, console: Console) -> int:
         )
         return 0
     for path in images.fetch(args.name):
-        console.print(str(path), highlight=False, soft_wrap=True, markup=False)
+        console.print(str(path), highlight=False, soft_wrap=True)
     return 0
 
 
 def _describe(args: argparse.Namespace, console: Console) -> int:
     if args.samples is not None:
         copied = sample_copies.describe(args.path, args.samples, size=args.size, grey=args.grey)
-        console.print(copied, highlight=False, soft_wrap=True, markup=False)
+        console.print(copied, highlight=False, soft_wrap=True)
         return 0
     report, notes = own_data.describe(args.path, size=args.size, grey=args.grey)
     for note in notes:
-        print(f"note: {note}", file=sys.stderr)
-    console.print(report, highlight=False, soft_wrap=True, markup=False)
+        print(f"note: {harmless(note)}", file=sys.stderr)
+    console.print(report, highlight=False, soft_wrap=True)
     return 0
 
 

@@ -195,8 +195,9 @@ class Verdict:
 
     def _repr_html_(self) -> str:
         rows = "".join(
-            f"<tr><td>{html.escape(line['condition'])}</td><td>{line['estimate']}</td>"
-            f"<td>{'met' if line['met'] else 'missed'}</td><td>{line['control'] or '—'}</td></tr>"
+            f"<tr><td>{html.escape(line['condition'])}</td><td>{html.escape(line['estimate'])}</td>"
+            f"<td>{'met' if line['met'] else 'missed'}</td>"
+            f"<td>{html.escape(line['control'] or '—')}</td></tr>"
             for line in self.record["conditions"]
         )
         return (

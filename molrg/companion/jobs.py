@@ -73,6 +73,8 @@ class Job:
         command += [str(self.notebook.path), str(self.output), "--no-progress-bar"]
         command += ["--kernel", "python3", "--language", "python"]
         command += ["--autosave-cell-every", "5"]  # seconds: so that a flood is seen
+        # in seconds; a kernel that dies is noticed at once, but a clock may jump by days meanwhile
+        command += ["--start-timeout", "1000000"]
         command += ["--cwd", str(self.notebook.path.parent)]
         if self.overrides:
             command += ["--parameters_yaml", yaml.safe_dump(dict(self.overrides))]

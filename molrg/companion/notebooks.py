@@ -190,7 +190,7 @@ def parse_parameters(words: Iterable[str]) -> dict[str, Any]:
             raise ValueError(f"-p {word}: allowed is NAME=VALUE, each name once")
         try:
             values[name] = ast.literal_eval(value)
-        except (ValueError, SyntaxError):
+        except (ValueError, SyntaxError, RecursionError, MemoryError):  # as deep nesting raises
             values[name] = value
         if not _plain(values[name]):
             raise ValueError(

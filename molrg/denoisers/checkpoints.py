@@ -19,6 +19,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import psutil
 import torch
 from torch import nn
 
@@ -89,12 +90,13 @@ def _network(parts: Parts) -> nn.Module:
     from diffusers import UNet2DModel  # noqa: PLC0415 - an extra, and slow
     from safetensors import SafetensorError  # noqa: PLC0415 - with it
 
-    _require_unconditional(parts)
+    config = _require_unconditional(parts)
     name = f"weights of {parts.source}"
     pickles = [shard for shard in _shards(parts) if not shard.endswith(".safetensors")]
     if pickles:  # diffusers would read them, whatever it is told
         raise ValueError(f"{name} = {pickles[:3]}: allowed is safetensors only")
     try:
+        _require_memory(parts, config)
         network, loading = UNet2DModel.from_pretrained(
             parts.source,
             subfolder=parts.network,
@@ -120,8 +122,22 @@ def _network(parts: Parts) -> nn.Module:
     return network
 
 
-def _require_unconditional(parts: Parts) -> None:
-    """The network is a U-Net of images and nothing else, and puts out an image."""
+def _require_memory(parts: Parts, config: dict[str, Any]) -> None:
+    """The network that a configuration asks for fits into memory, whatever its weights are."""
+    from diffusers import UNet2DModel  # noqa: PLC0415 - an extra, and slow
+
+    with torch.device("meta"):  # shapes without numbers
+        empty: Any = UNet2DModel.from_config(config)
+    needed = 4 * sum(weights.numel() for weights in empty.parameters())  # bytes of float32
+    free = psutil.virtual_memory().available
+    if needed > free:
+        raise ValueError(
+            f"config.json asks for {needed / 1e9:,.1f} GB of weights, with {free / 1e9:.1f} GB free"
+        )
+
+
+def _require_unconditional(parts: Parts) -> dict[str, Any]:
+    """Its configuration, where the network is a U-Net of images alone, and puts out an image."""
     try:
         config = parts.load_config("config.json", parts.network)
     except FileNotFoundError as error:
@@ -140,6 +156,7 @@ def _require_unconditional(parts: Parts) -> None:
             f"out_channels of {parts.source} = {out}: allowed is {channels} or {2 * channels}, with"
             " learned variances"
         )
+    return config
 
 
 def _shards(parts: Parts) -> list[str]:

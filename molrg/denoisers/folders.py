@@ -44,9 +44,9 @@ class Parts:
         place = "/".join(filter(None, (self.source, subfolder, name)))
         try:
             config = kind.load_config(self.source, subfolder=subfolder, revision=self.revision)
-        except (OSError, ValueError, AttributeError) as error:
+        except (OSError, ValueError, AttributeError, RecursionError) as error:
             reason = " ".join(str(error).split())[:200]
-            if "is not a valid JSON file" in reason:
+            if "is not a valid JSON file" in reason or isinstance(error, RecursionError):
                 raise ValueError(
                     f"path_or_repo_id = {self.source}: allowed is {LAYOUT} ({place}: no JSON)"
                 ) from error
@@ -146,7 +146,7 @@ def _json(path: Path) -> dict[str, Any]:
     """The object in a JSON file; empty where it is none, which diffusers will say better."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:
+    except (ValueError, RecursionError):  # no JSON, or nested without end
         return {}
     return content if isinstance(content, dict) else {}
 

@@ -12,6 +12,7 @@ from molrg import checks
 from molrg.denoisers.folders import LAYOUT, Parts
 from molrg.schedules import DDPM, Discrete, Schedule
 
+_MOST_STEPS = 10**6  # a thousand times the usual number
 PREDICTIONS = {"epsilon": "eps", "sample": "x0", "v_prediction": "v"}
 
 
@@ -62,12 +63,16 @@ def _made(parts: Parts, config: dict[str, Any]) -> Any:
     """The scheduler, by diffusers, where it has a table and its network sees steps of it."""
     import diffusers  # noqa: PLC0415 - an extra, and slow
 
-    name = config.get("_class_name", "")
+    name = str(config.get("_class_name", ""))
     argument = f"scheduler of {parts.source}"
     kind = getattr(diffusers, name, None) if name.endswith("Scheduler") else None
+    steps = config.get("num_train_timesteps", 1000)
+    if not isinstance(steps, int) or not 1 <= steps <= _MOST_STEPS:
+        allowed = f"a whole number from 1 to {_MOST_STEPS:,}"
+        raise ValueError(f"num_train_timesteps of {parts.source} = {steps!r}: allowed is {allowed}")
     try:
         scheduler = None if kind is None else kind.from_config(config)
-    except (NotImplementedError, ImportError, ValueError, TypeError) as error:
+    except (NotImplementedError, ImportError, ValueError, TypeError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise ValueError(
             f"{argument} = {name}: allowed is one that diffusers can make ({reason})"

@@ -109,7 +109,7 @@ def _by_classes(
         try:
             estimates[label] = estimate(points[rows], k=k, generator=generator)
         except ValueError as error:
-            unmeasured[f"class {label}"] = f"{_reason(error)}; points in it: {len(rows)}"
+            unmeasured[_class(label)] = f"{_reason(error)}; points in it: {len(rows)}"
     return estimates, unmeasured
 
 
@@ -164,7 +164,7 @@ class Report:
         import pandas as pd  # noqa: PLC0415 - slow to import
 
         named = [("all", e) for e in self.estimates]
-        named += [(f"class {label}", e) for label, e in self.classes.items()]
+        named += [(_class(label), e) for label, e in self.classes.items()]
         columns = ["points", "method", "k", "N", "dimension", "low", "high", "N/dimension"]
         rows = [
             (who, e.method, e.k, e.N, e.value, e.low, e.high, e.N / e.value) for who, e in named

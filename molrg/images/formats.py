@@ -6,6 +6,7 @@ import gzip
 import math
 import zlib
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +19,7 @@ _BATCHES = {"train": "data_batch_?.bin", "test": "test_batch.bin"}
 _ARCHIVE = "cifar-10-binary.tar.gz"
 _FOLDER = "cifar-10-batches-bin"
 _ROW = 1 + 3 * 32 * 32  # bytes of a picture of CIFAR-10, its label first
-_LONGEST = 2**30  # bytes that an idx file may unpack to
+_MOST = 2**30  # bytes that an idx file may hold; MNIST's has 47 million
 
 
 def idx_files(folder: Path, split: str) -> list[Path]:
@@ -64,27 +65,32 @@ def read_idx_set(record: Record, split: str) -> Split:
 def read_idx(path: Path) -> NDArray[np.uint8]:
     """Read an idx file of unsigned bytes: two zeros, type 8, number of axes, sizes, data.
 
+    No more is read, or unpacked, than its sizes say.
+
     Raises:
-        ValueError: where it is not whole; the message names the file.
+        ValueError: where it is not whole, or says that it holds more than 1 GB; the message names
+            the file.
     """
-    raw = _unzipped(path) if path.suffix == ".gz" else path.read_bytes()
-    start = 4 + 4 * raw[3] if len(raw) > 3 else 4
-    sizes = np.frombuffer(raw[4:start], ">u4").tolist() if len(raw) >= start else []
-    if raw[:3] != b"\x00\x00\x08" or len(raw) != start + math.prod(sizes):
-        given = f"{len(raw)} bytes starting {raw[:4]!r}"
-        raise ValueError(f"{path} = {given}: allowed is a complete idx file of unsigned bytes")
-    return np.frombuffer(raw, np.uint8, offset=start).reshape(sizes)
-
-
-def _unzipped(path: Path) -> bytes:
     try:
-        with gzip.open(path) as file:
-            raw = file.read(_LONGEST + 1)
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            return _read_idx(path, file)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise ValueError(f"{path} = {error}: allowed is a complete gzip file") from error
-    if len(raw) > _LONGEST:
-        raise ValueError(f"{path} = more than {_LONGEST} bytes: allowed is an idx file of images")
-    return raw
+
+
+def _read_idx(path: Path, file: IO[bytes]) -> NDArray[np.uint8]:
+    start = file.read(4)
+    axes = file.read(4 * start[3]) if len(start) == 4 else b""
+    whole = start[:3] == b"\x00\x00\x08" and len(axes) == 4 * start[3]
+    sizes = np.frombuffer(axes, ">u4").tolist() if whole else []
+    count = math.prod(sizes)
+    if count > _MOST:
+        raise ValueError(f"{path} = {count:,} bytes: allowed is at most {_MOST:,}")
+    raw = file.read(count + 1) if whole else b""
+    if not whole or len(raw) != count:
+        given = f"{start + axes[:12]!r}, then {len(raw):,} bytes"
+        raise ValueError(f"{path} = {given}: allowed is a complete idx file of unsigned bytes")
+    return np.frombuffer(raw, np.uint8).reshape(sizes)
 
 
 def cifar_files(folder: Path, split: str) -> list[Path]:
