@@ -190,10 +190,11 @@ NAMES = [
     "shown as they are; control characters are written out",
 )
 def test_names_of_classes_in_a_terminal(tmp_path, capsys):
+    # enough of each class but one to be measured
     generator = np.random.default_rng(0)
     for name in NAMES:
         (tmp_path / name).mkdir()
-        for number in range(40):
+        for number in range(9 if name == "two\nlines" else 90):
             pixels = generator.integers(0, 256, (4, 4), dtype=np.uint8)
             Image.fromarray(pixels).save(tmp_path / name / f"{number}.png")
     (tmp_path / NAMES[8] / "\x1b]0;title\x07.heic").touch()
@@ -202,8 +203,7 @@ def test_names_of_classes_in_a_terminal(tmp_path, capsys):
     text = told.out + told.err
     assert not set("\x1b\x07\u202e") & set(text)
     for name in NAMES:
-        shown = harmless(name).replace("\n", "\\n")
-        assert shown in text
+        assert harmless(" ".join(name.split())) in text
     assert "1337" not in text
 
 

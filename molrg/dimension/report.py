@@ -113,6 +113,11 @@ def _by_classes(
     return estimates, unmeasured
 
 
+def _class(label: Any) -> str:
+    """How a class is called, in one line whatever its name is."""
+    return f"class {' '.join(str(label).split())}"
+
+
 def _reason(error: ValueError) -> str:
     """An error about the points x as a reason."""
     return str(error).removeprefix("x = ").replace(": allowed is", ", and needs")
