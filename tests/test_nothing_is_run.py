@@ -36,17 +36,20 @@ _METHODS = {"to_pickle", "read_pickle", "extractall", "extract"}
 def faults(code: str) -> Iterator[str]:
     """What in a code could run what it reads, line by line."""
     for node in ast.walk(ast.parse(code)):
-        if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            names = [node.module or ""]
-        else:
-            names = []
-        for name in names:
-            if name.split(".")[0] in _MODULES:
-                yield f"line {node.lineno}: import of {name}"
         if isinstance(node, ast.Call):
-            yield from (f"line {node.lineno}: {what}" for what in _of_call(node))
+            found = list(_of_call(node))
+        elif isinstance(node, (ast.Import, ast.ImportFrom)):
+            found = [f"import of {name}" for name in _imported(node) if name in _MODULES]
+        else:
+            continue
+        yield from (f"line {node.lineno}: {what}" for what in found)
+
+
+def _imported(node: ast.Import | ast.ImportFrom) -> list[str]:
+    """The packages that a statement imports from."""
+    if isinstance(node, ast.ImportFrom):
+        return [(node.module or "").split(".")[0]]
+    return [alias.name.split(".")[0] for alias in node.names]
 
 
 def _of_call(call: ast.Call) -> Iterator[str]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import gzip
 import math
 import zlib
+from io import BufferedReader
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -78,7 +78,7 @@ def read_idx(path: Path) -> NDArray[np.uint8]:
         raise ValueError(f"{path} = {error}: allowed is a complete gzip file") from error
 
 
-def _read_idx(path: Path, file: IO[bytes]) -> NDArray[np.uint8]:
+def _read_idx(path: Path, file: gzip.GzipFile | BufferedReader) -> NDArray[np.uint8]:
     start = file.read(4)
     axes = file.read(4 * start[3]) if len(start) == 4 else b""
     whole = start[:3] == b"\x00\x00\x08" and len(axes) == 4 * start[3]
