@@ -390,7 +390,7 @@ class Bomb:
 
 
 @pytest.mark.fault(
-    "hostile input",
+    "hostile files",
     "weights that are a pickle",
     "refused unread",
 )

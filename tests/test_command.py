@@ -63,7 +63,7 @@ def test_records_are_the_same_in_every_encoding(project, encoding):
 
 @pytest.mark.parametrize("word", ["x=[1j]", "x=1j", "x=b'a'", "x={1, 2}", "x=[[1], {2: 3}]"])
 @pytest.mark.fault(
-    "hostile input",
+    "hostile names and texts",
     "values of `-p` that are no plain data",
     "refused before anything runs",
 )

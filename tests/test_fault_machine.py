@@ -52,9 +52,10 @@ from molrg import sweeps
 from molrg.sweeps import stores
 from molrg.zoo import states
 shell("mkdir disk && mount -t tmpfs -o size=32k none disk")
-seen = []
+log = Path("log")
 def fn(d, seed):
-    seen.append(seed)
+    with log.open("a") as file:
+        file.write(f"{seed}\\n")
     return {"x": [0.5] * 300}
 def sweep():
     return sweeps.run(fn, [{"d": 1}], seeds=range(40), store="disk/store", executor=None)
@@ -63,14 +64,16 @@ def attempt(act):
         act()
     except Exception as error:
         tell("refused", type(error).__name__, "No space left" in str(error))
+def seen():
+    return log.read_text().split()
 tell("before")
 attempt(sweep)
 kept = len(stores.lines("disk/store"))
-tell("kept", 0 < kept < 40, kept == len(set(seen)) - 1)
+tell("kept", 0 < kept < 40, kept == len(set(seen())) - 1)
 shell("mount -o remount,size=300k disk")
-begun = len(seen)
+begun = len(seen())
 table = sweep()
-tell("rows", len(table), len(seen) - begun == 40 - kept)
+tell("rows", len(table), len(seen()) - begun == 40 - kept)
 file = Path("disk/state")
 states.save(file, {"x": torch.zeros(100)}, {"n": 1})
 before = file.read_bytes()
@@ -116,7 +119,7 @@ molrg("run", "01")
     assert done.stdout.count("returned 2") == 3, done.stdout
     assert done.stdout.rstrip().endswith("returned 0")
     after = snapshot(project)
-    assert before.keys() <= after.keys()
+    assert before.keys() - after.keys() <= {"_build/claims/C01.svg"}  # the last run draws none
 
 
 # no network

@@ -232,6 +232,11 @@ def test_leading_values_where_the_matrix_is_too_large(model, data, tmp_path, mon
     assert "Leading singular values" in out.read_text(encoding="utf-8")
 
 
+@pytest.mark.fault(
+    "hostile names and texts",
+    "a model or a folder called like HTML: `report`",
+    "no tag but the page's own",
+)
 def test_names_from_outside_are_escaped(tmp_path):
     title = f"Report on {ODD}"
     odd = sections.Section(ODD, None, ODD, ODD, 'a"b', (ODD,))
