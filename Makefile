@@ -17,7 +17,7 @@ STAMP := $(VENV)/.molrg-installed
 RUN   := $(PY) -m molrg run $(if $(JOBS),--jobs $(JOBS))
 
 .DEFAULT_GOAL := help
-.PHONY: help env book test test-browser pdf lint lab claims doctor benchmark student solutions slides clean
+.PHONY: help env book test test-faults test-browser pdf lint lab claims doctor benchmark student solutions slides clean
 
 help: ## this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,9 +37,12 @@ test: env ## all the tests: package, ledger, notebooks, strict build of the book
 	@echo "==> running the notebooks"
 	@$(RUN)
 	@echo "==> package and ledger"
-	@$(PY) -m pytest -m "not book and not browser"
+	@$(PY) -m pytest -m "not book and not browser and not nightly"
 	@echo "==> verdict lines of the notebooks that were run, by nbval; the book, warnings as errors"
 	@$(PY) -m pytest -m "book or browser" tests
+
+test-faults: env ## every fault that the tests inject, those too that take minutes
+	@$(PY) -m pytest -m "(fault or nightly) and not book" tests
 
 test-browser: env ## the pages in a Chromium: requests, equations, images, links, accessibility
 	@$(RUN)

@@ -67,6 +67,7 @@ def begun(root: Path) -> subprocess.Popen:
     )
 
 
+@pytest.mark.nightly
 @pytest.mark.fault(
     "SIGKILL, SIGTERM, Ctrl-C, hang-up of a build",
     "each, while Sphinx is at work",
@@ -106,6 +107,7 @@ def test_an_interrupted_build(tmp_path):
     assert os.path.exists(root / "src" / "page.md")
 
 
+@pytest.mark.nightly
 @pytest.mark.fault(
     "full disk",
     "a build of the site with 1.2 MB of room",

@@ -16,6 +16,7 @@ AGAIN = "make room; the same command goes on from there"
 # a full disk
 
 
+@pytest.mark.nightly
 @pytest.mark.fault(
     "full disk",
     "a run into a folder without any room",
@@ -93,6 +94,7 @@ tell("whole", file.read_bytes() == before, sorted(p.name for p in Path("disk").i
 # folders that cannot be written
 
 
+@pytest.mark.nightly
 @pytest.mark.fault(
     "folder that cannot be written",
     "a project on a read-only disk: run, book, train, claims",
@@ -125,6 +127,7 @@ molrg("run", "01")
 # no network
 
 
+@pytest.mark.nightly
 @pytest.mark.fault(
     "no network",
     "a run without any interface but loopback, a download of data, and a model of the hub",
@@ -148,6 +151,7 @@ molrg("fetch", "nobody/nothing")
     assert not [p for p in cache.rglob("*") if p.is_file() and p.stat().st_size > 1000]
 
 
+@pytest.mark.nightly
 @pytest.mark.fault(
     "no network",
     "a machine whose loopback is down, over which kernels are spoken to",
@@ -173,6 +177,7 @@ del x"""
 
 
 @pytest.mark.skipif(not hasattr(psutil.Process, "rlimit"), reason="limits are those of Linux")
+@pytest.mark.nightly
 @pytest.mark.fault(
     "memory that ends",
     "a limit on the memory of a kernel, which a cell hits",
@@ -218,6 +223,7 @@ def test_memory_that_ends_in_a_command(monkeypatch, capsys, project):
 # notebooks that go wrong
 
 
+@pytest.mark.nightly
 @pytest.mark.fault(
     "notebook that floods",
     "a cell that prints without end",

@@ -20,6 +20,7 @@ from molrg.__main__ import main
 # paths, locales, terminals
 
 
+@pytest.mark.nightly
 @pytest.mark.fault(
     "odd paths and locales",
     "a project in `mein Ördner ’ 空 $HOME;`, a locale without letters, a terminal of 20 columns",
@@ -44,6 +45,7 @@ def test_a_path_with_blanks_and_foreign_letters(project):
     assert (odd / "_build" / "src" / "notebooks" / "01_holds.ipynb").is_file()
 
 
+@pytest.mark.nightly
 @pytest.mark.fault(
     "narrow and dumb terminals",
     "`claims` on a terminal of 20 columns that knows no colours",
@@ -77,6 +79,7 @@ time.time = lambda: usual() + next(jumps)
 """
 
 
+@pytest.mark.nightly
 @pytest.mark.fault(
     "clock that jumps",
     "days forth and back at every look, in the run and in its kernel",
@@ -127,6 +130,7 @@ def test_neither_git_nor_a_repository(project, monkeypatch):
     assert main(["claims"]) == 0
 
 
+@pytest.mark.nightly
 @pytest.mark.fault(
     "installed package without extras",
     "diffusers, papermill, Jupyter Book missing: load, fetch, train, export, run, book",
@@ -173,6 +177,7 @@ def test_what_is_installed_is_not_missed():
         checks.installed("nothing_like_it", "x")
 
 
+@pytest.mark.nightly
 @pytest.mark.fault(
     "installed package",
     "a wheel made from the tracked files, unpacked elsewhere, beside no clone",
@@ -221,6 +226,7 @@ def made(venv: Path) -> subprocess.CompletedProcess:
 
 
 @pytest.mark.skipif(shutil.which("make") is None, reason="make is not here")
+@pytest.mark.nightly
 @pytest.mark.fault(
     "interrupted setup",
     "`make env` killed while it makes .venv: an interpreter without pip",
