@@ -15,7 +15,17 @@ from rich.console import Console
 
 from molrg import __main__ as command
 from molrg.companion import report
-from molrg.companion.report import comparing, cost, inputs, page, pictures, plan, sections, store
+from molrg.companion.report import (
+    comparing,
+    cost,
+    inputs,
+    memory,
+    page,
+    pictures,
+    plan,
+    sections,
+    store,
+)
 
 ODD = 'm<img src=x onerror="alert(1)">&'
 
@@ -169,7 +179,7 @@ def test_a_report_that_was_stopped_goes_on(model, data, tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         written(model, data, out, minutes=5, pictures=False)
     kept = {path.stem for path in (tmp_path / "r.parts").iterdir()}
-    assert {"plan", "images", "references"} == kept
+    assert kept == {"plan", "images", "dimension-0.1", "dimension-1", "references"}
     assert not out.exists()
 
     def again(*args, **kwargs):
@@ -189,10 +199,69 @@ def test_parts_of_another_report_or_torn_ones_are_not_taken(tmp_path):
     first.put("part", {"value": 1}, 2.0)
     assert first.get("part")["value"] == {"value": 1}
     assert store.Store(tmp_path, "b").get("part") is None
-    (tmp_path / "part.json").write_text('{"fingerprint": "a", "val')
-    assert first.get("part") is None
+    part = tmp_path / "part.json"
+    whole_text = part.read_text()
+    for torn in (whole_text[:40], whole_text.replace('"value": 1', '"value": 2'), "[NaN]", "\0"):
+        part.write_text(torn)
+        assert first.get("part") is None
     with pytest.raises(ValueError, match="not JSON compliant"):
         first.put("part", {"value": float("nan")}, 0.0)
+
+
+@pytest.mark.parametrize("text", ["", "{}", '{"seal": "0", "seconds": 1, "value": {"plan": 1}}'])
+def test_a_store_that_was_spoilt_is_measured_again(model, data, tmp_path, text):
+    out = tmp_path / "r.html"
+    written(model, data, out, minutes=0.01, pictures=False)
+    before = json.loads(out.with_suffix(".json").read_text())["parts"]["images"]
+    for part in (tmp_path / "r.parts").iterdir():
+        part.write_text(text)
+    written(model, data, out, minutes=0.01, pictures=False)
+    assert json.loads(out.with_suffix(".json").read_text())["parts"]["images"] == before
+
+
+def test_every_part_was_predicted(whole):
+    timing = whole[1]["timing"]
+    assert {row["part"] for row in timing} == set(whole[1]["parts"])
+    assert all(row["predicted"] > 0 and row["seconds"] > 0 for row in timing)
+    assert sum(row["seconds"] for row in timing) == pytest.approx(whole[1]["seconds"])
+
+
+def test_the_time_of_dimension_and_search_grows_with_the_images(model, tmp_path):
+    """Neither was in the plan once, and large sets took longer than they were given."""
+    costs = []
+    for count in (100, 400):
+        folder = picture_folder(tmp_path / str(count), count=count)
+        costs.append(cost.measure(inputs.read(model, str(folder), device="cpu", size=None, seed=0)))
+    assert costs[1].dimension > costs[0].dimension
+    assert costs[1].search > costs[0].search
+
+
+def test_large_images_are_taken_in_smaller_numbers(model, data, monkeypatch):
+    monkeypatch.setattr(inputs, "_NUMBERS", 85 * 64)
+    read = inputs.read(model, data, device="cpu", size=None, seed=0)
+    assert len(read.training) == 90
+    assert len(read.chosen) == 85
+    assert any("85 of 90 training images" in note for note in read.notes)
+
+
+@pytest.mark.filterwarnings("ignore:The `local_dir_use_symlinks`")  # diffusers asks for it
+def test_a_model_of_the_hub(data, tmp_path, monkeypatch):
+    """In the layout of the hub's cache, as it lies on a disk after a first download."""
+    from huggingface_hub import constants
+
+    cache = tmp_path / "hub"
+    place = cache / "models--owner--tiny"
+    commit = "0" * 40
+    network_folder(place / "snapshots" / commit)
+    (place / "refs").mkdir()
+    (place / "refs" / "main").write_text(commit)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(cache))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    out = tmp_path / "r.html"
+    written("owner/tiny", data, out, minutes=0.01, pictures=False)
+    assert json.loads(out.with_suffix(".json").read_text())["model"] == "owner/tiny"
+    with pytest.raises(FileNotFoundError, match="owner/other: no such folder here"):
+        written("owner/other", data, out)
 
 
 def test_without_images_no_picture_is_shown_or_kept(model, data, tmp_path):
@@ -210,7 +279,7 @@ def test_without_images_no_picture_is_shown_or_kept(model, data, tmp_path):
 
 def test_what_the_minutes_do_not_allow_is_named(model, data, tmp_path, monkeypatch):
     """A network of which every product takes half a minute."""
-    slow = cost.Cost(forward=10.0, product=30.0, spectrum=60.0, window=1.0, fit=1.0, bytes=1)
+    slow = cost.Cost(10.0, 30.0, 60.0, window=1.0, law=1.0, fit=1.0, dimension=1, search=1, bytes=1)
     monkeypatch.setattr(cost, "measure", lambda read: slow)
     out = tmp_path / "r.html"
     written(model, data, out, minutes=1)
@@ -218,7 +287,14 @@ def test_what_the_minutes_do_not_allow_is_named(model, data, tmp_path, monkeypat
     assert set(record["parts"]) == {"images"}
     assert not record["plan"]["dense"]
     left = " ".join(record["left_out"])
-    for name in ("rank and asymmetry", "strips", "references", "copies", "dimension-0.1"):
+    names = (
+        "rank of the",
+        "strips",
+        "distances to",
+        "copies",
+        "from the denoiser at noise level 0.1",
+    )
+    for name in names:
         assert name in left
     assert "Left out" in out.read_text(encoding="utf-8")
 
@@ -268,7 +344,7 @@ def test_images_of_another_size_or_too_few_are_refused(model, tmp_path):
 
 
 def test_what_does_not_fit_into_memory_is_refused(model, data, tmp_path, monkeypatch):
-    monkeypatch.setattr(cost, "saved_bytes", lambda read: 10**15)
+    monkeypatch.setattr(memory, "saved_bytes", lambda read: 10**15)
     with complains("memory of products with J"):
         written(model, data, tmp_path / "r.html")
 
@@ -277,7 +353,17 @@ def test_the_predicted_memory_counts_what_is_kept(model, data):
     """At least the activations of the first layer, at most a thousand images."""
     read = inputs.read(model, data, device="cpu", size=None, seed=0)
     image = read.points[0].numel() * 4
-    assert 8 * image < cost.saved_bytes(read) < 10_000 * image
+    assert 8 * image < memory.saved_bytes(read) < 10_000 * image
+
+
+def test_asymmetry_without_the_matrix_is_near_that_of_the_matrix(model, data):
+    from molrg import jacobian
+    from molrg.companion.report import spectra
+
+    read = inputs.read(model, data, device="cpu", size=None, seed=0)
+    exact = float(jacobian.asymmetry(jacobian.dense(read.denoiser, read.points[:1], 0.5)[0]))
+    estimate = spectra._asymmetry(read.denoiser, read.points[:1], 0.5, 0)
+    assert estimate == pytest.approx(exact, rel=0.3)
 
 
 @pytest.mark.parametrize(

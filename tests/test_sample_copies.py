@@ -8,6 +8,7 @@ from factories import normal, rng
 from PIL import Image
 
 from molrg import __main__ as command
+from molrg import memorization
 from molrg.companion import sample_copies
 
 
@@ -34,6 +35,25 @@ def test_copies_are_found_and_new_images_are_not():
     assert found.nearest[:5, 0].tolist() == [10, 11, 12, 13, 14]
     assert found.copied[5:].double().mean() < 0.2
     assert found.N == 200
+
+
+def test_ratios_from_one_search_are_those_of_the_memorisation_room(monkeypatch):
+    training = pictures(150, 0)
+    samples = torch.cat([training[:2], pictures(70, 1)])
+    searches = []
+    real = sample_copies.search
+
+    def counted(*args):
+        searches.append(args)
+        return real(*args)
+
+    monkeypatch.setattr(sample_copies, "search", counted)
+    compared = sample_copies.compare(samples, training, d=4.0)
+    assert len(searches) == 1
+    expected = memorization.copy_ratio(samples, training)
+    torch.testing.assert_close(compared.ratio, expected, rtol=1e-5, atol=1e-6)
+    first = (samples - training[compared.nearest[:, 0]]).flatten(1).norm(dim=1)
+    torch.testing.assert_close(first, memorization.nearest(samples, training, 1)[:, 0])
 
 
 def test_duplicates_in_training_do_not_hide_a_copy():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,8 +85,7 @@ def compare(samples: Tensor, training: Tensor, *, d: float | None = None) -> Cop
         )
     distinct = training[kept]
     low = dimension.describe(distinct).low if d is None else d
-    nearest = torch.cat([_two_nearest(part, distinct) for part in samples.split(_BLOCK)])
-    ratio = memorization.copy_ratio(samples, distinct)
+    ratio, nearest = _two_nearest(samples, distinct)
     return Copies(ratio.cpu(), kept[nearest.cpu()], len(distinct), low)
 
 
@@ -93,16 +93,36 @@ def first_rows(x: Tensor) -> Tensor:
     """Rows of the first of each set of equal images, in order, on the CPU."""
     seen: dict[bytes, int] = {}
     for row, image in enumerate(x.cpu()):
-        seen.setdefault(image.numpy().tobytes(), row)
+        seen.setdefault(hashlib.sha256(image.numpy().tobytes()).digest(), row)
     return torch.tensor(list(seen.values()), device="cpu")
 
 
-def _two_nearest(samples: Tensor, training: Tensor) -> Tensor:
-    flat = samples.flatten(1)
-    distances = torch.cdist(
-        flat, training.flatten(1).to(flat), compute_mode="donot_use_mm_for_euclid_dist"
-    )
-    return distances.topk(2, largest=False).indices
+def search(samples: Tensor, training: Tensor) -> tuple[Tensor, Tensor]:
+    """Distances of samples to their two nearest training images, and the rows of these.
+
+    By differences, as in `molrg.memorization.nearest`: an exact copy has the distance 0.
+
+    Args:
+        samples: (B, C, H, W), in [-1, 1].
+        training: (N, C, H, W), N >= 2, in [-1, 1].
+
+    Returns:
+        Distances ascending, and rows, (B, 2) each.
+    """
+    flat = training.flatten(1).to(samples)
+    blocks = [
+        torch.cdist(block, flat, compute_mode="donot_use_mm_for_euclid_dist").topk(2, largest=False)
+        for block in samples.flatten(1).split(_BLOCK)
+    ]
+    values = torch.cat([block.values for block in blocks])
+    return values, torch.cat([block.indices for block in blocks])
+
+
+def _two_nearest(samples: Tensor, training: Tensor) -> tuple[Tensor, Tensor]:
+    """`molrg.memorization.copy_ratio`, and the rows that it is of, from one search."""
+    distances, rows = search(samples, training)
+    first, second = distances.unbind(-1)
+    return torch.where(second > 0, first / second, 1.0), rows
 
 
 def describe(path: Path, samples: Path, *, size: int | None = None, grey: bool = False) -> str:

@@ -1,48 +1,56 @@
-"""What things cost before they start: the memory of a product with J, and measured seconds."""
+"""What things cost before they start: seconds of small pieces of work on this machine."""
 
 from __future__ import annotations
 
-import copy
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import psutil
 import torch
 from torch import Tensor
 
 from molrg import draws
+from molrg.companion import sample_copies
+from molrg.companion.report import memory
 from molrg.companion.report.inputs import Inputs
 from molrg.companion.report.laws import ITERATIONS, WINDOWS, sizes
-from molrg.denoisers import Patches
+from molrg.denoisers import Empirical, Patches
 from molrg.jacobian import Linearised
 
 DENSE = 1024  # pixels up to which a whole matrix and its singular values are affordable
-_GRAPHS = 4  # a pass that can be differentiated twice holds about so many times what one saves
-_PRODUCTS_AT_ONCE = 32  # as `molrg.jacobian.Linearised`, and the entries in them
-_ENTRIES_AT_ONCE = 2**17
 _SIDE = 400  # of the matrix that is timed
 _PRODUCTS_A_STEP = 5  # of matrices, in a step of EM
+_LEADING_BLOCK = 5  # vectors at once, for a few leading singular values
+_ROWS = 100  # images of which a part is timed
+# The dimension of N images takes so many times a product of all pairs, and a sort of all pixels:
+# by measurements from 64 to 200,000 pixels.
+_PAIRS, _SORTS = 3, 6
 
 
 @dataclass(frozen=True)
 class Cost:
-    """Seconds and bytes for one image.
+    """Seconds and bytes; seconds are for one image where nothing else is said.
 
     Attributes:
         forward: seconds of a forward pass.
         product: seconds of a product with the Jacobian.
         spectrum: seconds of the singular values of a whole Jacobian, from those of a smaller one.
         window: seconds of a reference of windows.
+        law: seconds of a product with the Jacobian of a reference.
         fit: seconds of fitting the mixture, from those of a product of matrices.
-        bytes: memory of products with the Jacobian, predicted.
+        dimension: seconds of the dimension of all chosen images, from products and sorts of a few.
+        search: seconds of the search for a sample among all training images, from one among a few.
+        bytes: memory in all where most is needed, predicted; of the GPU where one computes.
     """
 
     forward: float
     product: float
     spectrum: float
     window: float
+    law: float
     fit: float
+    dimension: float
+    search: float
     bytes: int
 
     def jacobian(self, n: int) -> float:
@@ -55,17 +63,17 @@ class Cost:
 
 
 def measure(inputs: Inputs) -> Cost:
-    """Predict the memory, then time the passes.
+    """Predict the memory, then time the pieces.
 
     Args:
         inputs: the network and its images.
 
     Raises:
-        ValueError: where a product with the Jacobian does not fit into memory.
+        ValueError: where a part does not fit into memory.
     """
-    needed = _require_memory(inputs)
+    needed = memory.require(inputs)
     x = inputs.points[:1]
-    copies = _at_once(x)
+    copies = memory.at_once(x)
     linear = Linearised(inputs.denoiser, x, 0.5)
     vectors = x.new_ones(1, linear.n, copies)
     with torch.no_grad():
@@ -76,7 +84,10 @@ def measure(inputs: Inputs) -> Cost:
         product=product / copies,
         spectrum=_spectrum(x),
         window=_window(inputs),
+        law=_law(inputs),
         fit=_fit(inputs),
+        dimension=_dimension(inputs),
+        search=_search(inputs),
         bytes=needed,
     )
 
@@ -95,6 +106,14 @@ def _window(inputs: Inputs) -> float:
     return _seconds(lambda: windows(inputs.points[:1], 0.5))
 
 
+def _law(inputs: Inputs) -> float:
+    """From that of the training images, the largest of them."""
+    x = inputs.points[:1]
+    linear = Linearised(Empirical(inputs.chosen, inputs.denoiser.schedule), x, 0.5)
+    vectors = x.new_ones(1, linear.n, _LEADING_BLOCK)
+    return _seconds(lambda: linear.vjp(vectors)) / _LEADING_BLOCK
+
+
 def _fit(inputs: Inputs) -> float:
     K, d = sizes(len(inputs.chosen))
     flat = inputs.chosen.flatten(1)
@@ -102,49 +121,30 @@ def _fit(inputs: Inputs) -> float:
     return ITERATIONS * _PRODUCTS_A_STEP * _seconds(lambda: flat @ axes)
 
 
-def _at_once(x: Tensor) -> int:
-    """Products in one pass at one point, as in `Linearised`."""
-    return max(1, min(_PRODUCTS_AT_ONCE, _ENTRIES_AT_ONCE // x.numel()))
+def _dimension(inputs: Inputs) -> float:
+    """On the processor, in double precision."""
+    flat = inputs.chosen.flatten(1).cpu()
+    some = flat[:_ROWS].double()
+    share = len(flat) / len(some)
+    pairs = share**2 * _seconds(lambda: some @ some.T)
+    sort = share * _seconds(lambda: some.flatten().sort().values)
+    return _PAIRS * pairs + _SORTS * sort
+
+
+def _search(inputs: Inputs) -> float:
+    """On the processor, where samples are compared."""
+    some = inputs.training[:_ROWS]
+    samples = inputs.points[:2].cpu()
+    seconds = _seconds(lambda: sample_copies.search(samples, some)[0])
+    return seconds / len(samples) * len(inputs.training) / len(some)
 
 
 def _seconds(work: Callable[[], Tensor]) -> float:
-    """Of the second call: the first is slower. Reading a number waits for the device."""
+    """The shorter of two, after a first that is slower. Reading a number waits for the device."""
     work().sum().item()
-    start = time.perf_counter()
-    work().sum().item()
-    return time.perf_counter() - start
-
-
-def saved_bytes(inputs: Inputs) -> int:
-    """What a forward pass on one image keeps for its derivative, without taking it.
-
-    The network runs on torch's meta device, where tensors have shapes and no memory.
-
-    Args:
-        inputs: the network and its images.
-    """
-    ghost = copy.deepcopy(inputs.denoiser).to("meta")
-    x = torch.empty_like(inputs.points[:1], device="meta").requires_grad_()
-    kept: dict[int, Tensor] = {}
-
-    def keep(value: Tensor) -> Tensor:
-        kept[id(value)] = value
-        return value
-
-    with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(keep, lambda value: value):
-        ghost(x, 0.5)
-    return sum(value.numel() * value.element_size() for value in kept.values())
-
-
-def _require_memory(inputs: Inputs) -> int:
-    device = inputs.points.device
-    cuda = device.type == "cuda"
-    free = torch.cuda.mem_get_info(device)[0] if cuda else psutil.virtual_memory().available
-    needed = _GRAPHS * _at_once(inputs.points[:1]) * saved_bytes(inputs)
-    if needed > free:
-        raise ValueError(
-            f"memory of products with J = {needed / 1e9:.1f} GB for images of"
-            f" {tuple(inputs.points.shape[1:])}: allowed is what is free, {free / 1e9:.1f} GB;"
-            " choose a machine or a --device with more, or a network of smaller images"
-        )
-    return needed
+    taken = []
+    for _ in range(2):
+        start = time.perf_counter()
+        work().sum().item()
+        taken.append(time.perf_counter() - start)
+    return min(taken)

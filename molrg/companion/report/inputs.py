@@ -14,7 +14,10 @@ from molrg import draws, images, zoo
 from molrg.companion.sample_copies import LEAST, first_rows
 from molrg.denoisers.networks import UNet
 
-MOST = 2000  # training images that references are made of, a random choice where there are more
+# Training images that references are made of, a random choice where there are more: at most so
+# many, and so many numbers in all.
+MOST = 2000
+_NUMBERS = 2**25
 _CHOICE = 41  # purpose of random numbers
 _POINTS = 32  # images at which the denoiser is measured
 
@@ -78,9 +81,10 @@ def read(name: str, source: str, *, device: str, size: int | None, seed: int) ->
     if len(training) < LEAST:
         value = f"{len(training)} different ones"
         raise ValueError(f"images in {source} = {value}: allowed is {LEAST} or more")
-    chosen = _drawn(training, MOST, seed, 0)
-    if len(training) > MOST:
-        used = f"{MOST:,} of {len(training):,} training images"
+    most = max(LEAST, min(MOST, _NUMBERS // training[0].numel()))
+    chosen = _drawn(training, most, seed, 0)
+    if len(training) > most:
+        used = f"{most:,} of {len(training):,} training images"
         notes = (*notes, f"references and dimension are of {used}, copies are looked for in all")
     points = _drawn(chosen if unseen is None else unseen, _POINTS, seed, 1)
     return Inputs(

@@ -15,6 +15,7 @@ STRIP_STEPS = 10
 DIRECTIONS = 3
 ALPHAS = 5
 LEADING = 3  # singular values that are found where the matrix is not formed
+ASYMMETRY_PROBES = 8  # random vectors for its asymmetry
 _STRIPS = 3
 _SAMPLES = 256
 _POINTS = 3
@@ -52,6 +53,21 @@ class Plan:
     left_out: tuple[str, ...]
     seconds: dict[str, float]
 
+    @property
+    def total(self) -> float:
+        """Predicted seconds of all parts."""
+        return sum(
+            self.seconds[kind] * count
+            for kind, count in (
+                ("images", 1),
+                ("references", 1),
+                ("dimension", len(self.sigmas)),
+                ("copies", 1),
+                ("spectrum", len(self.spectrum_sigmas)),
+                ("strip", self.strips),
+            )
+        )
+
     @classmethod
     def of(cls, stored: dict[str, Any]) -> Plan:
         """The plan that was stored as JSON.
@@ -83,7 +99,8 @@ def make(inputs: Inputs, cost: Cost, minutes: float, *, pictures: bool) -> Plan:
     compared = _within(share["references"] / (len(sigmas) * at_level), 4, len(inputs.points))
     traced = min(compared, 8)
     probes = _within(share["dimension"] / (len(sigmas) * traced * cost.product), 2, 32)
-    samples = _within(share["samples"] / (STEPS * cost.forward), 16, _SAMPLES)
+    one_sample = STEPS * cost.forward + cost.search
+    samples = _within(share["samples"] / one_sample, 16, _SAMPLES)
     one_strip = STRIP_STEPS * (DIRECTIONS * ALPHAS + 4) * cost.forward + _PRODUCTS * cost.product
     strips = _within(share["strips"] / one_strip, 0, _STRIPS) if pictures else 0
     return Plan(
@@ -98,9 +115,10 @@ def make(inputs: Inputs, cost: Cost, minutes: float, *, pictures: bool) -> Plan:
         strips=strips,
         left_out=tuple(_left_out(inputs, cost, sigmas, spectrum_sigmas, dense, strips, pictures)),
         seconds={
+            "images": cost.dimension,
             "references": cost.fit + cost.spectrum + len(sigmas) * compared * at_level,
             "dimension": traced * probes * cost.product + compared * cost.forward,
-            "copies": samples * STEPS * cost.forward,
+            "copies": samples * one_sample,
             "spectrum": points * each,
             "strip": one_strip,
         },
@@ -116,7 +134,8 @@ def _levels(inputs: Inputs) -> tuple[float, ...]:
     schedule = inputs.denoiser.schedule
     low = schedule.sigma(0.0).item()
     high = schedule.sigma(1.0).item()
-    return tuple(sigma for sigma in SIGMAS if low <= sigma <= high)
+    inside = tuple(sigma for sigma in SIGMAS if low <= sigma <= high)
+    return inside or (low, (low * high) ** 0.5, high)
 
 
 def _spectra(
@@ -128,7 +147,7 @@ def _spectra(
         levels = sigmas[::step]
         if n <= DENSE and whole * len(levels) <= budget:
             return levels, _within(budget / (whole * len(levels)), 1, _POINTS), True, whole
-    each = _PRODUCTS * cost.product
+    each = (_PRODUCTS + 2 * ASYMMETRY_PROBES) * cost.product + _PRODUCTS * cost.law
     for step in (1, 2, 3):
         levels = sigmas[::step]
         if each * len(levels) <= budget:
@@ -149,17 +168,17 @@ def _left_out(
     lines = []
     if not dense:
         lines.append(
-            f"rank and asymmetry of the Jacobian: forming it takes {n * cost.product:.0f} s and its"
-            f" singular values more, at {n:,} numbers an image (at most {DENSE:,} are affordable);"
-            f" only the {LEADING} leading singular values are found"
+            f"rank of the Jacobian: it needs the whole matrix of {n:,} x {n:,} numbers, about"
+            f" {cost.jacobian(n):.0f} s at each image and noise level; the {LEADING} largest"
+            " singular values are found instead, and the asymmetry is estimated"
         )
     if len(spectrum_sigmas) < len(sigmas):
         missing = len(sigmas) - len(spectrum_sigmas)
         lines.append(f"Jacobians at {missing} of {len(sigmas)} noise levels: they take too long")
     if n > LARGEST_GAUSSIAN:
         lines.append(
-            f"one Gaussian as a reference: a covariance of {n:,} numbers an image is too large,"
-            f" at most {LARGEST_GAUSSIAN:,}"
+            f"one Gaussian as a reference: the covariance of images of {n:,} numbers is too large"
+            f" (at most {LARGEST_GAUSSIAN:,})"
         )
     if not pictures:
         lines.append("pictures, as was asked for: strips of edits, and copies side by side")

@@ -27,6 +27,7 @@ class Found(Protocol):
     parts: dict[str, dict[str, Any]]
     left_out: list[str]
     seconds: float
+    timing: list[dict[str, Any]]
 
 
 def beforehand(inputs: Inputs, cost: Cost, plan: Plan, minutes: float) -> Iterator[str]:
@@ -44,7 +45,7 @@ def beforehand(inputs: Inputs, cost: Cost, plan: Plan, minutes: float) -> Iterat
     yield (
         f"plan for {minutes:g} minutes: {len(plan.sigmas)} noise levels, {matrices} at"
         f" {plan.points} images and {len(plan.spectrum_sigmas)} levels, {plan.samples} samples,"
-        f" {plan.strips} strips"
+        f" {plan.strips} strips; about {plan.total / 60:.1f} minutes"
     )
     yield from (f"left out: {line}" for line in plan.left_out)
 
@@ -54,7 +55,8 @@ def _costs(inputs: Inputs, cost: Cost) -> dict[str, str]:
     return {
         "forward pass": f"{1e3 * cost.forward:.1f} ms an image",
         "product with the Jacobian": f"{1e3 * cost.product:.1f} ms",
-        "Jacobian": f"{n:,} x {n:,}, {cost.jacobian(n):.1f} s, {cost.bytes / 1e9:.2g} GB predicted",
+        "Jacobian": f"{n:,} x {n:,}, {cost.jacobian(n):.1f} s",
+        "memory": f"about {cost.bytes / 1e9:.1f} GB, predicted",
     }
 
 
@@ -106,6 +108,7 @@ def write(
         "parts": found.parts,
         "left_out": found.left_out,
         "seconds": found.seconds,
+        "timing": found.timing,
         "peak_memory_mb": _peak(inputs),
     }
     numbers = out.with_suffix(".json")

@@ -52,11 +52,13 @@ class Measured:
         parts: by name.
         left_out: what was not measured, and why.
         seconds: that measuring took, in all runs.
+        timing: of each part, the seconds that were predicted and those that it took.
     """
 
     parts: dict[str, dict[str, Any]] = field(default_factory=dict)
     left_out: list[str] = field(default_factory=list)
     seconds: float = 0.0
+    timing: list[dict[str, Any]] = field(default_factory=list)
 
 
 def write(
@@ -134,12 +136,12 @@ def _steps(
     laws = Laws(inputs, options.seed)
     seed = options.seed
     yield _Step("images", "images", partial(comparing.image_dimension, inputs, seed))
-    nearest = partial(comparing.nearest_reference, inputs, planned, laws, seed)
-    yield _Step("references", "references", nearest)
-    yield _Step("copies", "copies", partial(_copies, inputs, planned, options, parts))
     for sigma in planned.sigmas:
         work = partial(comparing.denoiser_dimension, inputs, planned, sigma, seed)
         yield _Step(f"{DIMENSION}-{sigma:g}", DIMENSION, work)
+    nearest = partial(comparing.nearest_reference, inputs, planned, laws, seed)
+    yield _Step("references", "references", nearest)
+    yield _Step("copies", "copies", partial(_copies, inputs, planned, options, parts))
     for sigma in planned.spectrum_sigmas:
         work = partial(spectra.spectrum, inputs, planned, laws, sigma, seed)
         yield _Step(f"{SPECTRUM}-{sigma:g}", SPECTRUM, work)
@@ -172,14 +174,29 @@ def _measure(
     with Progress(*columns, console=console) as progress:
         task = progress.add_task("", total=sum(_predicted(planned, step) for step in steps))
         for step in steps:
-            progress.update(task, description=step.name)
+            progress.update(task, description=_spoken(step))
             _take(step, planned, 60 * options.minutes, store, measured)
             progress.advance(task, _predicted(planned, step))
     return measured
 
 
+_SPOKEN = {
+    "images": "dimension of the images",
+    "references": "distances to references, and denoising errors",
+    "copies": "copies among samples",
+    DIMENSION: "dimension from the denoiser at noise level {}",
+    SPECTRUM: "Jacobian at noise level {}",
+    STRIP: "edits of image {}",
+}
+
+
+def _spoken(step: _Step) -> str:
+    """What a part is, for a reader."""
+    return _SPOKEN[step.kind].format(step.name.rpartition("-")[2])
+
+
 def _predicted(planned: Plan, step: _Step) -> float:
-    return planned.seconds.get(step.kind, 1.0)
+    return planned.seconds[step.kind]
 
 
 def _take(step: _Step, planned: Plan, seconds: float, store: Store, measured: Measured) -> None:
@@ -188,16 +205,18 @@ def _take(step: _Step, planned: Plan, seconds: float, store: Store, measured: Me
     if stored is None:
         left = seconds - measured.seconds
         if measured.parts and _predicted(planned, step) > left:
-            measured.left_out.append(f"{step.name}: the minutes were over")
+            measured.left_out.append(f"{_spoken(step)}: the minutes were over")
             return
         start = time.perf_counter()
         try:
             value = step.work()
             store.put(step.name, value, time.perf_counter() - start)
         except ValueError as error:
-            measured.left_out.append(f"{step.name}: {error}")
+            measured.left_out.append(f"{_spoken(step)}: {error}")
             measured.seconds += time.perf_counter() - start
             return
         stored = {"value": value, "seconds": time.perf_counter() - start}
     measured.parts[step.name] = stored["value"]
     measured.seconds += stored["seconds"]
+    row = {"part": step.name, "predicted": _predicted(planned, step), "seconds": stored["seconds"]}
+    measured.timing.append(row)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from molrg import files
 
 
 class Store:
-    """A folder of parts, each a JSON file with the fingerprint of what it is of.
+    """A folder of parts, each a JSON file with a seal of what is in it and of what it is of.
 
     Args:
         folder: made when the first part is put.
@@ -31,8 +32,9 @@ class Store:
             part = json.loads(self._file(name).read_text(encoding="utf-8"))
         except (FileNotFoundError, json.JSONDecodeError, UnicodeDecodeError):
             return None  # never written, or by something else: it is measured again
-        fits = isinstance(part, dict) and part.get("fingerprint") == self.fingerprint
-        return part if fits and {"value", "seconds"} <= set(part) else None
+        if not isinstance(part, dict) or not {"value", "seconds"} <= set(part):
+            return None
+        return part if part.get("seal") == self._seal(part["value"], part["seconds"]) else None
 
     def put(self, name: str, value: dict[str, Any], seconds: float) -> None:
         """Keep a part.
@@ -46,9 +48,14 @@ class Store:
             ValueError: where a number is not finite.
             OSError: where the folder cannot be written.
         """
-        part = {"fingerprint": self.fingerprint, "seconds": seconds, "value": value}
+        part = {"seal": self._seal(value, seconds), "seconds": seconds, "value": value}
         with files.replacing(self._file(name)) as aside:
             aside.write_text(json.dumps(part, allow_nan=False) + "\n", encoding="utf-8")
+
+    def _seal(self, value: Any, seconds: Any) -> str:
+        """A digest of a part and of what it is of: a part that was altered does not fit it."""
+        text = json.dumps([self.fingerprint, value, seconds], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def _file(self, name: str) -> Path:
         return self.folder / f"{name}.json"
