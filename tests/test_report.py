@@ -247,16 +247,14 @@ def test_large_images_are_taken_in_smaller_numbers(model, data, monkeypatch):
 @pytest.mark.filterwarnings("ignore:The `local_dir_use_symlinks`")  # diffusers asks for it
 def test_a_model_of_the_hub(data, tmp_path, monkeypatch):
     """In the layout of the hub's cache, as it lies on a disk after a first download."""
-    from huggingface_hub import constants
-
     cache = tmp_path / "hub"
     place = cache / "models--owner--tiny"
     commit = "0" * 40
     network_folder(place / "snapshots" / commit)
     (place / "refs").mkdir()
     (place / "refs" / "main").write_text(commit)
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(cache))
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(cache))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     out = tmp_path / "r.html"
     written("owner/tiny", data, out, minutes=0.01, pictures=False)
     assert json.loads(out.with_suffix(".json").read_text())["model"] == "owner/tiny"

@@ -7,8 +7,7 @@ import torch
 from factories import normal, rng
 from PIL import Image
 
-from molrg import __main__ as command
-from molrg import memorization
+from molrg import __main__ as command, memorization
 from molrg.companion import sample_copies
 
 
