@@ -1,4 +1,7 @@
-"""The command line: ``python -m molrg run | book | claims | describe | draw | train | ...``."""
+"""The command line: ``python -m molrg run | book | claims | describe | draw | train | ...``.
+
+A command imports what it needs when it is called, so that one that needs no torch starts without.
+"""
 
 from __future__ import annotations
 
@@ -11,33 +14,10 @@ from pathlib import Path
 
 from rich.console import Console
 
-from molrg import claims, images, zoo
-from molrg.companion import (
-    book,
-    chromium,
-    copies,
-    doctor,
-    drafts,
-    history,
-    layout,
-    live,
-    live_faces,
-    live_network,
-    machine,
-    own_data,
-    pdf,
-    readme,
-    report,
-    runner,
-    sample_copies,
-    scorecard,
-    slides,
-    student,
-)
-from molrg.companion.notebooks import parse_parameters, select
+from molrg import claims
+from molrg.companion import chromium, lean, machine
+from molrg.companion.stopped import Stopped
 from molrg.companion.terminal import Terminal, harmless
-from molrg.denoisers import checkpoints
-from molrg.images.faces import art, maps
 
 
 def parser() -> argparse.ArgumentParser:
@@ -91,7 +71,7 @@ def parser() -> argparse.ArgumentParser:
     train = commands.add_parser(
         "train", help="train an image model; may be stopped, and continued by the same command"
     )
-    train.add_argument("name", help=f"one of {', '.join(zoo.RECIPES)}")
+    train.add_argument("name", help="a recipe, such as faces; any other word lists them")
     train.add_argument(
         "--keep", action="store_true", help="put it among the shipped models, molrg/zoo/models"
     )
@@ -196,13 +176,14 @@ def parser() -> argparse.ArgumentParser:
 def main(words: list[str] | None = None) -> int:
     """Run a command; returns 0, 1 where a claim or the build is not right, 2 if misused."""
     args = parser().parse_args(words)
+    lean.leave_out()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a terminal or file without these letters
             stream.reconfigure(errors="replace")
     told = Terminal(stderr=True, soft_wrap=True)
     try:
         return args.do(args, Terminal())
-    except (runner.RunStopped, book.BuildFailed, history.NoHistory, slides.NotBuilt) as error:
+    except Stopped as error:
         told.print(f"stopped: {error}", style="red")
         return 1
     except BrokenPipeError:  # whoever read the output has had enough, as `head` has
@@ -222,6 +203,9 @@ def main(words: list[str] | None = None) -> int:
 
 
 def _run(args: argparse.Namespace, console: Console) -> int:
+    from molrg.companion import runner
+    from molrg.companion.notebooks import parse_parameters
+
     parameters = parse_parameters(args.p)
     runner.run(
         tuple(args.notebooks),
@@ -236,6 +220,8 @@ def _run(args: argparse.Namespace, console: Console) -> int:
 
 
 def _book(args: argparse.Namespace, console: Console) -> int:
+    from molrg.companion import book
+
     html = book.build()
     console.print(
         f"the book: {os.path.relpath(html / 'index.html')}", highlight=False, soft_wrap=True
@@ -244,6 +230,8 @@ def _book(args: argparse.Namespace, console: Console) -> int:
 
 
 def _pdf(args: argparse.Namespace, console: Console) -> int:
+    from molrg.companion import pdf
+
     def tell(line: str) -> None:
         console.print(line, highlight=False, soft_wrap=True)
 
@@ -255,12 +243,16 @@ def _pdf(args: argparse.Namespace, console: Console) -> int:
 
 
 def _claims(args: argparse.Namespace, console: Console) -> int:
+    from molrg.companion import history, layout, runner, scorecard
+
     records, stale = claims.records(), layout.stale()
     if args.write_readme and stale:
         raise runner.RunStopped(
             f"not run as they are now: {', '.join(stale)}. First: python -m molrg run"
         )
     if args.write_readme:
+        from molrg.companion import readme
+
         readme.write_readme(records)
         readme.write_pictures(claims.root())
     if args.write_history:
@@ -279,12 +271,16 @@ def _claims(args: argparse.Namespace, console: Console) -> int:
 
 
 def _new(args: argparse.Namespace, console: Console) -> int:
+    from molrg.companion import drafts
+
     for path in drafts.begin(args.id, args.title):
         console.print(os.path.relpath(path), highlight=False, soft_wrap=True)
     return 0
 
 
 def _train(args: argparse.Namespace, console: Console) -> int:
+    from molrg import zoo
+
     folder = zoo.train(
         args.name,
         device=args.device,
@@ -297,6 +293,8 @@ def _train(args: argparse.Namespace, console: Console) -> int:
 
 
 def _draw(args: argparse.Namespace, console: Console) -> int:
+    from molrg.images.faces import art, maps
+
     file = claims.root() / "_build" / "images" / f"{args.name}.npz"
     file.parent.mkdir(parents=True, exist_ok=True)
     art.make(file)
@@ -308,6 +306,8 @@ def _draw(args: argparse.Namespace, console: Console) -> int:
 
 def _exported(name: str) -> list[Path]:
     """The faces' network is told of in the page's drawings, which are written again."""
+    from molrg.companion import live, live_faces, live_network
+
     if name != live_network.NAME:
         return live.export(name)
     return [*live_network.export(), live_faces.write()]
@@ -324,6 +324,9 @@ def _export(args: argparse.Namespace, console: Console) -> int:
 
 
 def _fetch(args: argparse.Namespace, console: Console) -> int:
+    from molrg import images
+    from molrg.denoisers import checkpoints
+
     if "/" in args.name:
         checkpoints.from_pretrained(args.name)
         console.print(
@@ -336,6 +339,8 @@ def _fetch(args: argparse.Namespace, console: Console) -> int:
 
 
 def _describe(args: argparse.Namespace, console: Console) -> int:
+    from molrg.companion import own_data, sample_copies
+
     if args.samples is not None:
         copied = sample_copies.describe(args.path, args.samples, size=args.size, grey=args.grey)
         console.print(copied, highlight=False, soft_wrap=True)
@@ -348,6 +353,8 @@ def _describe(args: argparse.Namespace, console: Console) -> int:
 
 
 def _report(args: argparse.Namespace, console: Console) -> int:
+    from molrg.companion import report
+
     options = report.Options(args.minutes, pictures=not args.no_images, seed=args.seed)
     written = report.write(
         args.model,
@@ -364,6 +371,9 @@ def _report(args: argparse.Namespace, console: Console) -> int:
 
 
 def _copies(args: argparse.Namespace, console: Console) -> int:
+    from molrg.companion import copies
+    from molrg.companion.notebooks import select
+
     chosen = select(tuple(args.notebooks))
     folder = args.to or claims.root() / "copies"
     written, left = copies.write(chosen, folder, solutions=not args.without_solutions)
@@ -375,6 +385,8 @@ def _copies(args: argparse.Namespace, console: Console) -> int:
 
 
 def _student(args: argparse.Namespace, console: Console) -> int:
+    from molrg.companion import student
+
     name = "solutions" if args.with_solutions else "student"
     folder = args.to or claims.root() / "_build" / name
     student.write(folder, with_solutions=args.with_solutions)
@@ -383,6 +395,8 @@ def _student(args: argparse.Namespace, console: Console) -> int:
 
 
 def _slides(args: argparse.Namespace, console: Console) -> int:
+    from molrg.companion import slides
+
     def tell(line: str) -> None:
         console.print(line, highlight=False, soft_wrap=True)
 
@@ -393,6 +407,8 @@ def _slides(args: argparse.Namespace, console: Console) -> int:
 
 
 def _doctor(args: argparse.Namespace, console: Console) -> int:
+    from molrg.companion import doctor
+
     return 0 if doctor.report(console) else 1
 
 

@@ -84,9 +84,9 @@ def test_every_folder_with_code_is_tried():
 def test_a_file_that_moves_changes_the_key(project, copy):
     notebook = select(["01"])[0]
     before = keys.of(notebook, {}, copy)
-    (copy / "checks.py").rename(copy / "stats" / "checks.py")
+    (copy / "draws.py").rename(copy / "stats" / "draws.py")
     assert keys.of(notebook, {}, copy) != before
-    (copy / "stats" / "checks.py").rename(copy / "checks.py")
+    (copy / "stats" / "draws.py").rename(copy / "draws.py")
     assert keys.of(notebook, {}, copy) == before
 
 

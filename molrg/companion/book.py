@@ -28,9 +28,10 @@ from molrg.companion import (
 from molrg.companion.layout import Layout, stale
 from molrg.companion.notebooks import drafts, sources
 from molrg.companion.runner import alone
+from molrg.companion.stopped import Stopped
 
 
-class BuildFailed(RuntimeError):
+class BuildFailed(Stopped):
     """The site has warnings or errors, or its notebooks have not been run."""
 
 

@@ -12,12 +12,13 @@ import yaml
 
 from molrg import claims
 from molrg.claims import Condition
+from molrg.companion.stopped import Stopped
 
 FILE = "book/criteria_history.yml"
 LEDGER = "book/claims.yml"
 
 
-class NoHistory(RuntimeError):
+class NoHistory(Stopped):
     """The project is not a clone with its whole history."""
 
 

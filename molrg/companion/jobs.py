@@ -23,12 +23,13 @@ from molrg import claims, files, interrupts
 from molrg.companion import keys, machine, settings
 from molrg.companion.layout import Layout
 from molrg.companion.notebooks import Notebook
+from molrg.companion.stopped import Stopped
 
 # the two lines above a traceback
 _HEADING = re.compile(r"^-{20,}$|Traceback \(most recent call last\)")
 
 
-class RunStopped(RuntimeError):
+class RunStopped(Stopped):
     """A notebook raised, its control passed, or its verdict was not the expected one."""
 
 
@@ -64,12 +65,12 @@ class Job:
 
     def _command(self) -> list[str]:
         """Papermill, which ends when this process does."""
-        follow = f"from molrg import interrupts; interrupts.follow({os.getpid()})"
-        command = [
-            sys.executable,
-            "-c",
-            f"{follow}\nfrom papermill.cli import papermill; papermill()",
-        ]
+        lines = (
+            f"from molrg import interrupts; interrupts.follow({os.getpid()})",
+            "from molrg.companion import lean; lean.leave_out()",
+            "from papermill.cli import papermill; papermill()",
+        )
+        command = [sys.executable, "-c", "\n".join(lines)]
         command += [str(self.notebook.path), str(self.output), "--no-progress-bar"]
         command += ["--kernel", "python3", "--language", "python"]
         command += ["--autosave-cell-every", "5"]  # seconds: so that a flood is seen

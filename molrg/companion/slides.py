@@ -21,6 +21,7 @@ from PIL import Image
 
 from molrg import claims, files
 from molrg.companion import chromium, copies, gallery, layout
+from molrg.companion.stopped import Stopped
 
 FIGURE = re.compile(r"^!\[\]\(figure:([\w-]+)\)$", re.MULTILINE)
 NUMBER = re.compile(r"\{glue:text\}`([\w.-]+?)(?::([^`]+))?`")
@@ -69,7 +70,7 @@ _READY = """async () => {
 }"""
 
 
-class NotBuilt(RuntimeError):
+class NotBuilt(Stopped):
     """A deck names what the run has not, or its pages have faults."""
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from scipy import stats
+from scipy.special import stdtr
 from torch import Tensor
 
 from molrg import checks
@@ -212,7 +212,7 @@ def movement(
     error = np.sqrt((rest**2).sum(-1) / (len(a) - 2) / (centred @ centred))
     scale = np.abs(table).max(-1) * 1e-12  # what does not move at all has no t
     t = np.abs(slope) / np.maximum(error, np.maximum(scale, 1e-300))
-    p = holm(2 * stats.t.sf(t, len(a) - 2))
+    p = holm(2 * stdtr(len(a) - 2, -t))
     effect = slope * np.abs(a).max()
     return Movement(effect, p, (np.abs(effect) >= size) & (p < level))
 

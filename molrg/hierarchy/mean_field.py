@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-from scipy.optimize import brentq
 from torch import Tensor
 
 from molrg import checks
@@ -46,6 +45,8 @@ def fixed_point(s: int, v: int, m: int) -> float | None:
     Raises:
         ValueError: where no such grammar exists.
     """
+    from scipy.optimize import brentq  # noqa: PLC0415 - slow to import
+
     check_grammar(s, v, m)
     f = (m * v - 1) / (v**s - 1)
     fa = (m - 1) / (v**s - 1)

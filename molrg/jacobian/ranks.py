@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 import torch
-from scipy import stats
+from scipy.special import stdtrit
 from torch import Tensor
 
 from molrg import checks, draws
@@ -138,7 +138,7 @@ class _Rest:
         outside = self.H - krylov.Z @ (krylov.P.mT @ self.G)
         energies = outside.square().sum(-2)  # (P, probes)
         count = energies.shape[-1]
-        quantile = float(stats.t.ppf(0.975, count - 1))
+        quantile = float(stdtrit(count - 1, 0.975))
         error = quantile * energies.std(-1, keepdim=True) / math.sqrt(count)
         return energies.mean(-1, keepdim=True), error
 

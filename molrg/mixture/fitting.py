@@ -15,7 +15,6 @@ import math
 from dataclasses import dataclass
 
 import torch
-from sklearn.cluster import KMeans
 from torch import Tensor
 from torch.nn.functional import pad
 
@@ -149,6 +148,8 @@ def _one_hot(labels: Tensor, K: int) -> Tensor:
 
 
 def _k_means(points: Tensor, K: int, generator: torch.Generator) -> Tensor:
+    from sklearn.cluster import KMeans  # noqa: PLC0415 - slow to import
+
     seed = int(torch.randint(2**31 - 1, (), generator=generator, device="cpu"))
     model = KMeans(K, n_init=1, random_state=seed)
     return torch.from_numpy(model.fit_predict(points.cpu().numpy())).long().to(points.device)

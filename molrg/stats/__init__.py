@@ -1,30 +1,8 @@
-"""Statistics over seeds: summaries, intervals, transitions, success maps, corrected tests."""
+"""Statistics over seeds: summaries, intervals, transitions, success maps, corrected tests.
 
-from molrg.stats.intervals import bootstrap, positive, wilson
-from molrg.stats.success_maps import (
-    BoundaryLine,
-    SuccessMap,
-    boundary_line,
-    first_success,
-    succeeded,
-    tolerance,
-)
-from molrg.stats.summaries import Summary, holm
-from molrg.stats.transitions import Transition, crossing, fit_transition
+What ``__init__.pyi`` lists is imported on first use: the ledger needs summaries, and no torch.
+"""
 
-__all__ = [
-    "BoundaryLine",
-    "SuccessMap",
-    "Summary",
-    "Transition",
-    "bootstrap",
-    "boundary_line",
-    "crossing",
-    "first_success",
-    "fit_transition",
-    "holm",
-    "positive",
-    "succeeded",
-    "tolerance",
-    "wilson",
-]
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -12,7 +12,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
+from scipy.special import ndtri, stdtrit
 
 from molrg import checks
 
@@ -41,7 +41,7 @@ def wilson(successes: ArrayLike, trials: ArrayLike, level: float = 0.95) -> tupl
         raise ValueError("trials = numbers out of range: allowed is whole ones >= 1")
     if not ((k == np.floor(k)) & (k >= 0) & (k <= n)).all():
         raise ValueError("successes = numbers out of range: allowed is whole ones in 0 ... trials")
-    z = stats.norm.ppf(0.5 + _level(level) / 2)
+    z = ndtri(0.5 + _level(level) / 2)
     share = k / n
     centre = (share + z**2 / (2 * n)) / (1 + z**2 / n)
     half = z / (1 + z**2 / n) * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
@@ -70,7 +70,7 @@ def positive(values: ArrayLike, level: float = 0.95) -> tuple[float, float]:
     if len(x) == 1:
         return 0.0, float("inf")
     logs = np.log(x)
-    reach = stats.t.ppf(0.5 + level / 2, len(x) - 1) * logs.std(ddof=1) / np.sqrt(len(x))
+    reach = stdtrit(len(x) - 1, 0.5 + level / 2) * logs.std(ddof=1) / np.sqrt(len(x))
     return float(np.exp(logs.mean() - reach)), float(np.exp(logs.mean() + reach))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+from scipy.special import stdtrit
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Summary:
         mean = float(values.mean())
         half = float("inf")
         if len(values) > 1:
-            quantile = stats.t.ppf(0.975, len(values) - 1)
+            quantile = stdtrit(len(values) - 1, 0.975)
             half = float(quantile * values.std(ddof=1) / np.sqrt(len(values)))
         return cls(
             mean=mean,

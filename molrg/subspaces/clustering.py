@@ -8,8 +8,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy.optimize import linear_sum_assignment
-from sklearn.cluster import SpectralClustering
 from torch import Tensor
 from torch.nn.functional import normalize
 
@@ -32,6 +30,8 @@ def clustering_accuracy(labels_hat: Tensor, labels: Tensor) -> float:
     Raises:
         ValueError: where the lengths differ or are zero.
     """
+    from scipy.optimize import linear_sum_assignment  # noqa: PLC0415 - slow to import
+
     labels_hat, labels = _whole(labels_hat), _whole(labels)
     if labels_hat.shape != labels.shape or labels.dim() != 1 or len(labels) == 0:
         allowed = f"that of labels, {tuple(labels.shape)}, not empty"
@@ -218,6 +218,8 @@ def _spectral_start(
     x: Tensor, points: Tensor, K: int, dims: list[int], generator: torch.Generator
 ) -> Tensor:
     """Spectral labels (N,), on the CPU, renamed so that the dimensions capture most energy."""
+    from scipy.optimize import linear_sum_assignment  # noqa: PLC0415 - slow to import
+
     seed = int(torch.randint(2**31 - 1, (), generator=generator, device="cpu"))
     labels = spectral_labels(points, K, seed=seed).cpu()
     if len(set(dims)) == 1:
@@ -249,6 +251,8 @@ def spectral_labels(x: Tensor, K: int, *, seed: int) -> Tensor:
     checks.count("K", K, 1, x.shape[0])
     unit = normalize(x.double(), dim=-1)
     affinity = (unit @ unit.mT).square().cpu().numpy()
+    from sklearn.cluster import SpectralClustering  # noqa: PLC0415 - slow to import
+
     model = SpectralClustering(K, affinity="precomputed", random_state=seed, assign_labels="kmeans")
     return torch.from_numpy(model.fit_predict(affinity)).long().to(x.device)
 

@@ -13,7 +13,6 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from molrg import checks
@@ -113,6 +112,8 @@ def _pairwise(estimate: Bases, truth: Bases) -> NDArray[np.float64]:
 
 def bottleneck_assignment(distances: NDArray) -> NDArray:
     """The permutation of smallest largest entry (a bottleneck assignment), ties by the sum."""
+    from scipy.optimize import linear_sum_assignment  # noqa: PLC0415 - slow to import
+
     for limit in np.unique(distances):
         rows, columns = linear_sum_assignment(np.where(distances <= limit, distances, 1e3))
         if distances[rows, columns].max() <= limit:

@@ -1,0 +1,16 @@
+from .scalars import (
+    count as count,
+    installed as installed,
+    one_of as one_of,
+    real as real,
+    require as require,
+)
+from .tensors import (
+    deviation_from_orthonormal as deviation_from_orthonormal,
+    finite as finite,
+    flat_events as flat_events,
+    orthonormal as orthonormal,
+    orthonormal_each as orthonormal_each,
+    points as points,
+    probabilities as probabilities,
+)
