@@ -350,9 +350,10 @@ def test_the_command_trains_and_refuses(tmp_path, monkeypatch, capsys):
 
 def test_fetch_of_a_model_tries_it(monkeypatch, capsys):
     from molrg import __main__ as command
+    from molrg.denoisers import checkpoints
 
     asked = []
-    monkeypatch.setattr(command.checkpoints, "from_pretrained", asked.append)
+    monkeypatch.setattr(checkpoints, "from_pretrained", asked.append)
     assert command.main(["fetch", "google/ddpm-cifar10-32"]) == 0 and asked == [
         "google/ddpm-cifar10-32"
     ]
