@@ -51,6 +51,22 @@ def parser() -> argparse.ArgumentParser:
         action="store_true",
         help="keep records and figures under book/results (a recorded run)",
     )
+    moved = commands.add_parser(
+        "robustness",
+        help="rerun claims with other seeds, and with parameters halved and doubled; goes on"
+        " where it was stopped",
+    )
+    moved.add_argument("notebooks", nargs="*", metavar="NN", help="as for `run`")
+    moved.add_argument("--jobs", type=int, default=1, help="trials at once, of one thread each")
+    moved.add_argument(
+        "--limit",
+        type=float,
+        default=1800,
+        metavar="SECONDS",
+        help="end a trial that takes longer (half an hour)",
+    )
+    moved.add_argument("--anew", action="store_true", help="forget what is kept of these claims")
+    moved.set_defaults(do=_robustness)
     commands.add_parser(
         "book", help="build the site from the executed notebooks, warnings as errors"
     ).set_defaults(do=_book)
@@ -216,6 +232,21 @@ def _run(args: argparse.Namespace, console: Console) -> int:
         keep=args.keep,
         console=console,
     )
+    return 0
+
+
+def _robustness(args: argparse.Namespace, console: Console) -> int:
+    from molrg.companion import robustness
+
+    records = robustness.run(
+        tuple(args.notebooks),
+        jobs=args.jobs,
+        limit=args.limit,
+        anew=args.anew,
+        console=console,
+    )
+    console.print(robustness.pages.terminal_table(records))
+    console.print("kept: book/results/robustness", highlight=False, soft_wrap=True)
     return 0
 
 

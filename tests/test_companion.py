@@ -659,6 +659,7 @@ def test_staging_mirrors_the_prose_and_drops_what_is_gone(project):
         "scorecard_overview.md",
         "scorecard_strip.md",
         "scorecard_summary.md",
+        "robustness.md",
         "api_index.md",
         *drawings.VECTORS,
         *drawings.PICTURES,

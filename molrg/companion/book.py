@@ -21,6 +21,7 @@ from molrg.companion import (
     machine,
     models,
     overview,
+    robustness,
     scorecard,
     settings,
     teaching,
@@ -60,14 +61,8 @@ def stage(root: Path) -> Path:
     generated = src / "book" / "_generated"
     generated.mkdir()
     records = claims.records(layout.records)
-    (generated / "scorecard_summary.md").write_text(
-        scorecard.summary_markdown(records), encoding="utf-8"
-    )
-    (generated / "scorecard.md").write_text(
-        scorecard.full_markdown(records, scorecard.kept(), history.kept(root)), encoding="utf-8"
-    )
-    (generated / "scorecard_strip.md").write_text(overview.strip(records), encoding="utf-8")
-    (generated / "scorecard_overview.md").write_text(overview.table(records), encoding="utf-8")
+    for name, text in _scorecard(root, records).items():
+        (generated / name).write_text(text, encoding="utf-8")
     (generated / "images.md").write_text(images.table(), encoding="utf-8")
     models.write(generated)
     faults.write(generated, root)
@@ -77,6 +72,21 @@ def stage(root: Path) -> Path:
         teaching.write(generated, root, records)
     api.write(src / "book", generated)
     return src
+
+
+def _scorecard(root: Path, records: dict[str, dict]) -> dict[str, str]:
+    """The parts that are made from ledger, records and what moving the claims gave, by file."""
+    moved, landed = robustness.kept(), [notebook.claim for notebook in sources()]
+    seeds = {id: robustness.pages.cell(moved.get(id)) for id in landed}
+    said = {id: robustness.pages.lines_of(id, moved.get(id)) for id in landed}
+    kept, criteria = scorecard.kept(), history.kept(root)
+    return {
+        "scorecard_summary.md": scorecard.summary_markdown(records, robustness.pages.shaky(moved)),
+        "scorecard.md": scorecard.full_markdown(records, kept, criteria, said),
+        "scorecard_strip.md": overview.strip(records),
+        "scorecard_overview.md": overview.table(records, seeds),
+        "robustness.md": robustness.pages.markdown(moved),
+    }
 
 
 def _contents(root: Path) -> str:

@@ -52,7 +52,8 @@ def _unseen(parts: tuple[str, ...]) -> bool:
 
 def recorded_files(root: Path, claim: str) -> list[Path]:
     """The recorded runs of a claim, which its notebook may read: records and figures."""
-    return sorted((root / "book" / "results").glob(f"*/{claim}.*"))
+    folders = [root / "book" / "results" / profile for profile in claims.PROFILES]
+    return sorted(path for folder in folders for path in folder.glob(f"{claim}.*"))
 
 
 def _project_files(root: Path) -> list[Path]:

@@ -41,7 +41,7 @@ def _ratio(small: float, large: float) -> float:
     return 0.0 if small <= large else math.inf
 
 
-def _value(condition: Condition, summary: Mapping[str, float]) -> float:
+def judged(condition: Condition, summary: Mapping[str, float]) -> float:
     """The estimate that is judged; of an interval, the end that is nearer to failing."""
     if condition.estimator != "interval":
         return summary[condition.estimator]
@@ -55,9 +55,9 @@ def picture(record: Mapping) -> str:
     dots, rings = [], []
     for condition in primary:
         name = condition.quantity
-        dots.append(share(condition, _value(condition, record["values"][name])))
+        dots.append(share(condition, judged(condition, record["values"][name])))
         if name in record["control"]:
-            rings.append(share(condition, _value(condition, record["control"][name])))
+            rings.append(share(condition, judged(condition, record["control"][name])))
     missed = sum(dot > 1 for dot in dots)
     label = (
         f"{len(dots) - missed} of {len(dots)} primary conditions met; "
@@ -101,10 +101,21 @@ def strip(records: Mapping[str, dict]) -> str:
     return f'<p class="molrg-strip">{"".join(cells)}</p>\n\n{key}. {sentence(records)}\n'
 
 
-def table(records: Mapping[str, dict]) -> str:
-    """The overview as HTML inside Markdown."""
-    rows = [_row(id, entry, records.get(id)) for id, entry in claims.registry().items()]
-    head = "".join(f"<th>{name}</th>" for name in ("claim", "verdict", "against the bound", "but"))
+_COLUMNS = ("claim", "verdict", "other seeds", "against the bound", "but")
+
+
+def table(records: Mapping[str, dict], other_seeds: Mapping[str, str] | None = None) -> str:
+    """The overview as HTML inside Markdown.
+
+    Args:
+        records: of the book's run, by claim.
+        other_seeds: HTML that says how often a verdict stays with other seeds, by claim.
+    """
+    rows = [
+        _row(id, entry, records.get(id), (other_seeds or {}).get(id, ""))
+        for id, entry in claims.registry().items()
+    ]
+    head = "".join(f"<th>{name}</th>" for name in _COLUMNS)
     return "\n".join(
         [
             '<div class="molrg-overview"><table class="table">',
@@ -116,11 +127,12 @@ def table(records: Mapping[str, dict]) -> str:
     )
 
 
-def _row(id: str, entry: Mapping, record: Mapping | None) -> str:
+def _row(id: str, entry: Mapping, record: Mapping | None, seeds: str) -> str:
     verdict = outcome(id, {id: dict(record)} if record else {})
     badge = f'<span class="molrg-badge molrg-{verdict.replace(" ", "-")}">{verdict}</span>'
     link = f'<a href="#claim-{id.lower()}">{id}</a> {html.escape(entry["title"])}'
     reach = entry["scope"] + (f", {len(record['seeds'])} seeds" if record else "")
     drawn = picture(record) if record else ""
-    cells = [link, f"{badge}<br><small>{reach}</small>", drawn, html.escape(entry["but"])]
+    judged = f"{badge}<br><small>{reach}</small>"
+    cells = [link, judged, seeds, drawn, html.escape(entry["but"])]
     return "<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"

@@ -71,17 +71,34 @@ def _rows(records: Mapping[str, dict]) -> list[tuple[str, str, str, str]]:
     return rows
 
 
-def summary_markdown(records: Mapping[str, dict]) -> str:
-    """The counts and a line per claim, for the front page."""
+def summary_markdown(records: Mapping[str, dict], shaky: Mapping[str, str] | None = None) -> str:
+    """The counts and a line per claim, for the front page.
+
+    Args:
+        records: by claim.
+        shaky: what is to be said after a verdict that other seeds change, by claim.
+    """
     lines = [sentence(records), "", "| claim | | verdict |", "|---|---|---|"]
-    lines += [f"| {id} | {title} | {_badge(verdict)} |" for id, title, verdict, _ in _rows(records)]
+    for id, title, verdict, _ in _rows(records):
+        said = f", {shaky[id]}" if shaky and id in shaky else ""
+        lines.append(f"| {id} | {title} | {_badge(verdict)}{said} |")
     return "\n".join(lines) + "\n"
 
 
 def full_markdown(
-    records: Mapping[str, dict], recorded: Mapping[str, dict], history: Mapping[str, Any]
+    records: Mapping[str, dict],
+    recorded: Mapping[str, dict],
+    history: Mapping[str, Any],
+    moved: Mapping[str, list[str]] | None = None,
 ) -> str:
-    """Every claim: statement and verdict, and folded its criterion, measurements and history."""
+    """Every claim: statement and verdict, and folded its criterion, measurements and history.
+
+    Args:
+        records: of the book's run, by claim.
+        recorded: of the recorded runs.
+        history: of the criteria.
+        moved: lines that say what other seeds and parameters do to the verdict.
+    """
     parts = [sentence(records), ""]
     for id, entry in claims.registry().items():
         parts += [
@@ -102,6 +119,7 @@ def full_markdown(
                 f"Control: {entry['control']['description']}.",
                 "",
             ]
+        parts += (moved or {}).get(id, [])
         if id in records:
             parts += _measured(records[id], recorded.get(id))
         else:
