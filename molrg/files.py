@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -15,6 +16,29 @@ def sha256(path: str | os.PathLike[str]) -> str:
     """Hexadecimal sha256 of a file, read in pieces."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+_NUMBER = re.compile(r"\(os error (\d+)\)")  # how libraries written in Rust quote the system
+
+
+@contextmanager
+def system_errors(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Raise what the system said inside the block as OSError, as safetensors does not.
+
+    Args:
+        path: what is written, to be named.
+
+    Raises:
+        OSError: with the number of the system's error.
+    """
+    try:
+        yield
+    except Exception as error:
+        number = None if isinstance(error, OSError) else _NUMBER.search(str(error))
+        if number is None:
+            raise
+        code = int(number[1])
+        raise OSError(code, os.strerror(code), str(path)) from error
 
 
 @contextmanager
@@ -39,7 +63,8 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
         usual = hidden / ".mode"
         usual.touch()
         aside = hidden / target.name
-        yield aside
+        with system_errors(target):
+            yield aside
         if aside.is_file():
             aside.chmod(usual.stat().st_mode)
         elif aside.is_dir() and target.is_dir():

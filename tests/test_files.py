@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import signal
 import threading
 
 import pytest
+from safetensors import SafetensorError
 
 from molrg import files, interrupts
 
@@ -125,3 +127,16 @@ def test_other_threads_leave_signals_alone():
     thread.start()
     thread.join()
     assert seen == [True]
+
+
+def test_the_error_of_a_library_is_that_of_the_system(tmp_path):
+    path = tmp_path / "weights"
+    said = r"\[Errno 28\] .*weights"
+    with pytest.raises(OSError, match=said) as caught, files.replacing(path):
+        raise SafetensorError("Error while serializing: I/O error: No space left (os error 28)")
+    assert caught.value.errno == errno.ENOSPC
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(SafetensorError, match="header"), files.replacing(path):
+        raise SafetensorError("a damaged header")
+    with pytest.raises(FileExistsError, match="os error 28"), files.system_errors(path):
+        raise FileExistsError("(os error 28)")

@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from molrg import claims
+from molrg import claims, files
 from molrg.claims import Condition
 from molrg.companion.stopped import Stopped
 
@@ -118,10 +118,9 @@ def write(root: Path) -> Path:
     """Write the history of this clone to book/criteria_history.yml."""
     text = "# Made by `python -m molrg claims --write-history` from git and the ledger.\n"
     path = root / FILE
-    path.write_text(
-        text + yaml.safe_dump(collect(root), sort_keys=False, allow_unicode=True, width=100),
-        encoding="utf-8",
-    )
+    text += yaml.safe_dump(collect(root), sort_keys=False, allow_unicode=True, width=100)
+    with files.replacing(path) as aside:
+        aside.write_text(text, encoding="utf-8")
     return path
 
 

@@ -204,7 +204,8 @@ def save(denoiser: UNet, folder: str | Path, *, half: bool = False) -> Path:
         if half:
             network = copy.deepcopy(network).half()
         pipeline: Any = DDPMPipeline(network, scheduler)
-        pipeline.save_pretrained(aside)
+        with files.system_errors(folder):
+            pipeline.save_pretrained(aside)
         for path in aside.rglob("*.json"):
             _forget_place(path)
         (folder / seals.SUMS).unlink(missing_ok=True)  # of what was there before

@@ -12,7 +12,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from molrg import checks
+from molrg import checks, files
 from molrg.images import faces
 
 CHANNELS = (16, 32, 64)
@@ -144,10 +144,9 @@ def _cell(scores: dict[str, float], name: str) -> str:
 
 
 def save(model: Readers, folder: Path) -> None:
-    """Write the weights."""
-
-    folder.mkdir(parents=True, exist_ok=True)
-    save_file(model.state_dict(), folder / WEIGHTS)
+    """Write the weights, and what they read."""
+    with files.replacing(folder / WEIGHTS) as aside:
+        save_file(model.state_dict(), aside)
     about = {"attributes": {k: list(v) for k, v in faces.ATTRIBUTES.items()}, "factors": FACTORS}
     (folder / "config.json").write_text(json.dumps(about) + "\n", encoding="utf-8")
 

@@ -7,7 +7,6 @@ the truth: the laws in this room are those of the maps as they are shipped.
 
 from __future__ import annotations
 
-import hashlib
 from functools import lru_cache
 from pathlib import Path
 from zipfile import BadZipFile
@@ -15,7 +14,7 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.typing import NDArray
 
-from molrg import checks
+from molrg import checks, files
 from molrg.images.faces.attributes import KINDS, SHAPE
 
 FILE = Path(__file__).parents[2] / "zoo" / "images" / "faces.npz"
@@ -47,8 +46,7 @@ def _read(file: Path, size: int) -> NDArray[np.uint8]:
         raise FileNotFoundError(
             f"{file} is missing: reinstall molrg, or draw it again by python -m molrg draw faces"
         )
-    with file.open("rb") as opened:
-        digest = hashlib.file_digest(opened, "sha256").hexdigest()
+    digest = files.sha256(file)
     if digest != SHA256:
         raise ValueError(
             f"sha256 of {file} = {digest}: allowed is {SHA256}; reinstall molrg, or draw the file"
@@ -89,12 +87,10 @@ def equal(file: Path, other: Path) -> bool:
 
 def write(file: Path, maps: dict[int, NDArray[np.uint8]]) -> str:
     """Write maps {size: (768, 6, size, size)}, aside and renamed; returns the file's sha256."""
-    partial = file.with_name(f"{file.name}.part.npz")
     arrays = {f"size_{size}": take_differences(array) for size, array in maps.items()}
-    np.savez_compressed(partial, allow_pickle=False, **arrays)
-    partial.replace(file)
-    with file.open("rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()
+    with files.replacing(file) as aside:
+        np.savez_compressed(aside, allow_pickle=False, **arrays)
+    return files.sha256(file)
 
 
 def take_differences(maps: NDArray[np.uint8]) -> NDArray[np.uint8]:
