@@ -51,7 +51,7 @@ def chromium():
 
 
 @pytest.fixture(scope="module")
-def all_visits(chromium, site, request):
+def all_visits(site, request):
     """Every page in every setting; the table of faults is printed."""
     names = [
         str(path.relative_to(site))
@@ -59,7 +59,7 @@ def all_visits(chromium, site, request):
         for path in sorted((site / folder).rglob("*.html"))
     ]
     assert len(names) > 40
-    seen = visits.visit(chromium, site, [*names, "search.html"], SETTINGS)
+    seen = visits.visit(site, [*names, "search.html"], SETTINGS)
     with request.config.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
         print(f"\n{visits.table(seen)}")
     return seen
@@ -137,18 +137,21 @@ def test_the_live_faces_answer(chromium, site):
     page.context.close()
 
 
-def test_the_faults_are_seen(chromium, tmp_path):
+def test_the_faults_are_seen(tmp_path):
     """A page with one fault of each kind."""
     (tmp_path / "bad.html").write_text(
         "<!doctype html><html lang='en'><title>bad</title><body>"
         "<img src='lost.png' alt=''><span class='math'>\\(x\\)</span>"
         "<div style='width: 3000px'>wide</div><button></button>"
+        "<div class='highlight' style='background: white'><pre><span class='n'>dark</span>"
+        "<span class='n'>dark</span><span class='k' style='color: #ddd'>pale</span></pre></div>"
         "<a href='bad.html#nowhere'>to nowhere</a>"
         "<script>console.error('a line'); throw new Error('broken')</script></body></html>"
     )
-    (seen,) = visits.visit(chromium, Path(tmp_path), ["bad.html"], visits.USUAL[:1])
+    (seen,) = visits.visit(Path(tmp_path), ["bad.html"], visits.USUAL[:1])
     kinds = {kind.split(":")[0] for kind in seen.faults}
     assert kinds == set(KINDS)
+    assert any("pale" in place for place in seen.faults["axe: color-contrast"])
     assert visits.broken_links([seen], Path(tmp_path)) == ["bad.html: /bad.html#nowhere"]
 
 
