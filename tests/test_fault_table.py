@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from projects import ROOT
 
@@ -56,3 +58,11 @@ def test_a_mark_of_another_form_is_refused(tmp_path, mark):
     (tmp_path / "test_a.py").write_text(code)
     with pytest.raises(ValueError, match=r"test_a.py, line 1: mark of a fault = .*allowed is kind"):
         faults.marked(tmp_path)
+
+
+def test_the_page_names_tests_that_exist():
+    text = (ROOT / "book" / "robust.md").read_text(encoding="utf-8")
+    named = re.findall(r"`(test_\w+\.py): (test_\w+)`", text)
+    assert named
+    for file, name in named:
+        assert f"def {name}(" in (ROOT / "tests" / file).read_text(encoding="utf-8")

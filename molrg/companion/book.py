@@ -18,6 +18,7 @@ from molrg.companion import (
     faults,
     gallery,
     history,
+    lock,
     machine,
     models,
     overview,
@@ -66,6 +67,7 @@ def stage(root: Path) -> Path:
     (generated / "images.md").write_text(images.table(), encoding="utf-8")
     models.write(generated)
     faults.write(generated, root)
+    lock.write(generated)
     drawings.write(generated)
     gallery.write(generated, layout.notebooks)
     if (root / teaching.FILE).is_file():
