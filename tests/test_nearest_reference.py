@@ -8,6 +8,7 @@ import pytest
 import torch
 from factories import complains, normal, worst
 
+from molrg.companion import reference_drawing
 from molrg.denoisers import Patches
 from molrg.schedules import EDM
 from molrg.studies import nearest_reference as study
@@ -80,3 +81,30 @@ def test_a_trial_has_a_distance_for_every_level_image_and_reference():
     assert (distance > 0).all() and (scale > 0).all()
     copies = distance[0, :, study.REFERENCES.index("training set")] / scale[0]
     assert copies.min() > 1  # other noise images: farther than the mean
+
+
+def test_models_are_drawn_once_each_in_plain_words(monkeypatch):
+    names = ["faces-pose", "fashion-mnist-short-v-seed-1", "mnist", "fashion-mnist"]
+    table = pd.DataFrame({"model": names * 2})
+    monkeypatch.setattr(reference_drawing, "distances", lambda: table)
+    drawn = [reference_drawing.words(name) for name in reference_drawing.names()]
+    assert drawn == ["garments, short, v, seed 1", "garments", "digits", "faces in poses"]
+
+
+def test_each_cell_of_the_closing_figure_is_the_nearest_reference(monkeypatch):
+    """Two models with another nearest reference at each level, one clear and one not."""
+    rows = [
+        {"model": model, "sigma": sigma, "reference": name, "clear": model == "mnist"}
+        | {"nearest": name == study.REFERENCES[(level + shift) % 4]}
+        for shift, model in enumerate(["mnist", "faces"])
+        for level, sigma in enumerate(study.LEVELS)
+        for name in study.REFERENCES
+    ]
+    monkeypatch.setattr(reference_drawing, "distances", lambda: pd.DataFrame(rows))
+    (ax,) = reference_drawing.nearest().axes
+    cells = {text.get_position(): text.get_text() for text in ax.texts}
+    first = [cells[level, 0] for level in range(len(study.LEVELS))]
+    second = [cells[level, 1] for level in range(len(study.LEVELS))]
+    assert "".join(first) == "GMPTGM" and "".join(second) == "MPTGMP"
+    filled = [box.get_facecolor()[3] > 0 for box in ax.patches]
+    assert sum(filled) == len(study.LEVELS)

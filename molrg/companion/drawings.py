@@ -151,6 +151,7 @@ VECTORS = {
     "trees.svg": trees,
     "weights.svg": face_drawings.weights,
     "nearest.svg": reference_drawing.nearest,
+    "nearest_curves.svg": reference_drawing.curves,
 }
 SHEET = "kinds_sheet.png"  # many small pictures: drawn in fewer pixels
 PICTURES = {
