@@ -26,6 +26,7 @@ WORDS = {
     "mnist": "digits",
     "-short-": ", short, ",
     "v-seed": "v, seed",
+    "-pose": " in poses",
 }
 
 
