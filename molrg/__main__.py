@@ -67,6 +67,18 @@ def parser() -> argparse.ArgumentParser:
     )
     moved.add_argument("--anew", action="store_true", help="forget what is kept of these claims")
     moved.set_defaults(do=_robustness)
+    away = commands.add_parser(
+        "elsewhere", help="run claims into a folder of records; compare the folders of two places"
+    )
+    away.add_argument("folder", type=Path, help="of the records of this place")
+    away.add_argument("notebooks", nargs="*", metavar="NN", help="as for `run`")
+    away.add_argument("--threads", type=int, default=1, help="of torch")
+    away.add_argument("--limit", type=float, default=1800, metavar="SECONDS", help="for a claim")
+    away.add_argument(
+        "--against", type=Path, metavar="FOLDER", help="run nothing, and compare with this folder"
+    )
+    away.add_argument("--keep", metavar="NAME", help="show the comparison in the book, as NAME")
+    away.set_defaults(do=_elsewhere)
     commands.add_parser(
         "book", help="build the site from the executed notebooks, warnings as errors"
     ).set_defaults(do=_book)
@@ -248,6 +260,21 @@ def _robustness(args: argparse.Namespace, console: Console) -> int:
     console.print(robustness.pages.terminal_table(records))
     console.print("kept: book/results/robustness", highlight=False, soft_wrap=True)
     return 0
+
+
+def _elsewhere(args: argparse.Namespace, console: Console) -> int:
+    from molrg.companion import elsewhere, elsewhere_tables
+
+    if args.against is None:
+        settings = {"threads": args.threads, "limit": args.limit, "console": console}
+        elsewhere.record(args.notebooks, args.folder.resolve(), **settings)
+        return 0
+    compared = elsewhere.compare(args.against, args.folder)
+    console.print(elsewhere_tables.terminal_table(compared))
+    if args.keep:
+        console.print(os.path.relpath(elsewhere.keep(args.keep, compared)), highlight=False)
+    same = all(len(set(c["verdicts"])) == 1 for c in compared["claims"].values())
+    return 0 if same else 1
 
 
 def _book(args: argparse.Namespace, console: Console) -> int:

@@ -660,6 +660,7 @@ def test_staging_mirrors_the_prose_and_drops_what_is_gone(project):
         "scorecard_strip.md",
         "scorecard_summary.md",
         "robustness.md",
+        "elsewhere.md",
         "api_index.md",
         *drawings.VECTORS,
         *drawings.PICTURES,

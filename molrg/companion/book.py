@@ -15,6 +15,8 @@ from molrg import checks, claims, files, images, interrupts
 from molrg.companion import (
     api,
     drawings,
+    elsewhere,
+    elsewhere_tables,
     faults,
     gallery,
     history,
@@ -87,6 +89,7 @@ def _scorecard(root: Path, records: dict[str, dict]) -> dict[str, str]:
         "scorecard.md": scorecard.full_markdown(records, kept, criteria, said),
         "scorecard_strip.md": overview.strip(records),
         "scorecard_overview.md": overview.table(records, seeds),
+        "elsewhere.md": elsewhere_tables.markdown(elsewhere.kept()),
         "robustness.md": robustness.pages.markdown(moved),
     }
 

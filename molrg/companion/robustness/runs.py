@@ -14,8 +14,9 @@ from loky import get_reusable_executor
 from rich.console import Console
 
 from molrg import checks, claims, interrupts
-from molrg.companion import comparison
+from molrg.companion import scorecard
 from molrg.companion.jobs import RunStopped
+from molrg.companion.layout import Layout
 from molrg.companion.notebooks import Notebook, select
 from molrg.companion.robustness import records, trials
 from molrg.companion.robustness.moves import (
@@ -82,16 +83,22 @@ def _run(
     console: Console,
 ) -> None:
     paths = {notebook.claim: notebook.path for notebook in chosen}
+    usual = _usual_seconds(chosen)
     planned = [move for notebook in chosen for move in plan(notebook)]
     with _workers(jobs, executor) as workers:
         for kinds in ((AS_REGISTERED, OTHER_SEEDS), (HALVED, DOUBLED)):
             stage = [move for move in planned if move.kind in kinds]
             stage = [move for move in stage if records.of(kept[move.claim], move) is None]
-            stage.sort(key=lambda move: (_seconds(move.claim, kept), move.claim))
+            stage.sort(key=lambda move: (_seconds(move.claim, kept, usual), move.claim))
             for move, outcome in _outcomes(stage, paths, limit, workers, executor is not None):
                 records.add(kept[move.claim], move, outcome)
                 records.write(kept[move.claim])
-                _tell(move, outcome, planned, kept, jobs, console)
+                waiting = {
+                    later: _seconds(later.claim, kept, usual) / jobs
+                    for later in planned
+                    if records.of(kept[later.claim], later) is None
+                }
+                _tell(move, outcome, planned, waiting, console)
 
 
 def _outcomes(
@@ -163,25 +170,31 @@ def _alone() -> Iterator[None]:
         lock.release()
 
 
-def _seconds(claim: str, kept: Mapping[str, Mapping[str, Any]]) -> float:
+def _usual_seconds(chosen: Sequence[Notebook]) -> dict[str, float]:
+    """What each claim has cost the book, or its recorded run."""
+    recorded, own = scorecard.kept(), claims.records(Layout.of({}).records)
+    known = {id: record["cpu_seconds"] for id, record in (recorded | own).items()}
+    return {notebook.claim: known.get(notebook.claim, _GUESS) for notebook in chosen}
+
+
+def _seconds(
+    claim: str, kept: Mapping[str, Mapping[str, Any]], usual: Mapping[str, float]
+) -> float:
     """What a trial takes: the mean of those made, else what the claim cost the book."""
     if times := [trial["seconds"] for trial in kept[claim]["trials"]]:
         return sum(times) / len(times)
-    record, _ = comparison.book_record(claim)
-    return record.get("cpu_seconds", _GUESS)
+    return usual[claim]
 
 
 def _tell(
     move: Move,
     outcome: Mapping[str, Any],
     planned: Sequence[Move],
-    kept: Mapping[str, Mapping[str, Any]],
-    jobs: int,
+    waiting: Mapping[Move, float],
     console: Console,
 ) -> None:
     """A line for each trial: what it gave, how many are left, and about how long they take."""
-    waiting = [m for m in planned if records.of(kept[m.claim], m) is None]
-    left = timedelta(seconds=round(sum(_seconds(m.claim, kept) for m in waiting) / jobs))
+    left = timedelta(seconds=round(sum(waiting.values())))
     what = f"{move.claim} {move.kind}: {move.parameter} = {move.value}"
     done = f"{len(planned) - len(waiting)} of {len(planned)}, {left} left"
     line = f"{what:40s} {outcome['verdict']:15s} {outcome['seconds']:6.0f} s   {done}"

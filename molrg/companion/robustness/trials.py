@@ -65,7 +65,11 @@ def trial(path: Path, overrides: Mapping[str, Any], limit: float) -> dict[str, A
 
 
 def measure(
-    notebook: Notebook, overrides: Mapping[str, Any], folder: Path, limit: float
+    notebook: Notebook,
+    overrides: Mapping[str, Any],
+    folder: Path,
+    limit: float,
+    threads: int = 1,
 ) -> int | None:
     """Run the code cells in a process of their own, which leaves the claim's record in a folder.
 
@@ -74,6 +78,7 @@ def measure(
         overrides: values of parameters that differ from the defaults.
         folder: for the record, or for the error that ended it.
         limit: seconds after which it is ended.
+        threads: of torch.
 
     Returns:
         The exit code, None where it took too long.
@@ -81,7 +86,7 @@ def measure(
     Raises:
         KeyboardInterrupt: where it was asked for, once the process is ended.
     """
-    what = (notebook.path, dict(overrides), folder, os.getpid())
+    what = (notebook.path, dict(overrides), folder, threads, os.getpid())
     process = _PROCESSES.Process(target=_work, args=what)
     with _FORKING:
         _import_what_it_imports(notebook)
@@ -120,14 +125,16 @@ def _code_cells(notebook: Notebook) -> list[Any]:
     return [cell for cell in notebook.cells if cell.cell_type == "code"]
 
 
-def _work(path: Path, overrides: Mapping[str, Any], folder: Path, parent: int) -> None:
+def _work(
+    path: Path, overrides: Mapping[str, Any], folder: Path, threads: int, parent: int
+) -> None:
     """What the process does: the cells, and a file that says what ended them, where it was one."""
     with suppress(OSError):  # a group of its own, so that Ctrl-C reaches the parent alone
         os.setsid()
     interrupts.follow(parent)
     os.environ["MOLRG_RECORDS"] = str(folder)
     os.chdir(path.parent)
-    torch.set_num_threads(1)
+    torch.set_num_threads(threads)
     try:
         with (
             redirect_stdout(io.StringIO()),
@@ -180,6 +187,13 @@ def _outcome(claim: str, folder: Path, ended: int | None) -> dict[str, Any]:
         "missed": [k for k, line in enumerate(record["conditions"]) if not line["met"]],
         "cpu_seconds": record["cpu_seconds"],
     }
+
+
+def complaint(folder: Path) -> str:
+    """Why a process has left no record in a folder."""
+    if (folder / _ERROR).is_file():
+        return json.loads((folder / _ERROR).read_text(encoding="utf-8"))["why"]
+    return "ended without a word, or at the limit"
 
 
 def _estimates(record: Mapping[str, Any]) -> list[float]:
