@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -29,11 +30,18 @@ def code_of(notebook: Notebook) -> str:
     entry = claims.claim(notebook.claim)
     judged = [entry["criterion"]["quick"], entry["control"]["fails"], entry.get("min_seeds")]
     cells = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
-    digest = hashlib.sha256(json.dumps([cells, judged, versions()]).encode())
+    said = json.dumps([cells, judged, versions(), _package()])
+    return hashlib.sha256(said.encode()).hexdigest()
+
+
+@lru_cache
+def _package() -> list[str]:
+    """Every file of the package that a notebook can reach, with its hash; read once."""
     package = Path(__file__).resolve().parents[2]
-    for path in keys.package_files(package):
-        digest.update(f"{path.relative_to(package).as_posix()} {files.sha256(path)}\n".encode())
-    return digest.hexdigest()
+    return [
+        f"{path.relative_to(package).as_posix()} {files.sha256(path)}"
+        for path in keys.package_files(package)
+    ]
 
 
 def begin(notebook: Notebook) -> dict[str, Any]:
