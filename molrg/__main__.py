@@ -169,6 +169,9 @@ def parser() -> argparse.ArgumentParser:
     about.add_argument(
         "--size", type=int, help="pixels along a side to which pictures are cut and resized"
     )
+    about.add_argument(
+        "--beside", type=Path, metavar="JSON", help="another report, to compare two models"
+    )
     about.set_defaults(do=_report)
     new = commands.add_parser(
         "new", help="begin a claim: its notebook, and its entry in the ledger"
@@ -421,6 +424,7 @@ def _report(args: argparse.Namespace, console: Console) -> int:
         options,
         device=args.device,
         size=args.size,
+        beside=args.beside,
         console=console,
     )
     for path in written:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import base64
 import json
 import re
+import tomllib
 from html.parser import HTMLParser
 
+import pandas as pd
 import pytest
 import torch
 from factories import complains, normal
@@ -19,11 +21,12 @@ from molrg.companion.report import (
     comparing,
     cost,
     inputs,
+    levels,
     memory,
     page,
     pictures,
     plan,
-    sections,
+    section,
     store,
 )
 
@@ -84,9 +87,10 @@ def few(monkeypatch):
     shrink(monkeypatch)
 
 
-def written(model, data, out, **chosen):
+def written(model, data, out, beside=None, **chosen):
     silent = Console(file=None, quiet=True)
-    return report.write(model, data, out, report.Options(**chosen), console=silent)
+    options = report.Options(**chosen)
+    return report.write(model, data, out, options, beside=beside, console=silent)
 
 
 class Seen(HTMLParser):
@@ -119,17 +123,21 @@ def test_a_report_has_every_part(whole):
     assert record["version"] == 1
     assert record["left_out"] == []
     names = {"images", "references", "copies", "strip-1"}
-    levels = {f"{kind}-{sigma}" for kind in ("dimension", "spectrum") for sigma in ("0.1", "1")}
-    assert set(record["parts"]) == names | levels
-    titles = re.findall("<h2>(.*?)</h2>", text)
+    several = {f"{kind}-{sigma}" for kind in ("dimension", "spectrum") for sigma in ("0.1", "1")}
+    assert set(record["parts"]) == names | several
+    titles = re.findall("<h2.*?>(.*?)</h2>", text)
     assert titles == [
+        "In short",
         "Dimension",
         "Rank of the Jacobian",
-        "Is it a posterior mean?",
+        "Is it the best denoiser of any data?",
         "Nearest reference",
         "Denoising error",
         "Copies among samples",
-        "Edits of image 1",
+        "Edits",
+        "All noise levels",
+        "What was left out",
+        "How it was measured",
     ]
 
 
@@ -143,16 +151,76 @@ def test_the_page_needs_nothing_else(whole):
     assert not [tag for tag, _ in seen.tags if tag in ("script", "link", "iframe")]
     dark = [source for source in seen.all("source") if "dark" in source["media"]]
     assert len(dark) == 5
-    links = seen.all("a")
-    assert len(links) == 7
-    assert all(link["href"].startswith(page.BOOK) for link in links)
+    places = {tag["id"] for _, tag in seen.tags if "id" in tag}
+    links = [link["href"] for link in seen.all("a")]
+    inside = [link for link in links if link.startswith("#")]
+    assert len(inside) == 6
+    assert {link.removeprefix("#") for link in inside} <= places
+    assert sum(link.startswith(page.BOOK) for link in links) == len(links) - len(inside) == 7
 
 
 def test_links_lead_to_chapters_that_exist(whole):
     from molrg import claims
 
-    links = [link["href"].removeprefix(page.BOOK) for link in Seen(whole[0]).all("a")]
-    assert all((claims.root() / link).is_file() for link in links)
+    links = [link["href"] for link in Seen(whole[0]).all("a")]
+    chapters = [link.removeprefix(page.BOOK) for link in links if not link.startswith("#")]
+    assert chapters
+    assert all((claims.root() / chapter).is_file() for chapter in chapters)
+
+
+def test_chapters_are_at_the_address_that_the_project_declares():
+    """A documentation address, once there is one, would be the better place."""
+    from molrg import claims
+
+    declared = tomllib.loads((claims.root() / "pyproject.toml").read_text())["project"]["urls"]
+    assert f"{declared['Repository']}/blob/main/" == page.BOOK
+    assert not {"Documentation", "Homepage"} & set(declared)
+
+
+def test_the_table_of_noise_levels_is_that_of_the_parts(whole):
+    record = whole[1]
+    table = pd.DataFrame(record["levels"])
+    assert list(table) == list(levels.KEYS)
+    assert table["sigma"].tolist() == [0.1, 1.0]
+    parts = record["parts"]
+    assert table["trace"][1] == parts["dimension-1"]["trace"]["mean"]
+    ranks = [row["rank"] for row in parts["spectrum-1"]["network"]]
+    assert table["rank"][1] == sum(ranks) / len(ranks)
+    assert table["nearest"].tolist() == [row["reference"] for row in parts["references"]["nearest"]]
+    own = [row for row in parts["references"]["errors"] if row["denoiser"] == "the network"]
+    assert table["error"].tolist() == [row["error"] for row in own]
+
+
+def test_two_models_side_by_side(whole, model, data, tmp_path):
+    other = tmp_path / "other.json"
+    other.write_text(json.dumps(whole[1] | {"model": ODD}))
+    out = tmp_path / "r.html"
+    written(model, data, out, beside=other, minutes=0.01, pictures=False)
+    text = out.read_text(encoding="utf-8")
+    assert "Measured with the same training images" in text
+    assert text.count("&lt;img src=x") == 2
+    assert "<img src=x" not in text
+    other.write_text(json.dumps(whole[1] | {"images_digest": "0"}))
+    written(model, data, out, beside=other, minutes=0.01, pictures=False)
+    assert "Measured with OTHER training images" in out.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    "change", [{"version": 0}, {"levels": [{"sigma": 1}]}, {"levels": 3}, {"levels": [None]}]
+)
+def test_what_is_no_report_is_refused_beside_one(whole, model, data, tmp_path, change):
+    other = tmp_path / "other.json"
+    other.write_text(json.dumps(whole[1] | change))
+    with complains("beside"):
+        written(model, data, tmp_path / "r.html", beside=other)
+
+
+def test_words_where_a_report_has_numbers_are_refused(whole, model, data, tmp_path):
+    other = tmp_path / "other.json"
+    spoilt = [row | {"rank": "<b>"} for row in whole[1]["levels"]]
+    other.write_text(json.dumps(whole[1] | {"levels": spoilt}))
+    with pytest.raises(ValueError, match="rank = '<b>': allowed is a number"):
+        written(model, data, tmp_path / "r.html", beside=other)
 
 
 def test_numbers_are_those_of_the_studies(whole, model, data):
@@ -294,7 +362,7 @@ def test_what_the_minutes_do_not_allow_is_named(model, data, tmp_path, monkeypat
     )
     for name in names:
         assert name in left
-    assert "Left out" in out.read_text(encoding="utf-8")
+    assert "What was left out" in out.read_text(encoding="utf-8")
 
 
 def test_leading_values_where_the_matrix_is_too_large(model, data, tmp_path, monkeypatch):
@@ -303,7 +371,7 @@ def test_leading_values_where_the_matrix_is_too_large(model, data, tmp_path, mon
     written(model, data, out, minutes=5, pictures=False)
     part = json.loads(out.with_suffix(".json").read_text())["parts"]["spectrum-1"]
     assert all(len(values) == plan.LEADING for values in part["leading"])
-    assert "Leading singular values" in out.read_text(encoding="utf-8")
+    assert "Largest singular values" in out.read_text(encoding="utf-8")
 
 
 @pytest.mark.fault(
@@ -311,14 +379,25 @@ def test_leading_values_where_the_matrix_is_too_large(model, data, tmp_path, mon
     "a model or a folder called like HTML: `report`",
     "no tag but the page's own",
 )
-def test_names_from_outside_are_escaped(tmp_path):
-    title = f"Report on {ODD}"
-    odd = sections.Section(ODD, None, ODD, ODD, 'a"b', (ODD,))
-    text = page.page(title, {ODD: ODD}, [ODD], [odd], [ODD])
+def test_names_from_outside_are_escaped():
+    odd = section.Section(ODD, ODD, (section.Shown("", ODD, ODD),), ODD, 'a"b', (ODD,), (ODD,))
+    text = page.page(
+        page.Contents(
+            title=ODD,
+            about=ODD,
+            words={ODD: ODD},
+            sections=[odd],
+            tables=[page.Table(ODD, [ODD], [[ODD]], ODD)],
+            left_out=[ODD],
+            notes=[ODD],
+            facts={ODD: ODD},
+        )
+    )
     seen = Seen(text)
-    assert not seen.all("img")
-    assert text.count("&lt;img src=x") == 9
-    assert seen.all("a")[0]["href"] == f'{page.BOOK}a"b'
+    assert [image["alt"] for image in seen.all("img")] == [ODD]
+    assert "<img src=x" not in text
+    assert text.count("&lt;img src=x") == 23
+    assert [link["href"] for link in seen.all("a")][-1] == f'{page.BOOK}a"b'
 
 
 def test_an_odd_folder_name_is_only_text(data, tmp_path):

@@ -48,7 +48,7 @@ class Copies:
         share = self.copied.double().mean().item()
         return [
             f"{int(self.copied.sum())} of {len(self.ratio)} samples ({100 * share:.1f} %) copy a"
-            " training image: their nearest one is less than a third as far as the second nearest.",
+            " training image: the nearest one is less than a third as far as the second nearest.",
             f"Of new images of the same kind, about {100 * self.expected:.2g} % would count as"
             f" copies by chance, at dimension {self.d:.1f} or more.",
             f"There are {self.N:,} different training images, {self.N / self.d:.0f} per dimension"

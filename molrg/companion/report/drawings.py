@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import matplotlib as mpl
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
 
 from molrg.companion.report.comparing import NETWORK
+from molrg.companion.report.findings import asymmetries
 from molrg.companion.report.laws import GAUSSIAN, MIXTURE, TRAINING
 from molrg.plots import COLOURS, house_style
 from molrg.plots.dark import dark
 
 Part = Mapping[str, Any]
 _ROLES = {NETWORK: "estimate", GAUSSIAN: "exact", TRAINING: "control", MIXTURE: "reference"}
-_SIZE = (4.6, 3.0)  # inches: small, so that a phone shows letters that can be read
+_SIZE = (4.6, 3.4)  # inches: small, so that a phone shows letters that can be read
 _OTHERS = ("extra", "extra2")
 _LINES = {"estimate": "-", "exact": "--", "control": ":", "reference": "-.", "extra": "--"}
 
@@ -30,18 +32,36 @@ class Drawing(NamedTuple):
     dark: str
 
 
-def _drawn(draw: Callable[[Axes], None]) -> Drawing:
+def _drawn(draw: Callable[[Axes], None], levels: Iterable[float]) -> Drawing:
     with mpl.rc_context():
         house_style()
         figure = Figure(figsize=_SIZE)
         ax = figure.subplots()
         draw(ax)
-        ax.set_xscale("log")
-        ax.set_xlabel("noise level σ")
+        _label_noise(ax, sorted(set(levels)))
+        if ax.get_legend_handles_labels()[0]:  # above the curves, never over them
+            ax.legend(loc="lower left", bbox_to_anchor=(-0.12, 1.0), ncols=2, columnspacing=1.2)
         file = io.StringIO()
         figure.savefig(file, format="svg", metadata={"Date": None})
     svg = file.getvalue()
     return Drawing(svg, dark(svg))
+
+
+def _label_noise(ax: Axes, levels: Sequence[float]) -> None:
+    """Ticks at the noise levels themselves."""
+    ax.set_xscale("log")
+    ax.set_xticks(levels, [f"{sigma:g}" for sigma in levels])
+    ax.xaxis.set_minor_locator(NullLocator())
+    ax.set_xlabel("noise level σ (black is −1, white is 1)")
+
+
+def _label_plainly(ax: Axes) -> None:
+    """Numbers and no powers of ten on a logarithmic axis; more of them where it is short."""
+    low, high = ax.get_ylim()
+    if ax.get_yscale() == "log" and high < 30 * low:
+        ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    ax.yaxis.set_minor_formatter(NullFormatter())
 
 
 def _style(name: str, names: Sequence[str]) -> dict[str, Any]:
@@ -61,7 +81,10 @@ def dimension(parts: Sequence[Part], images: Part | None) -> Drawing:
     levels = [part["sigma"] for part in parts]
 
     def draw(ax: Axes) -> None:
-        named = {"trace": ("trace of J", "estimate"), "error": ("error / σ²", "extra2")}
+        named = {
+            "trace": ("trace of the Jacobian", "estimate"),
+            "error": ("squared error / σ²", "extra2"),
+        }
         for key, (label, role) in named.items():
             readings = pd.DataFrame([part[key] for part in parts])
             ax.plot(levels, readings["mean"], "o-", ms=4, color=COLOURS[role], label=label)
@@ -71,13 +94,18 @@ def dimension(parts: Sequence[Part], images: Part | None) -> Drawing:
         if images is not None:
             ax.axhspan(
                 images["low"], images["high"], color=COLOURS["reference"], alpha=0.25, lw=0,
-                label="of the images",
+                label="the images",
             )  # fmt: skip
-        ax.set_yscale("symlog", linthresh=1)
-        ax.set_ylabel("dimension")
-        ax.legend()
+        means = [part[key]["mean"] for part in parts for key in named]
+        if min(means) > 0:
+            ax.set_yscale("log")
+            ax.set_ylim(bottom=min(means) / 2)
+        else:
+            ax.set_yscale("symlog", linthresh=1)
+        ax.set_ylabel("dimension (directions)")
+        _label_plainly(ax)
 
-    return _drawn(draw)
+    return _drawn(draw, levels)
 
 
 def rank(parts: Sequence[Part]) -> Drawing:
@@ -100,10 +128,10 @@ def rank(parts: Sequence[Part]) -> Drawing:
             ax.plot(levels, ranks, label=name, **_style(name, []))
         ax.set_yscale("symlog", linthresh=1)
         ax.set_ylim(bottom=0)
-        ax.set_ylabel("rank of J")
-        ax.legend()
+        ax.set_ylabel("rank (singular values)")
+        _label_plainly(ax)
 
-    return _drawn(draw)
+    return _drawn(draw, levels)
 
 
 def asymmetry(parts: Sequence[Part]) -> Drawing:
@@ -115,29 +143,35 @@ def asymmetry(parts: Sequence[Part]) -> Drawing:
 
     def draw(ax: Axes) -> None:
         for part in parts:
-            values = [row["asymmetry"] for row in part["network"]]
+            values = asymmetries(part)
             ax.plot([part["sigma"]] * len(values), values, "o", color=COLOURS["estimate"])
         ax.set_ylim(bottom=0)
-        ax.set_ylabel("asymmetry of J")
+        ax.set_ylabel("asymmetry (0 is symmetric)")
 
-    return _drawn(draw)
+    return _drawn(draw, [part["sigma"] for part in parts])
 
 
 def leading(parts: Sequence[Part]) -> Drawing:
-    """Leading singular values of the network's Jacobian.
+    """Leading singular values of the network's Jacobian, and the largest of the references'.
 
     Args:
         parts: of `spectra.spectrum` without matrices.
     """
+    levels = [part["sigma"] for part in parts]
 
     def draw(ax: Axes) -> None:
         for part in parts:
-            for values in part["leading"]:
-                ax.plot([part["sigma"]] * len(values), values, "o", color=COLOURS["estimate"])
+            values = [value for image in part["leading"] for value in image]
+            label = NETWORK if part is parts[0] else None
+            places = [part["sigma"]] * len(values)
+            ax.plot(places, values, "o", ms=4, color=COLOURS["estimate"], label=label)
+        for name in parts[0]["references"]:
+            largest = [part["references"][name] for part in parts]
+            ax.plot(levels, largest, label=name, **_style(name, []))
         ax.set_ylim(bottom=0)
-        ax.set_ylabel("singular values of J")
+        ax.set_ylabel("singular value")
 
-    return _drawn(draw)
+    return _drawn(draw, levels)
 
 
 def distances(rows: Sequence[Part]) -> Drawing:
@@ -159,10 +193,10 @@ def distances(rows: Sequence[Part]) -> Drawing:
                 color=style["color"], alpha=0.15, lw=0,
             )  # fmt: skip
         ax.set_yscale("log")
-        ax.set_ylabel("relative squared distance")
-        ax.legend()
+        ax.set_ylabel("squared distance (mean image: 1)")
+        _label_plainly(ax)
 
-    return _drawn(draw)
+    return _drawn(draw, table["sigma"])
 
 
 def errors(rows: Sequence[Part]) -> Drawing:
@@ -179,7 +213,8 @@ def errors(rows: Sequence[Part]) -> Drawing:
             line = table[table["denoiser"] == name]
             ax.plot(line["sigma"], line["error"], label=name, **_style(name, names))
         ax.set_yscale("symlog", linthresh=1e-4)
+        ax.set_ylim(bottom=0)
         ax.set_ylabel("mean squared error of a pixel")
-        ax.legend()
+        _label_plainly(ax)
 
-    return _drawn(draw)
+    return _drawn(draw, table["sigma"])

@@ -46,6 +46,11 @@ class Inputs:
     notes: tuple[str, ...]
 
     @property
+    def images_digest(self) -> str:
+        """A digest of the training images."""
+        return hashlib.sha256(self.training.numpy().tobytes()).hexdigest()[:16]
+
+    @property
     def fingerprint(self) -> str:
         """A digest of weights and images."""
         digest = hashlib.sha256()

@@ -69,5 +69,5 @@ class Laws:
             laws = {GAUSSIAN: self.gaussian} | laws
         for size in WINDOWS:
             if size < side:
-                laws[f"windows of {size}"] = Patches(self.x, self.schedule, size)
+                laws[f"windows of {size} x {size}"] = Patches(self.x, self.schedule, size)
         return laws

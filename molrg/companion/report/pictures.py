@@ -13,11 +13,17 @@ from torch import Tensor
 from molrg import draws, editing, sampling
 from molrg.companion import sample_copies
 from molrg.companion.report.inputs import Inputs
-from molrg.companion.report.plan import ALPHAS, DIRECTIONS, STEPS, STRIP_STEPS, Plan
+from molrg.companion.report.plan import (
+    ALPHAS,
+    DIRECTIONS,
+    SHOWN_SAMPLES,
+    STEPS,
+    STRIP_STEPS,
+    Plan,
+)
 from molrg.plots import GAP
 
 STRIP_SIGMA = 1.0
-_SHOWN = 6  # samples beside their nearest training images
 _BATCH = 32
 _REACH = 0.3  # of the noise's length, by which the longest step of a strip moves a point
 _ZOOMED_TO = 56  # pixels that a shown picture has at least
@@ -42,7 +48,7 @@ def copies(
     """
     samples = _samples(inputs, plan.samples, seed).cpu()
     found = sample_copies.compare(samples, inputs.training, d=dimension)
-    order = found.ratio.argsort()[:_SHOWN]
+    order = found.ratio.argsort()[:SHOWN_SAMPLES]
     rows = torch.stack([samples[order], *inputs.training[found.nearest[order]].unbind(1)], 1)
     return {
         "statements": found.statements(),

@@ -12,13 +12,13 @@ import torch
 
 import molrg
 from molrg import files, provenance
+from molrg.companion.report import levels, words
 from molrg.companion.report.cost import Cost
+from molrg.companion.report.earlier import VERSION, Earlier
 from molrg.companion.report.inputs import Inputs
-from molrg.companion.report.page import page
+from molrg.companion.report.page import Contents, page
 from molrg.companion.report.plan import Plan
 from molrg.companion.report.sections import sections
-
-VERSION = 1  # of the JSON
 
 
 class Found(Protocol):
@@ -41,11 +41,11 @@ def beforehand(inputs: Inputs, cost: Cost, plan: Plan, minutes: float) -> Iterat
     """
     yield from (f"note: {note}" for note in inputs.notes)
     yield from (f"{name}: {value}" for name, value in _costs(inputs, cost).items())
-    matrices = "whole Jacobians" if plan.dense else "leading singular values"
+    matrices = "whole Jacobians" if plan.dense else "largest singular values of Jacobians"
     yield (
-        f"plan for {minutes:g} minutes: {len(plan.sigmas)} noise levels, {matrices} at"
-        f" {plan.points} images and {len(plan.spectrum_sigmas)} levels, {plan.samples} samples,"
-        f" {plan.strips} strips; about {plan.total / 60:.1f} minutes"
+        f"plan for {minutes:g} minutes: {len(plan.sigmas)} noise levels; {matrices} at"
+        f" {len(plan.spectrum_sigmas)} of them, images at each: {plan.points}; {plan.samples}"
+        f" samples; images edited: {plan.strips}; about {plan.total / 60:.1f} minutes in all"
     )
     yield from (f"left out: {line}" for line in plan.left_out)
 
@@ -55,7 +55,7 @@ def _costs(inputs: Inputs, cost: Cost) -> dict[str, str]:
     return {
         "forward pass": f"{1e3 * cost.forward:.1f} ms an image",
         "product with the Jacobian": f"{1e3 * cost.product:.1f} ms",
-        "Jacobian": f"{n:,} x {n:,}, {cost.jacobian(n):.1f} s",
+        "whole Jacobian": f"{n:,} x {n:,} numbers, about {cost.jacobian(n):.1f} s each",
         "memory": f"about {cost.bytes / 1e9:.1f} GB, predicted",
     }
 
@@ -67,6 +67,7 @@ def write(
     plan: Plan,
     options: Mapping[str, Any],
     found: Found,
+    beside: Earlier | None = None,
 ) -> tuple[Path, Path]:
     """Write the page and the JSON beside it.
 
@@ -77,6 +78,7 @@ def write(
         plan: what was to be measured.
         options: that were chosen.
         found: what was measured.
+        beside: another report, to be shown beside this one.
 
     Returns:
         Both files.
@@ -84,19 +86,31 @@ def write(
     Raises:
         OSError: where one cannot be written.
     """
-    facts = _facts(inputs, cost, options, found)
+    rows = levels.table(found.parts)
+    tables = [words.by_level(rows)] if rows else []
+    if beside is not None:
+        models = _two_names(inputs.name, beside.model)
+        same = beside.images == inputs.images_digest
+        pair = dict(zip(models, (rows, beside.rows), strict=True))
+        tables.append(words.beside(pair, same_images=same))
     text = page(
-        f"Report on {inputs.name}",
-        facts,
-        inputs.notes,
-        sections(found.parts, unseen=inputs.unseen),
-        found.left_out,
+        Contents(
+            title=f"Report on {inputs.name}",
+            about=_about(inputs),
+            words=words.WORDS,
+            sections=list(sections(found.parts, unseen=inputs.unseen)),
+            tables=tables,
+            left_out=found.left_out,
+            notes=inputs.notes,
+            facts=_facts(inputs, cost, options, found),
+        )
     )
     record = {
         "version": VERSION,
         "molrg": molrg.__version__,
         "model": inputs.name,
         "images": inputs.source,
+        "images_digest": inputs.images_digest,
         "shape": list(inputs.points.shape[1:]),
         "N": len(inputs.training),
         "device": str(inputs.points.device),
@@ -105,6 +119,7 @@ def write(
         "options": dict(options),
         "cost": asdict(cost),
         "plan": asdict(plan),
+        "levels": rows,
         "parts": found.parts,
         "left_out": found.left_out,
         "seconds": found.seconds,
@@ -119,12 +134,23 @@ def write(
     return out, numbers
 
 
+def _two_names(first: str, second: str) -> tuple[str, str]:
+    return (first, second) if first != second else (f"{first} (here)", f"{second} (earlier)")
+
+
+def _about(inputs: Inputs) -> str:
+    shape = " x ".join(map(str, inputs.points.shape[1:]))
+    return (
+        f"What the diffusion model {inputs.name} does with {len(inputs.training):,} different"
+        f" training images of {shape} numbers, from {inputs.source}."
+    )
+
+
 def _facts(inputs: Inputs, cost: Cost, options: Mapping[str, Any], found: Found) -> dict[str, str]:
     parameters = sum(value.numel() for value in inputs.denoiser.parameters())
-    shape = " x ".join(map(str, inputs.points.shape[1:]))
     return {
         "model": f"{inputs.name}, {parameters:,} parameters",
-        "images": f"{inputs.source}, {len(inputs.training):,} different ones of {shape}",
+        "device": str(inputs.points.device),
         **_costs(inputs, cost),
         "time": f"{found.seconds / 60:.1f} of {options['minutes']:g} minutes",
         "peak memory": f"{_peak(inputs):,.0f} MB",

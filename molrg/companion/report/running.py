@@ -16,11 +16,11 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 
 import molrg
 from molrg import checks
-from molrg.companion.report import comparing, cost, pictures, plan, result, spectra
+from molrg.companion.report import comparing, cost, earlier, pictures, plan, result, spectra
 from molrg.companion.report.inputs import Inputs, read
 from molrg.companion.report.laws import Laws
+from molrg.companion.report.levels import DIMENSION, SPECTRUM, STRIP
 from molrg.companion.report.plan import Plan
-from molrg.companion.report.sections import DIMENSION, SPECTRUM, STRIP
 from molrg.companion.report.store import Store
 from molrg.zoo import running
 
@@ -69,6 +69,7 @@ def write(
     *,
     device: str = "cpu",
     size: int | None = None,
+    beside: Path | None = None,
     console: Console,
 ) -> tuple[Path, Path]:
     """Report on a denoiser and the images that it was trained on.
@@ -80,6 +81,7 @@ def write(
         options: what to measure.
         device: where to compute.
         size: pixels along a side to which the pictures of a folder are cut and resized.
+        beside: JSON of another report, to be shown beside this one.
         console: where progress goes.
 
     Returns:
@@ -92,6 +94,7 @@ def write(
     """
     if out.suffix != ".html":
         raise ValueError(f"out = {out}: allowed is a file that ends in .html")
+    other = None if beside is None else earlier.read(beside)
     running.require_writable(out.parent)
     inputs = read(model, source, device=device, size=size, seed=options.seed)
     store = Store(out.with_suffix(".parts"), _fingerprint(inputs, options))
@@ -99,7 +102,7 @@ def write(
     for line in result.beforehand(inputs, costs, planned, options.minutes):
         console.print(line, markup=False, highlight=False, soft_wrap=True)
     measured = _measure(inputs, planned, options, store, console)
-    return result.write(out, inputs, costs, planned, asdict(options), measured)
+    return result.write(out, inputs, costs, planned, asdict(options), measured, other)
 
 
 def _fingerprint(inputs: Inputs, options: Options) -> str:
