@@ -1,0 +1,87 @@
+"""Every comparison in one run, written for the page "How fast" of the book: `make bench`.
+
+    python benchmarks/bench.py [--out book/results/benchmarks.json] [--small]
+
+Processor time of one thread; each way in a process of its own; a time is written down only where
+both ways gave the same. Exits with 1 where they did not.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict
+from datetime import UTC, datetime
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import comparisons
+import growth
+import jacobians
+import measuring
+import psutil
+
+from molrg import files, provenance
+
+
+def main() -> int:
+    """Measure, print a line for each, write the file."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    kept = provenance.root() / "book" / "results" / "benchmarks.json"
+    parser.add_argument("--out", type=Path, default=kept)
+    parser.add_argument("--small", action="store_true", help="the small comparisons alone")
+    args = parser.parse_args()
+    began = datetime.now(UTC)
+    try:
+        rows = list(_rows(large=not args.small))
+    except measuring.Differ as error:
+        print(f"stopped: {error}", file=sys.stderr)
+        return 1
+    grown = [] if args.small else list(_growths())
+    document = _circumstances(began) | {
+        "comparisons": [asdict(row) for row in rows],
+        "growth": [asdict(one) for one in grown],
+    }
+    with files.replacing(args.out) as aside:
+        aside.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+    print(f"written: {args.out}")
+    return 0
+
+
+def _rows(*, large: bool) -> Iterator[measuring.Row]:
+    for comparison in chain(comparisons.all_of_them(), jacobians.all_of_them(large=large)):
+        row = measuring.compare(comparison)
+        ratio = "alone" if row.other is None else f"{row.other.seconds / row.ours.seconds:.1f}"
+        print(f"{row.name}, {row.size}: {row.ours.seconds:.3g} CPU-s; {ratio}", flush=True)
+        yield row
+
+
+def _growths() -> Iterator[growth.Growth]:
+    for one in growth.all_of_them():
+        print(
+            f"{one.name} in {one.variable}: {one.exponent:.2f}, theory {one.theory:g}", flush=True
+        )
+        yield one
+
+
+def _circumstances(began: datetime) -> dict[str, Any]:
+    """Where and when, and how busy the machine was."""
+    return {
+        "recorded": began.isoformat(timespec="seconds"),
+        "minutes": round((datetime.now(UTC) - began).total_seconds() / 60, 1),
+        "versions": provenance.versions(),
+        "commit": provenance.commit(),
+        "machine": platform.machine(),
+        "cores": len(os.sched_getaffinity(0)),
+        "memory_gb": round(psutil.virtual_memory().total / 1e9),
+        "busy": round(os.getloadavg()[2], 1),
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())
