@@ -17,7 +17,7 @@ STAMP := $(VENV)/.molrg-installed
 RUN   := $(PY) -m molrg run $(if $(JOBS),--jobs $(JOBS))
 
 .DEFAULT_GOAL := help
-.PHONY: help env book test test-faults test-browser pdf lint lab claims doctor benchmark student solutions slides clean
+.PHONY: help env book test test-faults test-browser pdf lint lab claims doctor bench student solutions slides clean
 
 help: ## this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,10 +36,10 @@ test: env ## all the tests: package, ledger, notebooks, strict build of the book
 	@$(MAKE) --no-print-directory lint
 	@echo "==> running the notebooks"
 	@$(RUN)
-	@echo "==> package and ledger"
-	@$(PY) -m pytest -m "not book and not browser and not nightly"
-	@echo "==> verdict lines of the notebooks that were run, by nbval; the book, warnings as errors"
-	@$(PY) -m pytest -m "book or browser" tests
+	@echo "==> package and ledger; beside them the book: verdict lines by nbval, warnings as errors"
+	@$(PY) -m pytest -m "book or browser" tests >_build/tests-of-the-book.log 2>&1 & book=$$!; \
+	    $(PY) -m pytest -m "not book and not browser and not nightly"; package=$$?; \
+	    wait $$book; book=$$?; cat _build/tests-of-the-book.log; exit $$((package || book))
 
 test-faults: env ## every fault that the tests inject, those too that take minutes
 	@$(PY) -m pytest -m "(fault or nightly) and not book" tests
@@ -82,8 +82,8 @@ claims: env ## the verdicts of the last run
 doctor: env ## what is installed, which data and weights are there
 	@$(PY) -m molrg doctor
 
-benchmark: env ## speed against the naive way (minutes)
-	@for script in benchmarks/*.py; do echo "==> $$script"; $(PY) "$$script" || exit 1; done
+bench: env ## speed against other ways, for the page "How fast" (ten minutes)
+	@$(PY) benchmarks/bench.py
 
 clean: ## remove what was built; .venv stays
 	rm -rf _build build molrg.egg-info .pytest_cache .mypy_cache .ruff_cache
