@@ -70,12 +70,9 @@ def stage(root: Path) -> Path:
     (generated / "images.md").write_text(images.table(), encoding="utf-8")
     models.write(generated)
     faults.write(generated, root)
-<<<<<<< HEAD
     lock.write(generated)
-=======
     if (root / speed.FILE).is_file():
         speed.write(generated, root)
->>>>>>> 841bebc (How fast: a page from one run; make bench; package and book tested side by side)
     drawings.write(generated)
     gallery.write(generated, layout.notebooks)
     if (root / teaching.FILE).is_file():

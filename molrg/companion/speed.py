@@ -84,8 +84,8 @@ def _megabytes(cost: Mapping[str, float]) -> str:
 
 
 def _notes(rows: Iterable[Mapping[str, Any]]) -> str:
-    said = {f"- {row['name'].capitalize()}: {row['note']}.": None for row in rows if row["note"]}
-    return "\n".join(said)
+    said = {f"{row['name']}: {row['note']}." for row in rows if row["note"]}
+    return "\n".join(f"- {note[0].upper()}{note[1:]}" for note in sorted(said))
 
 
 def _growth(one: Mapping[str, Any]) -> tuple[str, ...]:
