@@ -12,10 +12,11 @@ import os
 import sys
 from pathlib import Path
 
+import yaml
 from rich.console import Console
 
 from molrg import claims
-from molrg.companion import chromium, lean, machine
+from molrg.companion import chromium, lean, machine, yaml_files
 from molrg.companion.stopped import Stopped
 from molrg.companion.terminal import Terminal, harmless
 
@@ -220,6 +221,10 @@ def main(words: list[str] | None = None) -> int:
     except BrokenPipeError:  # whoever read the output has had enough, as `head` has
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
+    except yaml.YAMLError as error:
+        for line in yaml_files.damaged(claims.root()) or [f"YAML cannot be read: {error}"]:
+            told.print(f"error: {line}", style="red")
+        return 2
     except MemoryError as error:
         told.print(f"error: memory ran out ({error}); {machine.AGAIN}", style="red")
         return 2

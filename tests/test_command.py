@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -169,3 +170,24 @@ def test_an_empty_record_and_that_of_another_claim_are_refused(project, capsys):
 def test_every_recorded_run_is_a_record():
     kept = claims.records(ROOT / "book" / "results" / "paper")
     assert len(kept) >= 18
+
+
+@pytest.mark.fault(
+    "torn or altered results",
+    "a ledger or a notebook of the clone cut short by an editor",
+    "named in one line",
+)
+@pytest.mark.parametrize(
+    ("name", "text", "words", "said"),
+    [
+        ("book/claims.yml", "claims: [", "claims", r"claims\.yml = no YAML \(line 1: .*allowed is"),
+        ("book/claims.yml", "claims: {\n}\n]", "run 01", r"claims\.yml = no YAML \(line 3: "),
+        ("notebooks/01_holds.ipynb", "{", "run 01", r"01_holds\.ipynb: not a notebook"),
+        ("notebooks/02_fails_as_expected.ipynb", "", "copies 01", r"02_\w+\.ipynb: not a notebook"),
+    ],
+)
+def test_a_source_cut_short_is_named(project, capsys, name, text, words, said):
+    (project / name).write_text(text)
+    error = stopped(capsys, *words.split(), code=2)
+    assert re.search(said, error)
+    assert error.count("\n") == 1

@@ -151,7 +151,6 @@ molrg("fetch", "nobody/nothing")
     assert not [p for p in cache.rglob("*") if p.is_file() and p.stat().st_size > 1000]
 
 
-@pytest.mark.nightly
 @pytest.mark.fault(
     "no network",
     "a machine whose loopback is down, over which kernels are spoken to",
@@ -177,7 +176,6 @@ del x"""
 
 
 @pytest.mark.skipif(not hasattr(psutil.Process, "rlimit"), reason="limits are those of Linux")
-@pytest.mark.nightly
 @pytest.mark.fault(
     "memory that ends",
     "a limit on the memory of a kernel, which a cell hits",
@@ -216,7 +214,7 @@ def test_memory_that_ends_in_a_command(monkeypatch, capsys, project):
     def hungry(*args):
         raise MemoryError("400 GB")
 
-    monkeypatch.setattr("molrg.__main__.scorecard.terminal_table", hungry)
+    monkeypatch.setattr("molrg.companion.scorecard.terminal_table", hungry)
     assert one_sentence(stopped(capsys, "claims", code=2), "error: memory ran out (400 GB)")
 
 

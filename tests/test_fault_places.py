@@ -20,7 +20,6 @@ from molrg.__main__ import main
 # paths, locales, terminals
 
 
-@pytest.mark.nightly
 @pytest.mark.fault(
     "odd paths and locales",
     "a project in `mein Ördner ’ 空 $HOME;`, a locale without letters, a terminal of 20 columns",
@@ -45,7 +44,6 @@ def test_a_path_with_blanks_and_foreign_letters(project):
     assert (odd / "_build" / "src" / "notebooks" / "01_holds.ipynb").is_file()
 
 
-@pytest.mark.nightly
 @pytest.mark.fault(
     "narrow and dumb terminals",
     "`claims` on a terminal of 20 columns that knows no colours",
@@ -79,7 +77,6 @@ time.time = lambda: usual() + next(jumps)
 """
 
 
-@pytest.mark.nightly
 @pytest.mark.fault(
     "clock that jumps",
     "days forth and back at every look, in the run and in its kernel",

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import nbformat
 import yaml
+
+from molrg.companion.notebooks import Notebook
 
 _FENCE = re.compile(
     r"^```\{(?P<kind>\w+)\} ?(?P<title>[^\n]*)\n(?::[^\n]*\n)*(?P<body>.*?)^```$",
@@ -80,7 +81,7 @@ class Site:
             for name in _FIGURE.findall(text)
         }
         for path in sorted((root / "notebooks").glob("[0-9][0-9]_*.ipynb")):
-            cells = nbformat.read(path, as_version=4).cells
+            cells = Notebook(path).cells
             titles[f"notebooks/{path.stem}"] = _heading(cells[0].source)
             for cell in cells:
                 figure = cell.metadata.get("mystnb", {}).get("figure")
