@@ -20,6 +20,7 @@ from molrg.companion import report
 from molrg.companion.report import (
     comparing,
     cost,
+    drawings,
     inputs,
     levels,
     memory,
@@ -189,6 +190,17 @@ def test_the_table_of_noise_levels_is_that_of_the_parts(whole):
     assert table["nearest"].tolist() == [row["reference"] for row in parts["references"]["nearest"]]
     own = [row for row in parts["references"]["errors"] if row["denoiser"] == "the network"]
     assert table["error"].tolist() == [row["error"] for row in own]
+
+
+def test_the_band_of_the_images_is_inside_the_figure(monkeypatch):
+    """A network that keeps all directions lies far above the dimension of its images."""
+    shown = []
+    monkeypatch.setattr(drawings, "_label_plainly", lambda ax: shown.append(ax.get_ylim()))
+    reading = {"mean": 64.0, "low": 60.0, "high": 70.0}
+    part = {"sigma": 0.1, "trace": reading, "error": reading}
+    drawings.dimension([part], {"low": 3.0, "high": 5.0})
+    assert shown[0][0] < 3.0
+    assert shown[0][1] > 64.0
 
 
 def test_two_models_side_by_side(whole, model, data, tmp_path):

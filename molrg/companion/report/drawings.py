@@ -99,7 +99,8 @@ def dimension(parts: Sequence[Part], images: Part | None) -> Drawing:
         means = [part[key]["mean"] for part in parts for key in named]
         if min(means) > 0:
             ax.set_yscale("log")
-            ax.set_ylim(bottom=min(means) / 2)
+            lowest = min(means) if images is None else min(*means, max(images["low"], 0.1))
+            ax.set_ylim(bottom=lowest / 2)
         else:
             ax.set_yscale("symlog", linthresh=1)
         ax.set_ylabel("dimension (directions)")
@@ -127,7 +128,7 @@ def rank(parts: Sequence[Part]) -> Drawing:
             ranks = [part["references"][name] for part in parts]
             ax.plot(levels, ranks, label=name, **_style(name, []))
         ax.set_yscale("symlog", linthresh=1)
-        ax.set_ylim(bottom=0)
+        ax.set_ylim(0, 2 * ax.get_ylim()[1])
         ax.set_ylabel("rank (singular values)")
         _label_plainly(ax)
 

@@ -55,7 +55,7 @@ def _costs(inputs: Inputs, cost: Cost) -> dict[str, str]:
     return {
         "forward pass": f"{1e3 * cost.forward:.1f} ms an image",
         "product with the Jacobian": f"{1e3 * cost.product:.1f} ms",
-        "whole Jacobian": f"{n:,} x {n:,} numbers, about {cost.jacobian(n):.1f} s each",
+        "whole Jacobian": f"{n:,} x {n:,} numbers, about {cost.jacobian(n):.2g} s each",
         "memory": f"about {cost.bytes / 1e9:.1f} GB, predicted",
     }
 
