@@ -7,6 +7,8 @@ import pytest
 import torch
 from factories import law_of_axes, worst
 
+from molrg import MoLRG
+from molrg.images import faces
 from molrg.schedules import DDPM
 from molrg.studies import fitted_mixture as study
 
@@ -59,3 +61,16 @@ def test_sizes_are_told_by_images_held_out():
     assert sizes["K"].tolist() == [1, 2]
     assert sizes[["clean", "noisy"]].notna().to_numpy().all()
     assert sizes["clean"][1] > sizes["clean"][0]
+
+
+def test_em_finds_most_of_a_mixture_of_faces_and_not_all():
+    """As exercise ex-19-faces says of one start."""
+    generator = torch.Generator().manual_seed(1)
+    kinds = torch.randperm(768, generator=generator)[:12].tolist()
+    truth = faces.mixture(size=16, kinds=kinds, dtype=torch.float64)
+    (x, _), (held, _) = (truth.sample(N, generator=generator) for N in (1500, 400))
+    law = MoLRG.fit(x, 12, 7, starts=1, generator=generator)
+    columns = torch.stack(list(law.bases))
+    shares = torch.stack([(basis.mT @ columns).square().sum((1, 2)) / 7 for basis in truth.bases])
+    assert 6 <= (shares.amax(1) >= 0.9).sum() < 12
+    assert truth.log_likelihood(held).mean() > law.log_likelihood(held).mean()
