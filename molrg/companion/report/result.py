@@ -153,7 +153,7 @@ def _facts(inputs: Inputs, cost: Cost, options: Mapping[str, Any], found: Found)
         "device": str(inputs.points.device),
         **_costs(inputs, cost),
         "time": f"{found.seconds / 60:.1f} of {options['minutes']:g} minutes",
-        "peak memory": f"{_peak(inputs):,.0f} MB",
+        "peak memory, last run": f"{_peak(inputs):,.0f} MB",
         "seed": str(options["seed"]),
         "made by": f"molrg {molrg.__version__}, torch {torch.__version__}",
     }
