@@ -7,6 +7,7 @@ from __future__ import annotations
 import functools
 import inspect
 import os
+import re
 import subprocess
 import sys
 import types
@@ -308,3 +309,12 @@ def test_a_partial_is_its_function_and_its_arguments():
         return {"x": d}
 
     assert len({fingerprint(functools.partial(fn, d=d)) for d in (1, 2, 2)}) == 2
+
+
+def test_a_compiled_pattern_is_what_it_matches():
+    def told(*given):
+        pattern = re.compile(*given)
+        return fingerprint(lambda text: pattern.search(text))
+
+    assert told("a+") == told("a+")
+    assert len({told("a+"), told("a*"), told("a+", re.IGNORECASE)}) == 3

@@ -11,6 +11,7 @@ import dis
 import functools
 import inspect
 import itertools
+import re
 import sys
 from collections.abc import Callable, Iterator
 from hashlib import sha256
@@ -166,6 +167,8 @@ class _Walk:
             self.add(name, [value.func, value.args, value.keywords])
         elif hasattr(value, "__wrapped__"):
             self.add(name, value.__wrapped__)
+        elif isinstance(value, re.Pattern):
+            self.add(name, (value.pattern, value.flags))
         elif callable(value) and hasattr(value, "__name__"):
             self.lines.append(f"{name}: {module} {value.__name__}")  # written in C
         elif hasattr(value, "__dict__"):
