@@ -37,13 +37,14 @@ def main() -> int:
     parser.add_argument("--small", action="store_true", help="the small comparisons alone")
     args = parser.parse_args()
     began = datetime.now(UTC)
+    commit = provenance.commit()  # of what is measured, whatever is committed meanwhile
     try:
         rows = list(_rows(large=not args.small))
     except measuring.Differ as error:
         print(f"stopped: {error}", file=sys.stderr)
         return 1
     grown = [] if args.small else list(_growths())
-    document = _circumstances(began) | {
+    document = _circumstances(began, commit) | {
         "comparisons": [asdict(row) for row in rows],
         "growth": [asdict(one) for one in grown],
     }
@@ -69,13 +70,13 @@ def _growths() -> Iterator[growth.Growth]:
         yield one
 
 
-def _circumstances(began: datetime) -> dict[str, Any]:
+def _circumstances(began: datetime, commit: str) -> dict[str, Any]:
     """Where and when, and how busy the machine was."""
     return {
         "recorded": began.isoformat(timespec="seconds"),
         "minutes": round((datetime.now(UTC) - began).total_seconds() / 60, 1),
         "versions": provenance.versions(),
-        "commit": provenance.commit(),
+        "commit": commit,
         "machine": platform.machine(),
         "cores": len(os.sched_getaffinity(0)),
         "memory_gb": round(psutil.virtual_memory().total / 1e9),
