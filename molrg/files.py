@@ -18,7 +18,7 @@ def sha256(path: str | os.PathLike[str]) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-_NUMBER = re.compile(r"\(os error (\d+)\)")  # how libraries written in Rust quote the system
+_NUMBER = r"\(os error (\d+)\)"  # how libraries written in Rust quote the system
 
 
 @contextmanager
@@ -34,7 +34,7 @@ def system_errors(path: str | os.PathLike[str]) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        number = None if isinstance(error, OSError) else _NUMBER.search(str(error))
+        number = None if isinstance(error, OSError) else re.search(_NUMBER, str(error))
         if number is None:
             raise
         code = int(number[1])

@@ -8,6 +8,7 @@ import pytest
 import torch
 from factories import complains, normal, worst
 
+from molrg import sweeps
 from molrg.companion import reference_drawing
 from molrg.denoisers import Patches
 from molrg.schedules import EDM
@@ -108,3 +109,8 @@ def test_each_cell_of_the_closing_figure_is_the_nearest_reference(monkeypatch):
     assert "".join(first) == "GMPTGM" and "".join(second) == "MPTGMP"
     filled = [box.get_facecolor()[3] > 0 for box in ax.patches]
     assert sum(filled) == len(study.LEVELS)
+
+
+def test_the_trial_can_be_kept_in_a_store():
+    """All code it reaches, that of files and weights included, has a fingerprint."""
+    assert sweeps.fingerprint(study.trial)
