@@ -17,7 +17,7 @@ STAMP := $(VENV)/.molrg-installed
 RUN   := $(PY) -m molrg run $(if $(JOBS),--jobs $(JOBS))
 
 .DEFAULT_GOAL := help
-.PHONY: help env book test test-faults test-browser pdf lint lab claims doctor bench student solutions slides clean
+.PHONY: help env book test test-faults test-browser pdf lint lab claims doctor bench coverage mutate student solutions slides clean
 
 help: ## this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -84,6 +84,15 @@ doctor: env ## what is installed, which data and weights are there
 
 bench: env ## speed against other ways, for the page "How fast" (ten minutes)
 	@$(PY) benchmarks/bench.py
+
+coverage: env ## which lines of the package the tests run; fails below the bound
+	@$(PY) -m coverage erase
+	@OMP_NUM_THREADS=1 $(PY) -m coverage run -m pytest -q -m "not book and not browser"
+	@$(PY) -m coverage combine -q
+	@$(PY) -m coverage report
+
+mutate: env ## change the formula of each claim, and see which test fails (half an hour)
+	@$(PY) tests/mutations.py
 
 clean: ## remove what was built; .venv stays
 	rm -rf _build build molrg.egg-info .pytest_cache .mypy_cache .ruff_cache

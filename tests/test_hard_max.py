@@ -76,3 +76,11 @@ def test_hard_max_errs_to_both_sides():
     assert (middle.by_x_t > 1).all()
     assert (middle.by_x0 < -1).all()
     assert (low[["by_x_t", "by_x0"]].abs() < 1.5).all(axis=None)
+
+
+def test_the_bounds_are_those_of_the_determinants():
+    for d, angle, sigma in ((1, 20.0, 0.2), (3, 60.0, 0.7)):
+        bc = hard_max.by_determinants(hard_max.tilted_pair([angle] * d, rng(7)), sigma)
+        low, high = hard_max.bounds(d, angle, sigma)
+        assert low == pytest.approx((1 - math.sqrt(1 - bc**2)) / 2, rel=1e-9)
+        assert high == pytest.approx(bc / 2, rel=1e-9)

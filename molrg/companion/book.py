@@ -23,6 +23,7 @@ from molrg.companion import (
     lock,
     machine,
     models,
+    mutations,
     overview,
     robustness,
     scorecard,
@@ -73,6 +74,7 @@ def stage(root: Path) -> Path:
     lock.write(generated)
     if (root / speed.FILE).is_file():
         speed.write(generated, root)
+    mutations.write(generated, root)
     drawings.write(generated)
     gallery.write(generated, layout.notebooks)
     if (root / teaching.FILE).is_file():
