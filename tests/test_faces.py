@@ -400,3 +400,23 @@ def test_a_missing_extra_is_named(monkeypatch, capsys, tmp_path):
     assert "\n" not in str(caught.value)
     assert main(["draw", "faces"]) == 2
     assert re.search(r"error: dicebear is missing.*molrg\[faces\]", capsys.readouterr().err)
+
+
+def test_maps_are_written_and_read_as_they_were(tmp_path):
+    shape = (maps.KINDS, maps.LAYERS)
+    drawn = {size: np.zeros((*shape, size, size), dtype=np.uint8) for size in maps.SIZES}
+    for k in range(3):
+        drawn[maps.SIZES[0]][k * 7, k % maps.LAYERS] = 40 + k
+    file, other = tmp_path / "maps.npz", tmp_path / "other.npz"
+    digest = maps.write(file, drawn)
+    assert digest == maps.write(other, drawn)
+    assert [path.name for path in sorted(tmp_path.iterdir())] == ["maps.npz", "other.npz"]
+    again = maps.undo_differences(maps.read(file, maps.SIZES[0]))
+    assert np.array_equal(again, drawn[maps.SIZES[0]])
+    assert maps.equal(file, other)
+    drawn[maps.SIZES[0]][0, 0] = 1
+    maps.write(other, drawn)
+    assert not maps.equal(file, other)
+    np.savez(tmp_path / "bad.npz", size_16=np.zeros(2))
+    with pytest.raises(ValueError, match=r"size_16 of .* = float64 \(2,\)"):
+        maps.read(tmp_path / "bad.npz", 16)

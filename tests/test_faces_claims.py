@@ -149,3 +149,17 @@ def test_gaussian_directions_of_faces_lie_in_the_principal_ones():
     right = named_edits.named_directions.leading(gaussian, reference[:1], 0.3, 3)
     span = named_edits.editing.principal(reference, 10).flatten(1).mT
     assert named_edits.named_directions.share(right, span).item() > 0.99
+
+
+def test_a_trial_compares_spans_and_names_before_with_after(monkeypatch):
+    """Small: the exact law of a few kinds in place of a network, without pose."""
+    exact = faces.mixture(kinds=[0, 100], noise=0.1).denoiser(DDPM)
+    monkeypatch.setattr(named_edits, "STEPS", 2)
+    monkeypatch.setattr(named_edits.editing_setting, "network", lambda model: exact)
+    monkeypatch.setattr(named_edits, "K", 3)
+    row = named_edits.trial(0, "exact", alpha=2.0, weights=0.0)
+    assert len(row["names"]) == len(row["confirmed"]) == len(row["smooth_names"]) == 6
+    assert sorted(row["shuffled"]) == sorted(row["names"])
+    shares = [row[name] for name in ("own", "other", "principal", "smooth", "smooth_other")]
+    assert all(0 <= share <= 1 for share in shares)
+    assert row["error"] >= 0

@@ -338,3 +338,22 @@ def test_a_rule_with_one_name_scores_one_over_the_number_of_names():
 def test_the_cards_name_the_art():
     for name in faces.SETS:
         assert "Draftbit" in images.record(name).credit
+
+
+def test_a_model_is_judged_by_the_known_law(law, monkeypatch):
+    """The exact denoiser of a few kinds, and few faces in place of the shipped sets."""
+    few, _ = faces.draw(24, kinds=[0, 5, 100], generator=rng(11))
+
+    def load(data, split="train", n=None):
+        return few[:n], torch.zeros(len(few[:n]))
+
+    monkeypatch.setattr(known_law.images, "load", load)
+    monkeypatch.setattr(known_law, "STEPS", 6)
+    model = faces.mixture(kinds=[0, 5, 100], noise=0.02).denoiser(DDPM)
+    judged = known_law.judge(model, "faces", N=8)
+    assert judged["samples_drawn"] == 8 and judged["samples"]["kinds"] <= 3
+    assert set(judged["errors"]) == {"sigma", "exact", "model", "distance", "excess"}
+    assert all(math.isfinite(value) for value in judged["errors"]["distance"])
+    assert "Of 8 samples" in known_law.section(judged)
+    with complains("N"):
+        known_law.judge(model, "faces", N=4)

@@ -215,3 +215,24 @@ def test_an_equation_number_names_its_page():
 
     names = ("book/part3", "notebooks/07_d_samples", "book/notation")
     assert [molrg_equations.prefix_of(name) for name in names] == ["III", "07", "N"]
+
+
+def test_reasons_are_read_from_the_changelog_by_claim():
+    items = "- C02, C03: sharper,\n  as said.\n- C02: again.\n"
+    text = f"### Criteria and expected verdicts\n{items}\n### Fixed\n- C02: no reason.\n"
+    found = history.reasons(text)
+    assert found["C02"] == ["C02, C03: sharper, as said.", "C02: again."]
+    assert found["C03"] == found["C02"][:1]
+
+
+def test_the_history_of_a_criterion_is_told_in_lines():
+    entry = {"registered": "2026-01-02", "first recorded": None, "changes": [], "reasons": []}
+    still = "\n".join(history.markdown("C01", {"C01": entry}))
+    assert "Registered 2026-01-02; first recorded run not yet." in still
+    assert "changed since" in still
+    change = {"day": "2026-02-03", "when": "before", "why": "Too wide.", "what": ["a <= 1"]}
+    moved = entry | {"first recorded": "2026-03-04", "changes": [change], "reasons": ["C01: x"]}
+    text = "\n".join(history.markdown("C01", {"C01": moved}))
+    assert "**2026-02-03, before.** Too wide." in text and "- a <= 1" in text
+    assert "From the changelog: C01: x" in text and "changed since" not in text
+    assert history.markdown("C02", {"C01": moved}) == []

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from factories import complains, normal, rng, worst
@@ -222,3 +223,8 @@ def test_matrix_rank_is_that_of_the_singular_values():
     assert jacobian_rank.matrix_rank(J).tolist() == [
         int(jacobian.numerical_rank(torch.linalg.svdvals(matrix))) for matrix in J
     ]
+
+
+def test_the_largest_fall_is_between_neighbours():
+    ranks = np.array([[9.0, 7.0, 2.0, 2.5], [4.0, 4.0, 5.0, 5.0]])
+    assert mixture_jacobians.largest_fall(ranks).tolist() == [5.0, 0.0]

@@ -16,7 +16,7 @@ import torch
 from factories import complains
 from plotly.offline import get_plotlyjs_version
 
-from molrg import plots
+from molrg import plots, stats
 from molrg.plots.panels import GAP
 from molrg.schedules import DDPM
 from molrg.stats import SuccessMap
@@ -222,3 +222,42 @@ def test_rows_of_pictures_stand_side_by_side_and_differ_in_nothing_but_pictures(
 def test_rows_that_are_no_pictures_are_refused(rows):
     with complains("shapes of rows"):
         plots.picture_rows(rows)
+
+
+def test_a_grid_of_images_has_a_place_for_each():
+    images = torch.linspace(-2, 2, 5)[:, None, None, None].expand(5, 3, 2, 2)
+    figure = plots.image_grid(images, columns=3, titles=list("abcde"))
+    assert len(figure.axes) == 6
+    shown = [ax.get_images()[0].get_array() for ax in figure.axes[:5]]
+    assert [float(pixels.mean()) for pixels in shown] == pytest.approx([0, 0, 0.5, 1, 1])
+    assert [ax.get_title() for ax in figure.axes] == ["a", "b", "c", "d", "e", ""]
+    grey = plots.image_grid(images[:, :1], columns=5)
+    assert grey.axes[0].get_images()[0].get_array().shape == (2, 2)
+    plt.close("all")
+
+
+@pytest.mark.parametrize("generator", [None, torch.Generator().manual_seed(0)])
+def test_a_band_is_the_interval_of_the_mean(generator):
+    values = np.array([[0.0, 1.0], [1.0, 1.0], [0.5, 1.0]])
+    _, ax = plt.subplots()
+    plots.band(ax, [1, 2], values, generator=generator)
+    (line,) = ax.lines
+    assert line.get_ydata() == pytest.approx([0.5, 1.0])
+    corners = ax.collections[0].get_paths()[0].vertices[:, 1]
+    low, high = stats.Summary.of(values[:, 0]).lower, stats.Summary.of(values[:, 0]).upper
+    inside = generator is not None
+    assert (corners.min() >= 0) == inside and (corners.max() <= 1) == inside
+    assert inside or [corners.min(), corners.max()] == pytest.approx([low, high])
+    plt.close("all")
+
+
+def test_a_tree_under_a_slider_has_a_frame_for_each_position():
+    leaves, middle, root = torch.zeros(4).bool(), torch.tensor([True, False]), torch.ones(1).bool()
+    frames = [[leaves, middle, root], [~leaves, middle, root]]
+    text = plots.tree_slider(frames, ["low", "high"], name="t", label="noise <x>", alt="a & b")
+    data = json.loads(re.search(r"\{.*\"nodes\".*\}", text).group())
+    assert len(data["nodes"]) == 7 and len(data["edges"]) == 6
+    assert len(data["frames"]) == 2 and data["frames"][0] != data["frames"][1]
+    assert [frame.count("1") for frame in data["frames"]] == [2, 6]
+    assert data["captions"] == ["low", "high"]
+    assert "noise &lt;x&gt;" in text and "a &amp; b" in text

@@ -102,3 +102,13 @@ def test_high_noise_ranks_the_truth_last():
 )
 def test_what_is_swept_over_can_be_stored(fn):
     assert sweeps.fingerprint(fn)
+
+
+def test_the_spans_are_those_of_the_groups_and_not_of_the_others():
+    points = torch.eye(6, dtype=torch.float64)
+    points[4:] *= 5  # the others of groups 0 and 1 share the longest two
+    labels = torch.tensor([[0, 0, 1, 1, 2, 2], [0, 1, 0, 1, 2, 2]])
+    assert tied_splits.orthogonal(points, labels, 3, 2) == 2
+    tilted = points.clone()
+    tilted[2, 0] = 1.0
+    assert tied_splits.orthogonal(tilted, labels[:1], 3, 2) == 0
