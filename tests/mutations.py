@@ -15,7 +15,6 @@ import importlib.abc
 import importlib.util
 import json
 import os
-import pickle
 import resource
 import sys
 import time
@@ -400,7 +399,7 @@ def _in_child(mutant: Mutant | None, tests: Sequence[str], write: int) -> None:
     first = FirstFailure()
     words = ["-x", "-q", "-p", "no:cacheprovider", "-m", MARKS, *tests]
     code = pytest.main(words, plugins=[first])
-    os.write(write, pickle.dumps((int(code), first.test)))
+    os.write(write, json.dumps([int(code), first.test]).encode())
     os._exit(0)
 
 
@@ -416,7 +415,7 @@ def run(mutant: Mutant | None, tests: Sequence[str]) -> str:
     os.waitpid(child, 0)
     if not outcome:
         return f"stopped after {SECONDS} CPU seconds"
-    code, test = pickle.loads(outcome)
+    code, test = json.loads(outcome)
     return test if code else ""
 
 
@@ -430,8 +429,9 @@ def caught_by(mutant: Mutant) -> str:
 def naming(path: str, function: str) -> list[str]:
     """The tests of a file that name a function."""
     tree = ast.parse((ROOT / path).read_text(encoding="utf-8"))
-    tests = [node for node in tree.body if getattr(node, "name", "").startswith("test_")]
-    return [f"{path}::{test.name}" for test in tests if function in _named(test)]  # type: ignore[attr-defined]
+    functions = [node for node in tree.body if isinstance(node, ast.FunctionDef)]
+    tests = [node for node in functions if node.name.startswith("test_")]
+    return [f"{path}::{test.name}" for test in tests if function in _named(test)]
 
 
 def _named(node: ast.AST) -> set[str]:
