@@ -23,6 +23,7 @@ WITHOUT = {
     "molrg.plots": "draws figures",
     "molrg.studies": "experiments: small sizes against closed forms in the tests of each",
     "molrg.zoo": "trains networks, reads and writes their folders",
+    "molrg.checks.scalars.installed": "asks what is installed",
     "molrg.devices": "asks what the machine has",
     "molrg.files": "writes files",
     "molrg.interrupts": "heeds signals",
