@@ -161,7 +161,7 @@ def test_pages_become_one_pdf_with_bookmarks_and_links_inside(chromium, tmp_path
     site = tmp_path / "site"
     site.mkdir()
     (site / "root.html").write_text(
-        "<h1>The root</h1><p><a href='one.html#here'>to one</a>"
+        f"<h1>The root</h1><pre>{'wide ' * 60}</pre><p><a href='one.html#here'>to one</a>"
         "<a href='listing.html'>a listing</a><a href='https://example.org/'>elsewhere</a></p>"
     )
     (site / "one.html").write_text(
@@ -178,6 +178,8 @@ def test_pages_become_one_pdf_with_bookmarks_and_links_inside(chromium, tmp_path
     assert lines == ["root: 1 pages", "one: 2 pages"]
     book = PdfReader(out)
     text = [page.extract_text() for page in book.pages]
+    lines_of_code = [line for line in text[0].splitlines() if "wide" in line]
+    assert len(lines_of_code) > 1 and sum(line.count("wide") for line in lines_of_code) == 60
     assert "unfolded words" in text[1] and "second sheet" in text[2]
     title, part, inside = book.outline
     assert (title.title, part.title, inside[0].title) == ("The root", "A part", "First")

@@ -21,6 +21,13 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page, PdfMargins
     from pypdf import PdfWriter
 
+# What a reader scrolls on the screen and cannot scroll on paper.
+_ON_PAPER = """
+pre, pre * { white-space: pre-wrap !important; overflow-wrap: anywhere; }
+pre, .highlight, .output, .cell_output { max-height: none !important; }
+pre, .highlight, .output, .cell_output { overflow: visible !important; }
+"""
+
 # What a reader unfolds on the screen and cannot unfold on paper. The code stays folded.
 _UNFOLD = """async () => {
   if (window.MathJax?.startup?.promise) await window.MathJax.startup.promise;
@@ -136,6 +143,7 @@ def _united(
 def _print(window: Page, address: str) -> tuple[str, bytes]:
     """The heading of a page, and the page on paper."""
     window.goto(address)
+    window.add_style_tag(content=_ON_PAPER)
     window.evaluate(_UNFOLD)
     heading = window.evaluate(
         "() => (document.querySelector('h1')?.innerText || document.title).replace(/#$/, '')"
