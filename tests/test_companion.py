@@ -672,6 +672,7 @@ def test_staging_mirrors_the_prose_and_drops_what_is_gone(project):
         "models",
         "faults.md",
         "lock.md",
+        "mutations.md",
     }
     assert sorted(p.stem for p in (src / "notebooks").glob("*.ipynb")) == [
         n.name for n in sources()

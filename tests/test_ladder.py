@@ -170,7 +170,7 @@ def test_crossings_by_hand(values, falls, expected):
         (lambda: ladder.unet(0, 2, 4, 100, 64, 1e-3), "images"),
         (lambda: measures.problem(0, 2, 0), "N"),
         (lambda: stats.crossing([2, 1], [0, 1], 0.5), "N"),
-        (lambda: stats.crossing([1, 2], [0.0, float("nan")], 0.5), "N"),
+        (lambda: stats.crossing([1, 2], [0.0, float("nan")], 0.5), "values"),
     ],
 )
 def test_bad_input(call, name):

@@ -467,9 +467,12 @@ X, UP, DOWN = normal(4, 6), torch.tensor([0.1, 0.5, 1.0]), torch.tensor([1.0, 0.
             (lambda f=f: f(DENOISER, X, DOWN[:1]), "times.shape")
             for f in (sampling.ddim, sampling.heun)
         ),
-        *((lambda f=f: f(DENOISER, X, DOWN + 0.1), "t") for f in (sampling.ddim, sampling.heun)),
         *(
-            (lambda f=f: f(DENOISER, X, DOWN * math.nan), "t")
+            (lambda f=f: f(DENOISER, X, DOWN + 0.1), "times")
+            for f in (sampling.ddim, sampling.heun)
+        ),
+        *(
+            (lambda f=f: f(DENOISER, X, DOWN * math.nan), "times")
             for f in (sampling.ddim, sampling.heun)
         ),
         (lambda: sampling.ancestral(DENOISER, X, UP, generator=rng()), "times"),
@@ -517,7 +520,7 @@ def test_a_wrapper_that_hides_the_schedule_is_refused(wrap):
     [
         (lambda: sampling.time_grid(VP(), 0), "steps"),
         (lambda: sampling.time_grid(VP(), cast(int, 2.5)), "steps"),
-        (lambda: sampling.time_grid(VP(), 5, start=1.2), "t"),
+        (lambda: sampling.time_grid(VP(), 5, start=1.2), "start"),
         (lambda: sampling.time_grid(VP(), 5, start=0.5, stop=0.5), "stop"),
         (lambda: sampling.time_grid(VP(), 5, rho=0.0), "rho"),
         (lambda: sampling.prior((3, 2), VP(), 1.5, generator=rng()), "t"),

@@ -53,6 +53,7 @@ def _code(text: str) -> str:
 
 
 def write(generated: Path, root: Path) -> None:
-    """Write ``mutations.md`` into a folder, from what a project keeps."""
-    rows = json.loads((root / FILE).read_text(encoding="utf-8"))
+    """Write ``mutations.md`` into a folder, from what a project keeps; none may be kept yet."""
+    kept = root / FILE
+    rows = json.loads(kept.read_text(encoding="utf-8")) if kept.is_file() else []
     (generated / "mutations.md").write_text(markdown(rows), encoding="utf-8")
