@@ -107,7 +107,7 @@ def test_a_claim_that_flips_is_counted_and_said(flips, capsys):
     assert "| 8/10 | 1/1 | 1/2 |" in page and "| level = 2 | not reproduced |" in page
     assert "only 8/10" in robustness.pages.cell(record)
     assert robustness.pages.lines_of("C07", record)[0].startswith("**Other seeds change")
-    assert robustness.pages.shaky({"C07": record}) == {"C07": "but only in 8 of 10 other seeds"}
+    assert robustness.pages.shaky({"C07": record}) == {"C07": "but only with 8 of 10 other seeds"}
 
 
 def test_a_trial_gives_what_papermill_does(project):
@@ -151,6 +151,7 @@ def test_a_claim_with_broken_trials_does_not_hold(project, capsys):
     assert main(["robustness", "07"]) == 0
     record = kept("C07")
     assert str(summary.other_seeds(record)) == "0/10"
+    assert summary.first_to_go(record) == "no verdict with 10 of 10 other seeds: failed"
     assert robustness.pages.markdown({"C07": record}).count("`ValueError: odd`") == 10
 
 

@@ -64,7 +64,7 @@ def in_words(record: Mapping[str, Any]) -> str:
     """How often the verdict stays with other seeds, as a phrase."""
     seeds = other_seeds(record)
     so_far = "" if seeds.of == len(OFFSETS) else " run so far"
-    return f"in {seeds.held} of {seeds.of} other seeds{so_far}"
+    return f"with {seeds.held} of {seeds.of} other seeds{so_far}"
 
 
 def parameters(record: Mapping[str, Any], *, should_hold: bool) -> list[_Trial]:
@@ -83,11 +83,14 @@ def parameters(record: Mapping[str, Any], *, should_hold: bool) -> list[_Trial]:
 
 
 def first_to_go(record: Mapping[str, Any]) -> str:
-    """The condition that changes sides with the most other seeds, or is nearest to do so.
+    """What costs the verdict: its control, or the condition that changes sides most or is nearest.
 
     Nearest is the least distance of the mean from the bound, in standard deviations over seeds.
     """
     seeds = of_kind(record, OTHER_SEEDS)
+    if without := [trial for trial in seeds if trial["verdict"] not in claims.VERDICTS]:
+        kinds = ", ".join(sorted({trial["verdict"] for trial in without}))
+        return f"no verdict with {len(without)} of {len(seeds)} other seeds: {kinds}"
     if changed := _changed(record, seeds):
         number, times = changed.most_common(1)[0]
         return f"{record['conditions'][number]}: otherwise with {times} of {len(seeds)} other seeds"
