@@ -34,17 +34,17 @@ def _shares(record: Mapping[str, Any]) -> list[str]:
 
 
 def markdown(records: _Records) -> str:
-    """How much has been run, a row for each claim, and folded what gave another verdict."""
-    rows = [_row(notebook, records.get(notebook.claim)) for notebook in sources()]
+    """How much has been run, a row for each claim that was, and folded the other verdicts."""
+    rows = [_row(n, records[n.claim]) for n in sources() if n.claim in records]
+    waiting = [n.claim for n in sources() if n.claim not in records]
+    rest = f"Not run yet: {', '.join(waiting)}." if waiting else "All claims have been run."
     head = ["claim", "other seeds", "should hold", "beyond", "first to go"]
-    lines = [_how_much(records), "", "| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
-    return "\n".join([*lines, *rows, "", *_others(records)]) + "\n"
+    table = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|", *rows, ""] if rows else []
+    return "\n".join([_how_much(records), "", *table, rest, "", *_others(records)]) + "\n"
 
 
-def _row(notebook: Notebook, record: Mapping[str, Any] | None) -> str:
-    cells = ["not yet run", "", "", ""]
-    if record is not None:
-        cells = [*_shares(record), summary.first_to_go(record)]
+def _row(notebook: Notebook, record: Mapping[str, Any]) -> str:
+    cells = [*_shares(record), summary.first_to_go(record)]
     link = f"{{doc}}`{notebook.claim} <../notebooks/{notebook.name}>`"
     said = f"{link} {claims.claim(notebook.claim)['expected']}"
     return "| " + " | ".join([said, *cells]) + " |"
@@ -113,11 +113,11 @@ def lines_of(claim: str, record: Mapping[str, Any] | None) -> list[str]:
 
 
 def cell(record: Mapping[str, Any] | None) -> str:
-    """A cell of the overview: "9/10 other seeds", and in words where that is too few."""
+    """A cell of the overview: 9/10, a dash where nothing was run, bold where it is too few."""
     if record is None:
-        return "not yet run"
-    shown = f"{summary.other_seeds(record)} other seeds"
-    return f"<strong>only {shown}</strong>" if summary.is_shaky(record) else shown
+        return "–"
+    shown = str(summary.other_seeds(record))
+    return f"<strong>{shown}</strong>" if summary.is_shaky(record) else shown
 
 
 def shaky(records: _Records) -> dict[str, str]:
