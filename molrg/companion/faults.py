@@ -53,13 +53,17 @@ def _texts(mark: ast.Call, path: Path) -> list[str]:
 
 
 def markdown(faults: list[Fault]) -> str:
-    """A table for each kind: what is injected, what happens, the test that shows it."""
-    parts = [f"{len(faults)} tests inject faults of {len({f.kind for f in faults})} kinds."]
-    for kind, group in groupby(faults, key=lambda fault: fault.kind):
-        rows = [f"| {fault.injected} | {fault.then} | `{fault.test}` |" for fault in group]
-        head = ["| injected | what happens | test |", "|---|---|---|"]
-        parts.append("\n".join([f"### {kind[0].upper()}{kind[1:]}", "", *head, *rows]))
-    return "\n\n".join(parts) + "\n"
+    """One table of what is injected and what happens; folded, the test of each."""
+    groups = [(kind, list(group)) for kind, group in groupby(faults, key=lambda fault: fault.kind)]
+    table = ["| fault | injected | what happens |", "|---|---|---|"]
+    tests = ["````{dropdown} The test of each", "| fault | test |", "|---|---|"]
+    for kind, group in groups:
+        for place, fault in enumerate(group):
+            named = "" if place else f"{kind[0].upper()}{kind[1:]}"
+            table.append(f"| {named} | {fault.injected} | {fault.then} |")
+            tests.append(f"| {named} | `{fault.test}` |")
+    how_many = f"{len(faults)} tests inject faults of {len(groups)} kinds."
+    return "\n\n".join([how_many, "\n".join(table), "\n".join([*tests, "````"])]) + "\n"
 
 
 def write(generated: Path, root: Path) -> None:
