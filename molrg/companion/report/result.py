@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 
@@ -16,18 +16,10 @@ from molrg.companion.report import levels, words
 from molrg.companion.report.cost import Cost
 from molrg.companion.report.earlier import VERSION, Earlier
 from molrg.companion.report.inputs import Inputs
+from molrg.companion.report.measured import Measured
 from molrg.companion.report.page import Contents, page
 from molrg.companion.report.plan import Plan
 from molrg.companion.report.sections import sections
-
-
-class Found(Protocol):
-    """What was measured, and what was not."""
-
-    parts: dict[str, dict[str, Any]]
-    left_out: list[str]
-    seconds: float
-    timing: list[dict[str, Any]]
 
 
 def beforehand(inputs: Inputs, cost: Cost, plan: Plan, minutes: float) -> Iterator[str]:
@@ -66,7 +58,7 @@ def write(
     cost: Cost,
     plan: Plan,
     options: Mapping[str, Any],
-    found: Found,
+    measured: Measured,
     beside: Earlier | None = None,
 ) -> tuple[Path, Path]:
     """Write the page and the JSON beside it.
@@ -77,7 +69,7 @@ def write(
         cost: of its passes.
         plan: what was to be measured.
         options: that were chosen.
-        found: what was measured.
+        measured: the parts, and what was left out.
         beside: another report, to be shown beside this one.
 
     Returns:
@@ -86,7 +78,7 @@ def write(
     Raises:
         OSError: where one cannot be written.
     """
-    rows = levels.table(found.parts)
+    rows = levels.table(measured.parts)
     tables = [words.by_level(rows)] if rows else []
     if beside is not None:
         models = _two_names(inputs.name, beside.model)
@@ -98,11 +90,11 @@ def write(
             title=f"Report on {inputs.name}",
             about=_about(inputs),
             words=words.WORDS,
-            sections=list(sections(found.parts, unseen=inputs.unseen)),
+            sections=list(sections(measured.parts, unseen=inputs.unseen)),
             tables=tables,
-            left_out=found.left_out,
+            left_out=measured.left_out,
             notes=inputs.notes,
-            facts=_facts(inputs, cost, options, found),
+            facts=_facts(inputs, cost, options, measured),
         )
     )
     record = {
@@ -120,10 +112,10 @@ def write(
         "cost": asdict(cost),
         "plan": asdict(plan),
         "levels": rows,
-        "parts": found.parts,
-        "left_out": found.left_out,
-        "seconds": found.seconds,
-        "timing": found.timing,
+        "parts": measured.parts,
+        "left_out": measured.left_out,
+        "seconds": measured.seconds,
+        "timing": measured.timing,
         "peak_memory_mb": _peak(inputs),
     }
     numbers = out.with_suffix(".json")
@@ -146,13 +138,15 @@ def _about(inputs: Inputs) -> str:
     )
 
 
-def _facts(inputs: Inputs, cost: Cost, options: Mapping[str, Any], found: Found) -> dict[str, str]:
+def _facts(
+    inputs: Inputs, cost: Cost, options: Mapping[str, Any], measured: Measured
+) -> dict[str, str]:
     parameters = sum(value.numel() for value in inputs.denoiser.parameters())
     return {
         "model": f"{inputs.name}, {parameters:,} parameters",
         "device": str(inputs.points.device),
         **_costs(inputs, cost),
-        "time": f"{found.seconds / 60:.1f} of {options['minutes']:g} minutes",
+        "time": f"{measured.seconds / 60:.1f} of {options['minutes']:g} minutes",
         "peak memory, last run": f"{_peak(inputs):,.0f} MB",
         "seed": str(options["seed"]),
         "made by": f"molrg {molrg.__version__}, torch {torch.__version__}",

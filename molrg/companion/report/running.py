@@ -6,7 +6,7 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from molrg.companion.report import comparing, cost, earlier, pictures, plan, res
 from molrg.companion.report.inputs import Inputs, read
 from molrg.companion.report.laws import Laws
 from molrg.companion.report.levels import DIMENSION, SPECTRUM, STRIP
+from molrg.companion.report.measured import Measured
 from molrg.companion.report.plan import Plan
 from molrg.companion.report.store import Store
 from molrg.zoo import running
@@ -42,23 +43,6 @@ class Options:
     def __post_init__(self) -> None:
         checks.real("minutes", self.minutes, 0.01)
         checks.count("seed", self.seed, 0)
-
-
-@dataclass
-class Measured:
-    """What a report consists of.
-
-    Attributes:
-        parts: by name.
-        left_out: what was not measured, and why.
-        seconds: that measuring took, in all runs.
-        timing: of each part, the seconds that were predicted and those that it took.
-    """
-
-    parts: dict[str, dict[str, Any]] = field(default_factory=dict)
-    left_out: list[str] = field(default_factory=list)
-    seconds: float = 0.0
-    timing: list[dict[str, Any]] = field(default_factory=list)
 
 
 def write(
