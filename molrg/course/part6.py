@@ -5,9 +5,45 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from torch import Tensor
 
-from molrg.course.compare import judge_function, short
+from molrg.course.compare import judge_function, read_off, short
 from molrg.course.registry import self_check
+from molrg.subspaces import principal_angles, random_bases
+
+_D = 4  # dimension of the subspaces of which found ones are counted
+
+
+@self_check("ex-19-read")
+def _crossing(answer: Any) -> None:
+    read_off("ex-19-read", answer, "544c9cfd0d118c95232f", "a noise level")
+
+
+@self_check("ex-19-faces")
+def _count(answer: Any) -> None:
+    generator = torch.Generator().manual_seed(19)
+    U, V, W, other = random_bases(6 * _D, [_D] * 4, generator=generator)
+    cases = {
+        "all there, in another order": ([U, V, W], [W, U, V]),
+        "one component like two": ([U, V], [U, _turned(U, other, 0.95)]),
+        "one of three is a little off": ([U, V, W], [V, _turned(U, other, 0.95), other]),
+        "one is more than a little off": ([U, V, W], [V, _turned(U, other, 0.85), W]),
+        "none is there": ([U, V], [other, W]),
+    }
+    judge_function(answer, cases, _found)
+
+
+def _turned(U: Tensor, other: Tensor, share: float) -> Tensor:
+    """A basis of which U holds this share, orthogonal `other` the rest."""
+    return share**0.5 * U + (1 - share) ** 0.5 * other
+
+
+def _found(bases: list[Tensor], bases_hat: list[Tensor]) -> int:
+    """How many of the bases some estimate meets, by the cosines of the principal angles."""
+    shares = [
+        max(principal_angles(U, U_hat).cos().square().mean() for U_hat in bases_hat) for U in bases
+    ]
+    return sum(bool(share >= 0.9) for share in shares)
 
 
 @self_check("ex-c20-1")
