@@ -68,6 +68,20 @@ def test_a_course_is_the_same_alone_and_in_company():
     assert together.error.tolist() == pytest.approx(alone.error.tolist(), rel=1e-4)
 
 
+def test_a_killed_run_goes_on_from_its_store_and_gives_the_same_table(tmp_path, monkeypatch):
+    monkeypatch.setattr(study, "TOGETHER", 2)
+    job = ([0, 1], [2, 5, study.FRESH])
+    store = tmp_path / "courses.jsonl"
+    whole = study.courses(*job, store=store, **TINY)
+    kept = store.read_bytes().splitlines(keepends=True)
+    assert len(kept) == 3  # a task for every two networks
+    store.write_bytes(b"".join(kept[:2]) + kept[2][:100])  # the last one torn
+    resumed = study.courses(*job, store=store, **TINY)
+    assert store.read_bytes().splitlines(keepends=True)[:2] == kept[:2]  # not trained again
+    pd.testing.assert_frame_equal(resumed, whole)
+    pd.testing.assert_frame_equal(resumed, study.courses(*job, **TINY), rtol=1e-4)
+
+
 def test_two_points_are_copied_in_the_end():
     table = study.courses([0], [2], width=32, steps=400, batch=8, rows=16)
     last = table[table.step == 400]
@@ -106,7 +120,12 @@ def test_a_censored_time_does_not_count_and_one_time_gives_no_slope():
 
 @pytest.mark.parametrize(
     ("sizes", "change", "name"),
-    [([1], {}, "sizes"), ([4], {"steps": 0}, "steps"), ([4], {"width": 0}, "width")],
+    [
+        ([1], {}, "sizes"),
+        ([4], {"steps": 0}, "steps"),
+        ([4], {"width": 0}, "width"),
+        ([4], {"lr": 0.0}, "lr"),
+    ],
 )
 def test_bad_input(sizes, change, name):
     with complains(name):

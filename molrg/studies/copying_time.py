@@ -8,7 +8,8 @@ Every purpose has a source of random numbers of its own (`molrg.draws.source`).
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import os
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from molrg import checks, draws, images, memorization
+from molrg import checks, draws, images, memorization, sweeps
 from molrg.denoisers import MLP, LinearMixture, Stacked
 from molrg.studies.copying import SCHEDULE, SIGMA, sample
 from molrg.training import Trainer, squared_errors
@@ -25,6 +26,7 @@ from molrg.training import Trainer, squared_errors
 LEVEL = 0.8  # noise level at which the error is measured
 FIRST, RATIO = 15, 1.25  # the first step that is looked at, and how the steps grow
 FRESH = 0  # in the column "N": no point is seen twice, but by chance
+TOGETHER = 5  # networks that are trained at once where a store keeps them
 Key = tuple[int, int]  # of a network: seed, N
 
 # What random numbers are for: the first entry of every key.
@@ -82,6 +84,7 @@ def courses(
     batch: int = 32,
     lr: float = 5e-3,
     rows: int = 48,
+    store: str | os.PathLike | None = None,
 ) -> pd.DataFrame:
     """Networks for every N and seed, with one constant step size, and what each is like over time.
 
@@ -98,23 +101,60 @@ def courses(
         batch: points in a step.
         lr: step size of all steps.
         rows: samples; there are eight times as many held-out points.
+        store: where finished networks are kept, as for `molrg.sweeps.run`; with one, `TOGETHER`
+            networks are trained at once, else all.
 
     Raises:
         ValueError: where an argument is out of range.
     """
+    setting = {
+        "width": checks.count("width", width),
+        "steps": checks.count("steps", steps),
+        "batch": checks.count("batch", batch),
+        "lr": checks.real("lr", lr, 1e-12),
+        "rows": checks.count("rows", rows),
+    }
+    counts = [N if N == FRESH else checks.count("sizes", N, 2) for N in sizes]
+    cells = [{"N": N} | setting for N in counts]
+    together = len(cells) * len(seeds) if store is None else TOGETHER
+    table = sweeps.run(course, cells, seeds=seeds, chunk=max(1, together), store=store)
+    looked_at = ["step", "copies", "error"]
+    long = table[["seed", "N", *looked_at]].explode(looked_at, ignore_index=True)
+    return long.astype({"step": int, "copies": float, "error": float})
+
+
+@sweeps.batched
+def course(cells: Sequence[Mapping[str, Any]], seeds: Sequence[int]) -> list[dict[str, Any]]:
+    """Networks and their measures over time; those that are alike but for N are one ensemble.
+
+    One row is one network: "step", "copies" and "error" are lists with an entry for each look.
+
+    Args:
+        cells: with "N", "width", "steps", "batch", "lr" and "rows", as in `courses`.
+        seeds: of points, starts, training and noise.
+    """
+    groups: dict[tuple, list[int]] = {}
+    for job, cell in enumerate(cells):
+        # apart from fresh sets, or padding would make all sets as large
+        alike = (cell["N"] == FRESH, *(cell[name] for name in sorted(cell) if name != "N"))
+        groups.setdefault(alike, []).append(job)
+    rows: dict[int, dict[str, Any]] = {}
+    for jobs in groups.values():
+        keys = [(seeds[job], cells[job]["N"]) for job in jobs]
+        rows |= zip(jobs, _together(cells[jobs[0]], keys), strict=True)
+    return [rows[job] for job in range(len(cells))]
+
+
+def _together(setting: Mapping[str, Any], keys: Sequence[Key]) -> list[dict[str, Any]]:
+    """The rows of networks trained as one ensemble."""
     mixture = law()
-    table = []
-    for many in (False, True):  # apart, for padding would make all sets as large as the fresh one
-        keys = [(seed, N) for N in sizes if (N == FRESH) is many for seed in seeds]
-        if keys:
-            counts = [steps * batch if N == FRESH else checks.count("sizes", N, 2) for _, N in keys]
-            sets = [
-                points(count, mixture, generator=draws.source(_POINTS, *key))
-                for count, key in zip(counts, keys, strict=True)
-            ]
-            trainer = _trainer(sets, keys, width=width, steps=steps, batch=batch, lr=lr)
-            table += _watch(trainer, sets, keys, mixture, rows)
-    return pd.DataFrame(table)
+    fresh = setting["steps"] * setting["batch"]
+    sets = [
+        points(N if N != FRESH else fresh, mixture, generator=draws.source(_POINTS, seed, N))
+        for seed, N in keys
+    ]
+    training = {name: setting[name] for name in ("width", "steps", "batch", "lr")}
+    return _watch(_trainer(sets, keys, **training), sets, keys, mixture, setting["rows"])
 
 
 def _trainer(
@@ -167,7 +207,7 @@ def _watch(
     exact = Stacked([mixture] * len(keys))
     least = squared_errors(exact, held_out, t, noise=noise).mean(-1)
     network: Any = trainer.denoiser
-    table = []
+    courses: list[dict[str, Any]] = [{"step": [], "copies": [], "error": []} for _ in keys]
     for step in looks(trainer.steps):
         with torch.enable_grad():
             while trainer.done < step:
@@ -179,10 +219,11 @@ def _watch(
                 memorization.memorised(x, own).double().mean().item()
                 for x, own in zip(sample(network, prior), sets, strict=True)
             ]
-        for (seed, N), share, ratio in zip(keys, copies, error.tolist(), strict=True):
-            row = {"seed": seed, "N": N, "step": step, "copies": share, "error": ratio}
-            table.append(row)
-    return table
+        for row, share, ratio in zip(courses, copies, error.tolist(), strict=True):
+            row["step"].append(step)
+            row["copies"].append(share)
+            row["error"].append(ratio)
+    return courses
 
 
 def _probes(
