@@ -133,3 +133,22 @@ def test_commands_of_the_notes_name_parameters_of_the_notebook(path):
     for number, words in re.findall(r"molrg run (\d\d) -p ([\w.=-]+)", text):
         (notebook,) = select([number])
         notebook.accept(parse_parameters([words]))
+
+
+def test_notes_begin_with_verdict_times_and_every_exercise():
+    (id, entry) = next(iter(claims.registry().items()))
+    page = f"notebooks/{entry['notebook']}"
+    record = {"verdict": "not reproduced", "cpu_seconds": 12.3}
+    said = teaching.for_the_instructor(ROOT, id, {id: record})
+    assert f"{{doc}}`/{page}`" in said and "**not reproduced**" in said
+    assert f"{teaching.minutes(teaching.text(ROOT, page))} minutes, to run: 12 CPU" in said
+    labels = re.findall(r"^:label: (ex-\S+)$", teaching.text(ROOT, page), re.MULTILINE)
+    assert labels == re.findall(r"\{ref\}`([^`]+)` \((?:easy|medium|hard), [a-z -]+\)", said)
+    for path in NOTES:
+        assert f"../_generated/teaching_{path.stem}.md" in path.read_text(encoding="utf-8")
+
+
+def test_a_syllabus_says_what_came_of_each_title():
+    session = COURSE["syllabi"]["one day"][0]
+    said = teaching.syllabus(ROOT, [session], {"C01": {"verdict": "reproduced", "cpu_seconds": 1}})
+    assert "- In class: {doc}`/notebooks/01_denoiser_in_closed_form` ✓\n" in said

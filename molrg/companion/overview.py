@@ -86,6 +86,11 @@ def _x(ratio: float) -> str:
 _SIGNS = {"reproduced": "✓", "with deviation": "≈", "not reproduced": "✗"}
 
 
+def sign(id: str, records: Mapping[str, dict]) -> str:
+    """The sign of a claim's verdict, a dot where there is none."""
+    return _SIGNS.get(outcome(id, records), "·")
+
+
 def strip(records: Mapping[str, dict]) -> str:
     """All verdicts at a glance: a cell per claim, which leads to its page."""
     cells = []
@@ -95,7 +100,7 @@ def strip(records: Mapping[str, dict]) -> str:
         place = f"../notebooks/{entry['notebook']}.html" if entry["status"] == "landed" else "#"
         cells.append(
             f'<a class="molrg-cell molrg-cell-{verdict.replace(" ", "-")}" href="{place}" '
-            f'title="{label}" aria-label="{label}"><b>{id[1:]}</b>{_SIGNS.get(verdict, "·")}</a>'
+            f'title="{label}" aria-label="{label}"><b>{id[1:]}</b>{sign(id, records)}</a>'
         )
     key = ", ".join(f"{sign} {verdict}" for verdict, sign in _SIGNS.items())
     return f'<p class="molrg-strip">{"".join(cells)}</p>\n\n{key}. {sentence(records)}\n'

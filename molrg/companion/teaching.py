@@ -12,7 +12,7 @@ import nbformat
 import yaml
 
 from molrg import claims
-from molrg.companion import course_graph, solutions
+from molrg.companion import course_graph, overview, scorecard, solutions
 from molrg.companion.notebooks import drafts
 
 FILE = "book/teaching/course.yml"
@@ -20,6 +20,11 @@ WORDS_A_MINUTE = 120  # of a text with formulas, read to be understood
 WORDS_OF_A_FORMULA = 25  # what a displayed formula counts for
 _CODE = re.compile(r"^(`{3,})\w[^\n]*\n.*?^\1[ \t]*$", re.DOTALL | re.MULTILINE)
 _DISPLAYED = re.compile(r"\$\$.*?\$\$", re.DOTALL)
+_EXERCISE = re.compile(
+    r"^```\{exercise\}[^\n]*\n:label: (?P<label>\S+)\n.*?"
+    r"^\*(?P<difficulty>Easy|Medium|Hard), (?P<time>[a-z\- ]+)\.\*",
+    re.DOTALL | re.MULTILINE,
+)
 _SECTION = re.compile(r"\{[\w:]+\}|[`:#*|{}\[\]()$\\]")
 
 
@@ -66,12 +71,46 @@ def seconds(page: str, records: Mapping[str, dict]) -> float | None:
 
 
 def write(generated: Path, root: Path, records: Mapping[str, dict]) -> None:
-    """Write the syllabi, the table of times and the graph of pages into a folder."""
+    """Write syllabi, table of times, graph of pages and what notes need of their notebooks."""
     for name, sessions in course(root)["syllabi"].items():
         file = generated / f"syllabus_{name.replace(' ', '_')}.md"
         file.write_text(syllabus(root, sessions, records), encoding="utf-8")
     (generated / "course_times.md").write_text(times(root, records), encoding="utf-8")
+    for id in landed():
+        facts = for_the_instructor(root, id, records)
+        (generated / f"teaching_{id.lower()}.md").write_text(facts, encoding="utf-8")
     course_graph.write(generated / "course_graph.svg", shown(root))
+
+
+def landed() -> list[str]:
+    """The claims that have a notebook."""
+    return [id for id, entry in claims.registry().items() if entry["status"] == "landed"]
+
+
+def for_the_instructor(root: Path, id: str, records: Mapping[str, dict]) -> str:
+    """What a lecturer asks first of a notebook: verdict, minutes, seconds, exercises.
+
+    Args:
+        root: of the project.
+        id: of a claim.
+        records: of the book's run, by claim.
+    """
+    page = f"notebooks/{claims.claim(id)['notebook']}"
+    running = seconds(page, records)
+    run = f", to run: {running:.0f} CPU seconds" if running is not None else ""
+    exercises = ", ".join(
+        f"{{ref}}`{label}` ({difficulty.lower()}, {time})"
+        for label, difficulty, time in exercises_of(root, page)
+    )
+    return (
+        f"{{doc}}`/{page}`, in the run of this book **{scorecard.outcome(id, records)}**. To read:"
+        f" {minutes(text(root, page))} minutes{run}. Its exercises: {exercises}.\n"
+    )
+
+
+def exercises_of(root: Path, page: str) -> list[tuple[str, str, str]]:
+    """Label, difficulty and time of each exercise of a notebook."""
+    return _EXERCISE.findall(text(root, page))
 
 
 def syllabus(root: Path, sessions: list[dict[str, Any]], records: Mapping[str, dict]) -> str:
@@ -86,7 +125,7 @@ def syllabus(root: Path, sessions: list[dict[str, Any]], records: Mapping[str, d
         lines = [
             f"**{number}. {session['title']}.** The goal: to {session['goal'].strip()}.",
             f"- Before: {_pages(session['read']) if session['read'] else 'nothing new'}",
-            f"- In class: {_pages(session['live'])}",
+            f"- In class: {_with_verdicts(session['live'], records)}",
             f"- Afterwards: {_exercises(root, session['after'])}",
             f"- To read, all together: {reading} minutes{run}",
         ]
@@ -107,7 +146,7 @@ def _exercises(root: Path, named: Mapping[str, str]) -> str:
 
 
 def _labels(root: Path, page: str) -> list[str]:
-    return re.findall(r"^```\{exercise\}[^\n]*\n:label: (\S+)$", text(root, page), re.MULTILINE)
+    return [label for label, _, _ in exercises_of(root, page)]
 
 
 def times(root: Path, records: Mapping[str, dict]) -> str:
@@ -122,3 +161,10 @@ def times(root: Path, records: Mapping[str, dict]) -> str:
 
 def _pages(pages: list[str]) -> str:
     return ", ".join(f"{{doc}}`/{page}`" for page in pages)
+
+
+def _with_verdicts(pages: list[str], records: Mapping[str, dict]) -> str:
+    """Pages with the sign of their verdict: a title says the claim, and not what came of it."""
+    ids = {f"notebooks/{entry['notebook']}": id for id, entry in claims.registry().items()}
+    signs = {page: overview.sign(ids[page], records) for page in pages if page in ids}
+    return ", ".join(f"{{doc}}`/{page}` {signs.get(page, '')}".rstrip() for page in pages)
