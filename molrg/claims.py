@@ -277,33 +277,13 @@ def check(
     seeds = [int(seed) for seed in seeds]
     enough = len(set(seeds)) == len(seeds) >= entry.get("min_seeds", 5)
     checks.require(enough, "seeds", seeds, f"at least {entry.get('min_seeds', 5)} different seeds")
-    measured = _arrays("values", values, {c.quantity for c in primary + secondary}, len(seeds))
-    must_fail = set(entry["control"]["fails"])
-    controlled = _arrays("control", control, must_fail, len(seeds))
+    conditions = primary + secondary
+    measured = _arrays("values", values, {c.quantity for c in conditions}, len(seeds))
+    controlled = _arrays("control", control, set(entry["control"]["fails"]), len(seeds))
     summaries = {key: Summary.of(array) for key, array in measured.items()}
     control_summaries = {key: Summary.of(array) for key, array in controlled.items()}
-    for condition in primary + secondary:
-        if condition.quantity in must_fail and not condition.clearly_failed(
-            control_summaries[condition.quantity]
-        ):
-            seen = _estimate(condition, control_summaries[condition.quantity])
-            raise ControlPassed(
-                f"{id}: the control gives {seen}, which does not clearly fail: {condition}"
-            )
+    _control_must_fail(id, conditions, control_summaries)
     verdict = verdict_of(primary, secondary, summaries)
-    lines = [
-        {
-            "condition": str(c),
-            "quantity": c.quantity,
-            "primary": c in primary,
-            "estimate": _estimate(c, summaries[c.quantity]),
-            "met": c.met(summaries[c.quantity]),
-            "control": _estimate(c, control_summaries[c.quantity])
-            if c.quantity in must_fail
-            else None,
-        }
-        for c in primary + secondary
-    ]
     record = {
         "id": id,
         "verdict": verdict,
@@ -311,7 +291,9 @@ def check(
         "as_expected": verdict == entry["expected"],
         "profile": profile,
         "seeds": seeds,
-        "conditions": lines,
+        "conditions": [
+            _line(c, summaries, control_summaries) | {"primary": c in primary} for c in conditions
+        ],
         "values": _with_summaries(measured),
         "control": _with_summaries(controlled),
         **cost(),
@@ -323,6 +305,34 @@ def check(
     }
     _write(record, figure)
     return Verdict(record)
+
+
+def _control_must_fail(
+    id: str, conditions: Sequence[Condition], control: Mapping[str, Summary]
+) -> None:
+    """Raise ControlPassed where the control does not clearly fail a condition on what it has."""
+    for condition in conditions:
+        summary = control.get(condition.quantity)
+        if summary is not None and not condition.clearly_failed(summary):
+            seen = _estimate(condition, summary)
+            raise ControlPassed(
+                f"{id}: the control gives {seen}, which does not clearly fail: {condition}"
+            )
+
+
+def _line(
+    condition: Condition, measured: Mapping[str, Summary], control: Mapping[str, Summary]
+) -> dict[str, Any]:
+    """What a record says of a condition."""
+    quantity = condition.quantity
+    known = quantity in control
+    return {
+        "condition": str(condition),
+        "quantity": quantity,
+        "estimate": _estimate(condition, measured[quantity]),
+        "met": condition.met(measured[quantity]),
+        "control": _estimate(condition, control[quantity]) if known else None,
+    }
 
 
 def verdict_of(
