@@ -25,7 +25,7 @@ from molrg.training import fit, log_uniform_times, output_weighting, squared_err
 SCHEDULE = VP()
 SIGMA = (0.05, 20.0)  # noise levels of training, errors and sampling
 LEVELS = 12  # noise levels at which errors are measured
-RATES = (1e-3, 3e-3, 1e-2)  # step sizes of Adam, of which each target takes its best
+RATES = (1e-3, 3e-3, 1e-2, 3e-2, 1e-1)  # step sizes of Adam, of which each target takes its best
 TURNS = 1.5  # of the spiral
 RADIUS = 2.0  # of the spiral at its outer end: a mean square of RADIUS^2 / 2 in its plane
 _WEIGHTING = output_weighting("v", SCHEDULE)  # one loss for all targets: squared error of v
@@ -153,15 +153,17 @@ def trials(
         networks = _networks(target, train, keys, width=width, steps=steps, batch=batch)
         errors = torch.stack([_errors(network, held_out, keys) for network in networks])
         losses = errors @ _weights().to(errors)
-        for seed, best in enumerate(losses.argmin(0).tolist()):
-            row = {"target": target, "rate": RATES[best], "loss": losses[best, seed].item()}
-            row["error"] = (errors[best, seed].sum() / least[seed].sum()).item()
-            chosen = networks[best].select([seed])
-            table.append(_row(row, chosen, keys[seed], bases[seed], samplers, rows))
-    for seed, key in enumerate(keys):
+        chosen = losses.argmin(0).tolist()
+        drawn = _drawn_by_best(networks, chosen, keys, bases, samplers, rows)
+        for e, best in enumerate(chosen):
+            row = {"target": target, "rate": RATES[best], "loss": losses[best, e].item()}
+            row["error"] = (errors[best, e].sum() / least[e].sum()).item()
+            table.append(_named(keys[e]) | row | drawn[e])
+    drawn = _drawn(exact, keys, bases, samplers, rows)
+    for e, key in enumerate(keys):
         row = {"target": "exact", "rate": math.nan, "error": 1.0}
-        row["loss"] = (least[seed] @ _weights().to(least)).item()
-        table.append(_row(row, exact.select([seed]), key, bases[seed], samplers, rows))
+        row["loss"] = (least[e] @ _weights().to(least)).item()
+        table.append(_named(key) | row | drawn[e])
     return pd.DataFrame(table)
 
 
@@ -231,19 +233,47 @@ def _errors(model: Any, x0: Tensor, keys: Sequence[Key]) -> Tensor:
     return torch.stack(columns, -1)
 
 
+def _named(key: Key) -> dict[str, Any]:
+    """The columns that say which trial it is."""
+    return dict(zip(("seed", "D", "planes"), key, strict=True))
+
+
+def _drawn_by_best(
+    networks: Sequence[MLP],
+    chosen: Sequence[int],
+    keys: Sequence[Key],
+    bases: Sequence[Tensor],
+    samplers: Sequence[int],
+    rows: int,
+) -> list[dict[str, Any]]:
+    """As `_drawn`, each seed by the network of its own best step size."""
+    columns: dict[int, dict[str, Any]] = {}
+    for best in set(chosen):
+        alike = [e for e, choice in enumerate(chosen) if choice == best]
+        of_keys, of_bases = [keys[e] for e in alike], [bases[e] for e in alike]
+        drawn = _drawn(networks[best].select(alike), of_keys, of_bases, samplers, rows)
+        columns |= zip(alike, drawn, strict=True)
+    return [columns[e] for e in range(len(keys))]
+
+
 @torch.no_grad()
-def _row(
-    row: dict[str, Any], model: Any, key: Key, basis: Tensor, samplers: Sequence[int], rows: int
-) -> dict[str, Any]:
-    """The row, with what the model's samples are like."""
-    seed, D, planes = key
+def _drawn(
+    model: Any, keys: Sequence[Key], bases: Sequence[Tensor], samplers: Sequence[int], rows: int
+) -> list[dict[str, Any]]:
+    """What the samples of an ensemble are like, a dict for each of its models."""
     start, stop = SCHEDULE.t_of_sigma(SIGMA[1]).item(), SCHEDULE.t_of_sigma(SIGMA[0]).item()
-    source = draws.source(_SAMPLES, *key)
-    noise = sampling.prior((1, rows, D), SCHEDULE, start, generator=source, dtype=basis.dtype)
-    row = {"seed": seed, "D": D, "planes": planes} | row
+    size = (rows, len(bases[0]))
+    starts = []
+    for key, basis in zip(keys, bases, strict=True):
+        source = draws.source(_SAMPLES, *key)
+        prior = sampling.prior(size, SCHEDULE, start, generator=source, dtype=basis.dtype)
+        starts.append(prior)
+    noise = torch.stack(starts)
+    columns: list[dict[str, Any]] = [{} for _ in keys]
     for steps in samplers:
         times = sampling.time_grid(SCHEDULE, steps, start=start, stop=stop)
-        x = sampling.finish(sampling.ddim(model, noise, times, denoise_last=True))[0]
-        row[f"off_{steps}"] = off_planes(x, basis).item()
-        row[f"drawn_{steps}"] = x @ basis
-    return row
+        drawn = sampling.finish(sampling.ddim(model, noise, times, denoise_last=True))
+        for row, x, basis in zip(columns, drawn, bases, strict=True):
+            row[f"off_{steps}"] = off_planes(x, basis).item()
+            row[f"drawn_{steps}"] = x @ basis
+    return columns
