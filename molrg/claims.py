@@ -9,7 +9,7 @@ from __future__ import annotations
 import html
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -32,7 +32,26 @@ from molrg.stats import Summary
 
 PROFILES = ("quick", "paper")
 SCOPES = ("identity", "finite instance", "small model")
+_RANKS = ("primary", "secondary")
 VERDICTS = ("reproduced", "with deviation", "not reproduced")
+
+
+# What an entry of the ledger cannot do without; a dot goes one level down.
+_NEEDED = (
+    "title",
+    "status",
+    "locus",
+    "certainty",
+    "statement",
+    "scope",
+    "but",
+    "notebook",
+    "quantities",
+    "criterion.quick.primary",
+    "criterion.paper.primary",
+    "control.fails",
+    "expected",
+)
 
 
 class ControlPassed(RuntimeError):
@@ -41,11 +60,39 @@ class ControlPassed(RuntimeError):
 
 @lru_cache
 def _registry(path: Path, changed: int) -> dict[str, dict]:
-    return yaml.safe_load(path.read_text(encoding="utf-8"))["claims"]
+    ledger = yaml.safe_load(path.read_text(encoding="utf-8"))
+    entries = _at(ledger, "claims")
+    if not isinstance(entries, dict):
+        raise ValueError(f"{path} = no list of claims: allowed are entries by id under `claims:`")
+    for id, entry in entries.items():
+        if key := next(_lacking(entry), None):
+            raise ValueError(f"{path} = {id} without {key}: allowed is an entry that has it")
+    return entries
+
+
+def _lacking(entry: Any) -> Iterator[str]:
+    """The keys that an entry of the ledger lacks, each with the way to it."""
+    yield from (key for key in _NEEDED if _at(entry, key) is None)
+    for place in (f"criterion.{profile}.{rank}" for profile in PROFILES for rank in _RANKS):
+        for number, line in enumerate(_at(entry, place) or []):
+            for key in ("quantity", "estimator"):
+                if _at(line, key) is None:
+                    yield f"{place}[{number}].{key}"
+
+
+def _at(node: Any, place: str) -> Any:
+    """What stands at a place, such as `control.fails`; None where nothing does."""
+    for key in place.split("."):
+        node = node.get(key) if isinstance(node, dict) else None
+    return node
 
 
 def registry() -> dict[str, dict]:
-    """All registered claims by id, as they stand in book/claims.yml."""
+    """All registered claims by id, as they stand in book/claims.yml.
+
+    Raises:
+        ValueError: where an entry lacks a key that is needed.
+    """
     path = root() / "book" / "claims.yml"
     return _registry(path, path.stat().st_mtime_ns)
 

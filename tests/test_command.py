@@ -12,6 +12,7 @@ import subprocess
 import sys
 
 import pytest
+import yaml
 from projects import ROOT, environment, stopped
 
 from molrg import claims, provenance
@@ -182,6 +183,8 @@ def test_every_recorded_run_is_a_record():
     [
         ("book/claims.yml", "claims: [", "claims", r"claims\.yml = no YAML \(line 1: .*allowed is"),
         ("book/claims.yml", "claims: {\n}\n]", "run 01", r"claims\.yml = no YAML \(line 3: "),
+        ("book/claims.yml", "", "run 01", r"claims\.yml = no list of claims: allowed are"),
+        ("book/claims.yml", "claims: [C01]", "claims", r"claims\.yml = no list of claims: allowed"),
         ("notebooks/01_holds.ipynb", "{", "run 01", r"01_holds\.ipynb: not a notebook"),
         ("notebooks/02_fails_as_expected.ipynb", "", "copies 01", r"02_\w+\.ipynb: not a notebook"),
     ],
@@ -190,4 +193,33 @@ def test_a_source_cut_short_is_named(project, capsys, name, text, words, said):
     (project / name).write_text(text)
     error = stopped(capsys, *words.split(), code=2)
     assert re.search(said, error)
+    assert error.count("\n") == 1
+
+
+@pytest.mark.fault(
+    "torn or altered results",
+    "an entry of the ledger that is YAML but lacks a key",
+    "the claim and the key in one line",
+)
+@pytest.mark.parametrize(
+    ("key", "said", "words"),
+    [
+        ("title", "title", "claims"),
+        ("expected", "expected", "run 01"),
+        ("criterion.paper", "criterion.paper.primary", "book"),
+        ("control.fails", "control.fails", "robustness 01"),
+        ("criterion.quick.primary.0.estimator", "criterion.quick.primary[0].estimator", "run"),
+    ],
+)
+def test_a_key_that_the_ledger_lacks_is_named(project, capsys, key, said, words):
+    path = project / "book" / "claims.yml"
+    ledger = yaml.safe_load(path.read_text())
+    *way, last = key.split(".")
+    node = ledger["claims"]["C02"]
+    for step in way:
+        node = node[int(step) if step.isdigit() else step]
+    del node[last]
+    path.write_text(yaml.dump(ledger))
+    error = stopped(capsys, *words.split(), code=2)
+    assert f"claims.yml = C02 without {said}: allowed is an entry that has it" in error
     assert error.count("\n") == 1

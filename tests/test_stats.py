@@ -177,7 +177,7 @@ def test_a_bootstrap_takes_any_statistic_and_all_columns_from_the_same_seeds():
 @pytest.mark.parametrize(
     ("name", "call"),
     [
-        ("successes", lambda: stats.wilson(3, 2)),
+        ("successes", lambda: stats.wilson([1, 3], 2)),
         ("successes", lambda: stats.wilson(-1, 2)),
         ("successes", lambda: stats.wilson(0.5, 2)),
         ("trials", lambda: stats.wilson(0, 0)),
@@ -196,6 +196,11 @@ def test_a_bootstrap_takes_any_statistic_and_all_columns_from_the_same_seeds():
 def test_bad_intervals_are_refused(name, call):
     with complains(name):
         call()
+
+
+def test_wilson_names_the_first_number_that_is_out_of_range():
+    with pytest.raises(ValueError, match=r"^successes = 3: allowed is whole numbers"):
+        stats.wilson([1, 3, 9], 2)
 
 
 # lines

@@ -37,10 +37,8 @@ def wilson(successes: ArrayLike, trials: ArrayLike, level: float = 0.95) -> tupl
             and trials, or the level is out of range.
     """
     k, n = np.broadcast_arrays(np.asarray(successes, dtype=float), np.asarray(trials, dtype=float))
-    if not (np.isfinite(n) & (n == np.floor(n)) & (n >= 1)).all():
-        raise ValueError("trials = numbers out of range: allowed is whole ones >= 1")
-    if not ((k == np.floor(k)) & (k >= 0) & (k <= n)).all():
-        raise ValueError("successes = numbers out of range: allowed is whole ones in 0 ... trials")
+    _only("trials", n, np.isfinite(n) & (n == np.floor(n)) & (n >= 1), "whole numbers >= 1")
+    _only("successes", k, (k == np.floor(k)) & (k >= 0) & (k <= n), "whole numbers 0 ... trials")
     z = ndtri(0.5 + _level(level) / 2)
     share = k / n
     centre = (share + z**2 / (2 * n)) / (1 + z**2 / n)
@@ -111,6 +109,12 @@ def bootstrap(
     tail = (1 - _level(level)) / 2
     low, high = np.quantile(statistic(rows[picks]), [tail, 1 - tail], axis=0)
     return low, high
+
+
+def _only(name: str, numbers: Floats, good: NDArray[np.bool_], allowed: str) -> None:
+    """Refuse numbers of which one is not good; the message shows the first such."""
+    if not good.all():
+        raise ValueError(f"{name} = {numbers[~good][0]:g}: allowed is {allowed}")
 
 
 def _level(level: float) -> float:

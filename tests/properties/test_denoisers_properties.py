@@ -10,7 +10,6 @@ from factories import SCHEDULES, complains, normal, rng, worst
 from hypothesis import given, settings, strategies as st
 from strategies import (
     Border,
-    accepts,
     bases,
     clouds,
     dtypes,
@@ -18,9 +17,7 @@ from strategies import (
     no_count,
     no_real,
     no_share,
-    pairs,
     permutations,
-    refuses,
     rotations,
     same,
     schedules,
@@ -319,17 +316,6 @@ BORDERS = [
         {"x0": spoiled(X_T), "probes": no_count(2)},
     ),
 ]
-
-
-@pytest.mark.parametrize(("border", "argument"), pairs(BORDERS))
-@given(data=st.data())
-def test_outside_its_domain_a_function_says_so(border, argument, data):
-    refuses(border, argument, data)
-
-
-@pytest.mark.parametrize("border", BORDERS, ids=lambda border: border.name)
-def test_the_call_beside_it_is_inside(border):
-    accepts(border)
 
 
 @pytest.mark.parametrize("kind", KINDS)

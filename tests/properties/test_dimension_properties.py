@@ -5,19 +5,15 @@ from __future__ import annotations
 import math
 
 import numpy as np
-import pytest
 import torch
 from factories import normal, rng
 from hypothesis import given, settings, strategies as st
 from strategies import (
     Border,
-    accepts,
     dtypes,
     no_count,
     no_share,
-    pairs,
     permutations,
-    refuses,
     rotations,
     same,
     seeds,
@@ -100,17 +96,6 @@ BORDERS = [
         {"x": st.just(POINTS * math.nan), "labels": st.just(LABELS[:3])},
     ),
 ]
-
-
-@pytest.mark.parametrize(("border", "argument"), pairs(BORDERS))
-@given(data=st.data())
-def test_outside_its_domain_a_function_says_so(border, argument, data):
-    refuses(border, argument, data)
-
-
-@pytest.mark.parametrize("border", BORDERS, ids=lambda border: border.name)
-def test_the_call_beside_it_is_inside(border):
-    accepts(border)
 
 
 @given(seeds, dtypes, st.data())

@@ -6,22 +6,18 @@ import math
 from typing import Any
 
 import numpy as np
-import pytest
 import torch
 from factories import SCHEDULES, complains, normal, rng
 from hypothesis import given, settings, strategies as st
 from strategies import (
     Border,
-    accepts,
     bases,
     clouds,
     dtypes,
     no_count,
     no_real,
     no_share,
-    pairs,
     permutations,
-    refuses,
     rotations,
     same,
     seeds,
@@ -302,17 +298,6 @@ BORDERS = [
         {"table": "hair"},
     ),
 ]
-
-
-@pytest.mark.parametrize(("border", "argument"), pairs(BORDERS))
-@given(data=st.data())
-def test_outside_its_domain_a_function_says_so(border, argument, data):
-    refuses(border, argument, data)
-
-
-@pytest.mark.parametrize("border", BORDERS, ids=lambda border: border.name)
-def test_the_call_beside_it_is_inside(border):
-    accepts(border)
 
 
 @given(clouds(N=(4, 8), n=(3, 3)), seeds, st.data())

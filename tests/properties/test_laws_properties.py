@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import math
 
-import pytest
 import torch
 from factories import SCHEDULES, complains, normal, rng, worst
 from hypothesis import given, settings, strategies as st
 from strategies import (
     Border,
-    accepts,
     close,
     laws,
     no_count,
     no_real,
-    pairs,
     permutations,
-    refuses,
     rotations,
     same,
     schedules,
@@ -188,17 +184,6 @@ BORDERS = [
     ),
     Border(TREES.denoiser, lambda: {"schedule": VP}, {"amplitude": no_real(0, open_low=True)}),
 ]
-
-
-@pytest.mark.parametrize(("border", "argument"), pairs(BORDERS))
-@given(data=st.data())
-def test_outside_its_domain_a_function_says_so(border, argument, data):
-    refuses(border, argument, data)
-
-
-@pytest.mark.parametrize("border", BORDERS, ids=lambda border: border.name)
-def test_the_call_beside_it_is_inside(border):
-    accepts(border)
 
 
 @st.composite

@@ -6,13 +6,11 @@ import math
 
 import numpy as np
 import pandas as pd
-import pytest
 import torch
 from factories import SCHEDULES, complains, normal, rng
 from hypothesis import given, strategies as st
 from strategies import (
     Border,
-    accepts,
     bases,
     close,
     clouds,
@@ -20,9 +18,7 @@ from strategies import (
     no_count,
     no_real,
     no_share,
-    pairs,
     permutations,
-    refuses,
     same,
     schedules,
     seeds,
@@ -150,17 +146,6 @@ BORDERS = [
         draws.spread, lambda: {"generator": rng(), "models": 2}, {"generator": st.just([rng()])}
     ),
 ]
-
-
-@pytest.mark.parametrize(("border", "argument"), pairs(BORDERS))
-@given(data=st.data())
-def test_outside_its_domain_a_function_says_so(border, argument, data):
-    refuses(border, argument, data)
-
-
-@pytest.mark.parametrize("border", BORDERS, ids=lambda border: border.name)
-def test_the_call_beside_it_is_inside(border):
-    accepts(border)
 
 
 @given(schedules, times, times)

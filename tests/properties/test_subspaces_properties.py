@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import math
 
-import pytest
 import torch
 from factories import normal, rng, worst
 from hypothesis import given, strategies as st
 from strategies import (
     Border,
-    accepts,
     bases,
     close,
     clouds,
     no_count,
     no_real,
-    pairs,
     permutations,
-    refuses,
     rotations,
     same,
     seeds,
@@ -105,17 +101,6 @@ BORDERS = [
         {"estimate": st.just(PAIR[:1])},
     ),
 ]
-
-
-@pytest.mark.parametrize(("border", "argument"), pairs(BORDERS))
-@given(data=st.data())
-def test_outside_its_domain_a_function_says_so(border, argument, data):
-    refuses(border, argument, data)
-
-
-@pytest.mark.parametrize("border", BORDERS, ids=lambda border: border.name)
-def test_the_call_beside_it_is_inside(border):
-    accepts(border)
 
 
 def projector(basis: torch.Tensor) -> torch.Tensor:
