@@ -59,6 +59,10 @@ ANSWERS = {
             "not orthonormal": lambda x, d: (x.mean(0), 2 * pca(x, d)),
         },
     ),
+    "ex-03-bump": (
+        [0.95, 1, 1.1],
+        {"too small": 0.3, "too large": 3, "the sign is off": -1, "a number is asked": "one"},
+    ),
     "ex-04-tilt": (
         [tilt],
         {

@@ -13,6 +13,15 @@ ANSWERS = {
         [175, 165.0],
         {"too few": 60, "too many: 3,000 points": 300, "the range is off": 3000},
     ),
+    "ex-c13-1": (
+        [128, 128.0],
+        {
+            "nearly every sample": 8,
+            "some of the samples": 32,
+            "at a smaller number": 512,
+            "a number of training images": "many",
+        },
+    ),
     "ex-c14-1": (
         [350, 320.0, 400],
         {"too small": 98, "this is far from it": 5.4, "is positive": -350},

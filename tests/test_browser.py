@@ -191,6 +191,17 @@ def test_pages_become_one_pdf_with_bookmarks_and_links_inside(chromium, tmp_path
     assert str(tmp_path) not in out.read_bytes().decode("latin-1")
 
 
+def test_what_the_paper_would_cut_off_is_refused(chromium, tmp_path):
+    (tmp_path / "root.html").write_text(
+        "<h1>The root</h1><div style='width: 300px; overflow: hidden'>"
+        "<table><tr><td style='min-width: 900px'>wide cells</td></tr></table></div>"
+    )
+    contents = {"root": "root", "parts": []}
+    with pytest.raises(pdf.WrongPdf, match=r"root\.html: cut off on paper: .* wide cells"):
+        pdf.write(tmp_path, contents, tmp_path / "book.pdf", browser=chromium)
+    assert not (tmp_path / "book.pdf").exists()
+
+
 def test_a_page_that_was_not_built_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"lost\.html: run `python -m molrg book` first"):
         pdf.write(tmp_path, {"root": "lost", "parts": []}, tmp_path / "book.pdf")

@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from molrg import files
-from molrg.companion import chromium
+from molrg.companion import chromium, pdf_check
+from molrg.companion.pdf_check import Chapter, WrongPdf
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page, PdfMargins
+    from playwright.sync_api import Browser, Page, PdfMargins, ViewportSize
     from pypdf import PdfWriter
 
 # What a reader scrolls on the screen and cannot scroll on paper.
@@ -39,6 +40,30 @@ _UNFOLD = """async () => {
   for (const picture of pictures) picture.loading = "eager";
   await Promise.all(pictures.map((picture) => picture.decode().catch(() => null)));
 }"""
+
+# A formula that is wider than the paper is set smaller.
+_FIT = """() => {
+  for (const formula of document.querySelectorAll('mjx-container[display="true"]')) {
+    const share = formula.clientWidth / formula.scrollWidth;
+    const size = parseFloat(formula.style.fontSize || 100);
+    if (share < 1) formula.style.fontSize = `${0.98 * share * size}%`;
+  }
+}"""
+
+# What the edge of the paper, or of a box, would cut off; of an inline formula a copy is hidden.
+_CUT = """() => {
+  const page = document.querySelector("article") ?? document.body;
+  const edge = page.getBoundingClientRect().right + 2;
+  const inside = "mjx-container:not([display]), mjx-container *, span.math, svg *";
+  const wide = (node) => node.getBoundingClientRect().right > edge
+    || (getComputedStyle(node).overflowX !== "visible" && node.scrollWidth > node.clientWidth + 2);
+  return [...page.querySelectorAll(`*:not(${inside}, .visually-hidden)`)]
+    .filter((node) => node.checkVisibility() && wide(node))
+    .map((node) => `${node.tagName.toLowerCase()} ${node.textContent.trim().slice(0, 40)}`);
+}"""
+
+_MARGIN, _A4 = 14, 210  # mm at the sides, and across
+_WIDTH = round((_A4 - 2 * _MARGIN) / 25.4 * 96)  # of the text, in pixels of the screen
 
 
 @dataclass(frozen=True)
@@ -88,7 +113,9 @@ def write(
     tell: Callable[[str], None] = print,
     browser: Browser | None = None,
 ) -> int:
-    """Print every page and write one PDF with bookmarks; returns its number of pages.
+    """Print every page and write one PDF with bookmarks; returns its number of sheets.
+
+    What was written is read again and compared with the contents before it takes its place.
 
     Args:
         site: folder of the built site.
@@ -100,44 +127,58 @@ def write(
     Raises:
         FileNotFoundError: where a page of the contents has not been built.
         chromium.NoChromium: where there is no Chromium, or no Playwright.
+        WrongPdf: where a page is wider than the paper, or sheets or bookmarks are not those of the
+            contents.
     """
     book = leaves(site, contents)
     if browser is None:
         with chromium.browser() as opened:
-            whole = _united(opened, site, book, tell)
+            whole, chapters = _united(opened, site, book, tell)
     else:
-        whole = _united(browser, site, book, tell)
+        whole, chapters = _united(browser, site, book, tell)
     with files.replacing(out) as aside:
         whole.write(aside)
-    return len(whole.pages)
+        return pdf_check.check(aside, chapters)
 
 
 def _united(
     browser: Browser, site: Path, book: list[Leaf], tell: Callable[[str], None]
-) -> PdfWriter:
-    """All pages, printed, with bookmarks by part."""
+) -> tuple[PdfWriter, list[Chapter]]:
+    """All pages, printed, with bookmarks by part; and what was printed."""
     from pypdf import PdfReader, PdfWriter  # noqa: PLC0415 - an optional package
 
     whole = PdfWriter()
+    chapters: list[Chapter] = []
     first: dict[str, int] = {}
     parts: dict[str, Any] = {}
-    window = browser.new_context(offline=True, color_scheme="light").new_page()
-    window.add_init_script("localStorage.setItem('mode', 'light')")
+    window = _paper(browser)
     for leaf in book:
         address = (site / f"{leaf.name}.html").as_uri()
-        title, printed = _print(window, address)
+        heading, printed = _print(window, address)
         start = len(whole.pages)
         first[address] = start
-        whole.append(PdfReader(io.BytesIO(printed)), import_outline=False)
+        sheets = PdfReader(io.BytesIO(printed))
+        whole.append(sheets, import_outline=False)
         if leaf.part and leaf.part not in parts:
             parts[leaf.part] = whole.add_outline_item(title=leaf.part, page_number=start)
-        heading = leaf.title or title
-        whole.add_outline_item(title=heading, page_number=start, parent=parts.get(leaf.part))
-        tell(f"{leaf.name}: {len(whole.pages) - start} pages")
+        chapter = Chapter(leaf.part, leaf.title or heading, heading, len(sheets.pages))
+        whole.add_outline_item(title=chapter.title, page_number=start, parent=parts.get(leaf.part))
+        chapters.append(chapter)
+        tell(f"{leaf.name}: {chapter.sheets} pages")
     window.context.close()
     _relink(whole, first)
     whole.add_metadata({"/Title": "molrg", "/Author": "The molrg contributors"})
-    return whole
+    return whole, chapters
+
+
+def _paper(browser: Browser) -> Page:
+    """A window as wide as the text on paper, offline and light, in the style of what is printed."""
+    size: ViewportSize = {"width": _WIDTH, "height": 1000}
+    context = browser.new_context(offline=True, color_scheme="light", viewport=size)
+    context.add_init_script("localStorage.setItem('mode', 'light')")
+    window = context.new_page()
+    window.emulate_media(media="print")
+    return window
 
 
 def _print(window: Page, address: str) -> tuple[str, bytes]:
@@ -145,10 +186,14 @@ def _print(window: Page, address: str) -> tuple[str, bytes]:
     window.goto(address)
     window.add_style_tag(content=_ON_PAPER)
     window.evaluate(_UNFOLD)
+    window.evaluate(_FIT)
+    if cut := window.evaluate(_CUT):
+        raise WrongPdf(f"{Path(address).name}: cut off on paper: {'; '.join(cut[:3])}")
     heading = window.evaluate(
         "() => (document.querySelector('h1')?.innerText || document.title).replace(/#$/, '')"
     )
-    margins: PdfMargins = {"top": "16mm", "bottom": "16mm", "left": "14mm", "right": "14mm"}
+    side = f"{_MARGIN}mm"
+    margins: PdfMargins = {"top": "16mm", "bottom": "16mm", "left": side, "right": side}
     return heading.strip(), window.pdf(format="A4", margin=margins, print_background=True)
 
 

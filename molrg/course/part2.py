@@ -8,7 +8,16 @@ import torch
 from torch import Tensor
 
 from molrg import draws
-from molrg.course.compare import Off, as_array, as_number, basis, function, judge_function, number
+from molrg.course.compare import (
+    Off,
+    as_array,
+    as_number,
+    basis,
+    function,
+    judge_function,
+    number,
+    read_off,
+)
 from molrg.course.registry import self_check
 from molrg.denoisers import LowRank
 from molrg.schedules import EDM
@@ -76,6 +85,11 @@ def _shifted_loss(x: Tensor, shift: Tensor, columns: Tensor) -> Tensor:
     centred = (x - shift).unsqueeze(1) + 0.5 * sphere_points(x.shape[1])
     x0_hat = shift + 0.8 * centred @ columns @ columns.T
     return (x0_hat - x.unsqueeze(1)).square().sum(-1).mean()
+
+
+@self_check("ex-03-bump")
+def _bump(answer: Any) -> None:
+    read_off("ex-03-bump", answer, "ee4f5ebdd369ddcd6adb", "a noise level")
 
 
 @self_check("ex-04-tilt")

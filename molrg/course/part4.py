@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from molrg import dimension, draws, jacobian
-from molrg.course.compare import Off, number, read_off, within
+from molrg.course.compare import Off, number, read_off, short, within
 from molrg.course.registry import self_check
 from molrg.images import faces
 from molrg.mixture import MoLRG
@@ -61,6 +61,17 @@ def _time_of_rise(delta: float) -> float:
 
 def _rank(matrix: Tensor) -> int:
     return int(jacobian.numerical_rank(torch.linalg.svdvals(matrix)))
+
+
+@self_check("ex-c13-1")
+def _no_copies(answer: Any) -> None:
+    hints = {
+        "d28fde6319cf20ec9cc3": "too small: there nearly every sample is a copy",
+        "e8a736e3f11782c59723": "too small: there some of the samples are copies",
+        "8b17c2955bb7df1e2770": "too large: at a smaller number already none is a copy",
+    }
+    asked = "a number of training images of the figure,"
+    short("ex-c13-1", answer, "48c32ce9d0a99ec37e9d", hints, asked)
 
 
 @self_check("ex-c14-1")
