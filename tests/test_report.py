@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import re
+import time
 import tomllib
 from html.parser import HTMLParser
 
@@ -21,12 +22,15 @@ from molrg.companion.report import (
     comparing,
     cost,
     drawings,
+    findings,
     inputs,
+    jacobian_sections,
     levels,
     memory,
     page,
     pictures,
     plan,
+    reference_findings,
     section,
     store,
 )
@@ -121,7 +125,7 @@ def whole(tmp_path_factory, model, data):
 
 def test_a_report_has_every_part(whole):
     text, record = whole
-    assert record["version"] == 1
+    assert record["version"] == 2
     assert record["left_out"] == []
     names = {"images", "references", "copies", "strip-1"}
     several = {f"{kind}-{sigma}" for kind in ("dimension", "spectrum") for sigma in ("0.1", "1")}
@@ -218,7 +222,7 @@ def test_two_models_side_by_side(whole, model, data, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "change", [{"version": 0}, {"levels": [{"sigma": 1}]}, {"levels": 3}, {"levels": [None]}]
+    "change", [{"version": 1}, {"levels": [{"sigma": 1}]}, {"levels": 3}, {"levels": [None]}]
 )
 def test_what_is_no_report_is_refused_beside_one(whole, model, data, tmp_path, change):
     other = tmp_path / "other.json"
@@ -233,6 +237,83 @@ def test_words_where_a_report_has_numbers_are_refused(whole, model, data, tmp_pa
     other.write_text(json.dumps(whole[1] | {"levels": spoilt}))
     with pytest.raises(ValueError, match="rank = '<b>': allowed is a number"):
         written(model, data, tmp_path / "r.html", beside=other)
+    other.write_text(json.dumps(whole[1] | {"levels": [row | {"tied": 3} for row in spoilt]}))
+    with pytest.raises(ValueError, match="allowed is a number"):
+        written(model, data, tmp_path / "r.html", beside=other)
+
+
+def reading(sigma, mean, low):
+    return {"sigma": sigma, "trace": {"mean": mean, "low": low, "high": mean + 1}}
+
+
+def test_a_trace_whose_interval_includes_zero_is_no_count():
+    parts = [reading(0.1, 72.0, 60.0), reading(0.5, 15.0, 8.0), reading(1.0, 4.7, -3.2)]
+    text = findings.dimension([*parts, reading(5.0, -7.0, -16.0)], None)
+    assert "72 directions at noise level 0.1, 15 at 0.5; at 1 and 5 the trace is no count" in text
+    assert "-7" not in text
+    assert "no count of directions at any noise level" in findings.dimension(parts[2:], None)
+    assert "no count" not in findings.dimension(parts[:2], None)
+
+
+def test_in_how_many_images_the_trace_is_negative():
+    parts = [
+        {"sigma": sigma, "network": [{"trace": trace, "asymmetry": 0.2} for trace in traces]}
+        for sigma, traces in ((0.5, (9, 3, 1)), (1, (-1, -2, 9)), (5, (-1, 5, -3)))
+    ]
+    assert jacobian_sections.asymmetry(parts).lines == (
+        "The trace is negative, which no posterior mean allows, in 2 of 3 images at noise level 1"
+        " and 5.",
+    )
+
+
+def test_references_that_have_seen_the_answers_are_not_counted():
+    values = {"the network": (1, 1, 9), "one Gaussian": (2, 2, 1), "mixture": (0, 2, 1)}
+    values |= {"training images": (0, 0, 0), "windows of 5 x 5": (0, 0, 0)}
+    rows = [
+        {"sigma": sigma, "denoiser": name, "error": error}
+        for name, errors in values.items()
+        for sigma, error in zip((0.1, 0.5, 1), errors, strict=True)
+    ]
+    assert reference_findings.errors(rows, unseen=False) == (
+        "On training images: better than one Gaussian at 2 of 3 noise levels (0.1 and 0.5), than"
+        " the mixture at 1 of 3 (0.5). Windows and training images have seen the answers and are"
+        " not counted."
+    )
+    unseen = reference_findings.errors(rows, unseen=True)
+    assert "than the training images at 0 of 3" in unseen
+    assert "not counted" not in unseen
+
+
+def test_ties_and_distant_references_are_no_winners():
+    rows = [
+        {"sigma": sigma, "reference": "mixture", "tied": tied}
+        for sigma, tied in ((0.1, ["windows"]), (0.5, []), (1, []), (5, ["windows"]))
+    ]
+    distances = [
+        {"sigma": sigma, "reference": "mixture", "distance": distance}
+        for sigma, distance in ((0.1, 0.01), (0.5, 0.1), (1, 0.2), (5, 0.82))
+    ]
+    assert reference_findings.nearest(rows, distances) == (
+        "No reference is clearly nearest at 0.1; nearest at 0.5 and 1: mixture; at 5 none is near"
+        " (0.82)."
+    )
+
+
+def test_a_reference_is_tied_unless_it_is_clearly_further():
+    near = normal(32, seed=1).abs() + 1
+    table = pd.concat(
+        pd.DataFrame({"sigma": 1.0, "reference": name, "distance": distance.numpy()})
+        for name, distance in (("a", near), ("b", 1.05 * near), ("c", 1.3 * near))
+    )
+    assert comparing._tied(table, 1.0, "a", 0) == ["b"]
+
+
+def test_the_page_says_how_it_was_measured(whole):
+    text, record = whole
+    for words in ("images; trace at 4 of them", "steps of DDIM", "predicts the noise", "DDPM of"):
+        assert words in text
+    assert "--minutes 5 --seed 0 --device cpu" in record["options"]["command"]
+    assert record["settings"]["copies"] == {"samples": 16, "pictures": 1}
 
 
 def test_numbers_are_those_of_the_studies(whole, model, data):
@@ -276,16 +357,22 @@ def test_a_report_that_was_stopped_goes_on(model, data, tmp_path, monkeypatch):
 
 def test_parts_of_another_report_or_torn_ones_are_not_taken(tmp_path):
     first = store.Store(tmp_path, "a")
-    first.put("part", {"value": 1}, 2.0)
+    first.put("part", {"value": 1}, 2.0, {"images": 3})
     assert first.get("part")["value"] == {"value": 1}
     assert store.Store(tmp_path, "b").get("part") is None
     part = tmp_path / "part.json"
     whole_text = part.read_text()
-    for torn in (whole_text[:40], whole_text.replace('"value": 1', '"value": 2'), "[NaN]", "\0"):
+    for torn in (
+        whole_text[:40],
+        whole_text.replace('"value": 1', '"value": 2'),
+        whole_text.replace("3", "4"),
+        "[NaN]",
+        "\0",
+    ):
         part.write_text(torn)
         assert first.get("part") is None
     with pytest.raises(ValueError, match="not JSON compliant"):
-        first.put("part", {"value": float("nan")}, 0.0)
+        first.put("part", {"value": float("nan")}, 0.0, {})
 
 
 @pytest.mark.parametrize("text", ["", "{}", '{"seal": "0", "seconds": 1, "value": {"plan": 1}}'])
@@ -355,6 +442,83 @@ def test_without_images_no_picture_is_shown_or_kept(model, data, tmp_path):
     assert any("pictures" in line for line in record["left_out"])
 
 
+def kept_pictures(folder):
+    png = base64.b64encode(b"\x89PNG").decode()[:5]
+    return [path for path in folder.rglob("*") if path.is_file() and png in path.read_text()]
+
+
+def test_without_images_pictures_of_an_earlier_run_are_removed(model, data, tmp_path, capsys):
+    """Of this model or another, and those that a killed run left half written."""
+    out = tmp_path / "r.html"
+    parts = tmp_path / "r.parts"
+    written(model, data, out, minutes=5)
+    assert {path.name for path in kept_pictures(parts)} == {"copies.json", "strip-1.json"}
+    (parts / "strip-9.json").write_text((parts / "strip-1.json").read_text())
+    (parts / ".part-x").mkdir()
+    (parts / ".part-x" / "strip-2.json").write_text((parts / "strip-1.json").read_text())
+    before = json.loads(out.with_suffix(".json").read_text())["parts"]
+    words = ["report", model, "--images", data, "--out", str(out), "--no-images"]
+    assert command.main([*words, "--minutes", "5"]) == 0
+    assert f"removed from {parts}" in capsys.readouterr().out
+    assert not kept_pictures(tmp_path)
+    after = json.loads(out.with_suffix(".json").read_text())["parts"]
+    assert after["copies"] == before["copies"] | {"picture": None}
+    assert after["references"] == before["references"]
+
+
+@pytest.mark.fault(
+    "time that runs out",
+    "a report whose minutes are over before its parts are measured",
+    "the parts are named with how to go on; more minutes keep what is there and measure the rest",
+)
+def test_more_minutes_keep_what_is_there_and_measure_the_rest(
+    model, data, tmp_path, capsys, monkeypatch
+):
+    out = tmp_path / "r.html"
+    words = ["report", model, "--images", data, "--out", str(out), "--no-images"]
+    real = comparing.image_dimension
+
+    def slow(*args):
+        time.sleep(1.5)
+        return real(*args)
+
+    monkeypatch.setattr(comparing, "image_dimension", slow)
+    assert command.main([*words, "--minutes", "0.02"]) == 0
+    *_, last = printed = capsys.readouterr().out.strip().splitlines()
+    assert any("left out because the minutes were over:" in line for line in printed)
+    assert any(line.strip() == "Jacobian at noise level 1" for line in printed)
+    minutes = float(re.search(r"--minutes ([\d.]+) keeps what is there", last)[1])
+    assert f"--minutes {minutes:g} keeps" in out.read_text(encoding="utf-8")
+
+    def again(*args):
+        raise AssertionError("measured twice")
+
+    monkeypatch.setattr(comparing, "image_dimension", again)
+    monkeypatch.setattr(cost, "measure", again)
+    for chosen in (5, 0.02):  # and fewer minutes throw nothing away
+        assert command.main([*words, "--minutes", str(chosen)]) == 0
+        assert "the minutes were over" not in capsys.readouterr().out
+        record = json.loads(out.with_suffix(".json").read_text())
+        assert {"references", "copies", "spectrum-1", "spectrum-0.1"} <= set(record["parts"])
+        names = list(record["parts"])
+        assert names.index("images") < names.index("dimension-0.1") < names.index("copies")
+
+
+def test_what_was_measured_with_far_less_is_measured_again(model, data, tmp_path, monkeypatch):
+    out = tmp_path / "r.html"
+    monkeypatch.setattr(plan, "_PROBES", 2)
+    written(model, data, out, minutes=5, pictures=False)
+    monkeypatch.setattr(plan, "_PROBES", 3)
+    assert written_settings(model, data, out)["dimension-1"]["probes"] == 2
+    monkeypatch.setattr(plan, "_PROBES", 9)
+    assert written_settings(model, data, out)["dimension-1"]["probes"] == 9
+
+
+def written_settings(model, data, out):
+    written(model, data, out, minutes=5, pictures=False)
+    return json.loads(out.with_suffix(".json").read_text())["settings"]
+
+
 def test_what_the_minutes_do_not_allow_is_named(model, data, tmp_path, monkeypatch):
     """A network of which every product takes half a minute."""
     slow = cost.Cost(10.0, 30.0, 60.0, window=1.0, law=1.0, fit=1.0, dimension=1, search=1, bytes=1)
@@ -401,6 +565,7 @@ def test_names_from_outside_are_escaped():
             sections=[odd],
             tables=[page.Table(ODD, [ODD], [[ODD]], ODD)],
             left_out=[ODD],
+            advice=ODD,
             notes=[ODD],
             facts={ODD: ODD},
         )
@@ -408,7 +573,7 @@ def test_names_from_outside_are_escaped():
     seen = Seen(text)
     assert [image["alt"] for image in seen.all("img")] == [ODD]
     assert "<img src=x" not in text
-    assert text.count("&lt;img src=x") == 23
+    assert text.count("&lt;img src=x") == 24
     assert [link["href"] for link in seen.all("a")][-1] == f'{page.BOOK}a"b'
 
 

@@ -55,6 +55,15 @@ def test_ratios_from_one_search_are_those_of_the_memorisation_room(monkeypatch):
     torch.testing.assert_close(first, memorization.nearest(samples, training, 1)[:, 0])
 
 
+def test_no_copy_is_not_explained_as_one():
+    ratio = torch.full((250,), 0.9, device="cpu")
+    found = sample_copies.Copies(ratio, torch.zeros(250, 2, device="cpu"), N=200, d=3.53)
+    assert found.statements()[0] == (
+        "0 of 250 samples copy a training image. (A copy is less than a third as far from its"
+        " nearest image as from the second nearest; about 2.1 %, 5 samples, would be so by chance.)"
+    )
+
+
 def test_duplicates_in_training_do_not_hide_a_copy():
     training = pictures(100, 0)
     found = sample_copies.compare(training[:3] + 1e-3, torch.cat([training, training]))
@@ -75,5 +84,5 @@ def test_command_names_the_copies(tmp_path, capsys):
     drawn = write(tmp_path / "samples", torch.cat([training[7:8], pictures(20, 5)]))
     assert command.main(["describe", str(here), "--samples", str(drawn), "--grey"]) == 0
     printed = capsys.readouterr().out
-    assert "of 21 samples" in printed
+    assert "1 of 21 samples copies a training image, 1 of them identical to it." in printed
     assert "0        7" in printed

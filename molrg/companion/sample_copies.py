@@ -43,18 +43,32 @@ class Copies:
         """The share of fresh draws of a smooth density in d dimensions that would count."""
         return memorization.THIRD**self.d
 
+    @property
+    def identical(self) -> Tensor:
+        """Which samples are equal to a training image, (B,), bool."""
+        return self.ratio == 0
+
     def statements(self) -> list[str]:
         """Sentences on how many copy, and how many one should expect."""
-        share = self.copied.double().mean().item()
         return [
-            f"{int(self.copied.sum())} of {len(self.ratio)} samples ({100 * share:.1f} %) copy a"
-            " training image: the nearest one is less than a third as far as the second nearest.",
-            f"Of new images of the same kind, about {100 * self.expected:.2g} % would count as"
-            f" copies by chance, at dimension {self.d:.1f} or more.",
-            f"There are {self.N:,} different training images, {self.N / self.d:.0f} per dimension"
-            f" (log2(N/d) = {math.log2(self.N / self.d):.1f}).",
+            f"{self._counted()} (A copy is less than a third as far from its nearest image as from"
+            f" the second nearest; about {self._by_chance()}, would be so by chance.)",
+            f"There are {self.N:,} different training images of dimension {self.d:.1f} or more,"
+            f" {self.N / self.d:.0f} per dimension (log2(N/d) = {math.log2(self.N / self.d):.1f}).",
             "Distances are between pixels: a copy that is moved, mirrored or recoloured is missed.",
         ]
+
+    def _counted(self) -> str:
+        count = int(self.copied.sum())
+        same = int(self.identical.sum())
+        verb = "copies" if count == 1 else "copy"
+        identical = f", {same} of them identical to it" if same else ""
+        return f"{count} of {len(self.ratio)} samples {verb} a training image{identical}."
+
+    def _by_chance(self) -> str:
+        number = round(self.expected * len(self.ratio))
+        named = {0: "less than one sample", 1: "1 sample"}.get(number, f"{number} samples")
+        return f"{100 * self.expected:.2g} %, {named}"
 
 
 def compare(samples: Tensor, training: Tensor, *, d: float | None = None) -> Copies:

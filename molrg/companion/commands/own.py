@@ -91,7 +91,7 @@ def _report(args: argparse.Namespace, console: Console) -> int:
     from molrg.companion import report
 
     options = report.Options(args.minutes, pictures=not args.no_images, seed=args.seed)
-    written = report.write(
+    report.write(
         args.model,
         args.images,
         args.out,
@@ -101,6 +101,4 @@ def _report(args: argparse.Namespace, console: Console) -> int:
         beside=args.beside,
         console=console,
     )
-    for path in written:
-        console.print(str(path), highlight=False, soft_wrap=True, markup=False)
     return 0

@@ -6,15 +6,16 @@ from typing import Any
 
 import pandas as pd
 
-from molrg import dimension, draws, jacobian
+from molrg import dimension, draws, jacobian, stats
 from molrg.companion.report.inputs import Inputs
 from molrg.companion.report.laws import Laws, sizes
 from molrg.companion.report.plan import Plan
 from molrg.studies import references
 
 NETWORK = "the network"
+_CLEARLY = 1.1  # times as far as the nearest reference, a reference is clearly further
 _BATCH = 8  # images at a time
-_NOISE, _PROBES, _RESAMPLING, _TWIN = 43, 44, 45, 46  # purposes of random numbers
+_NOISE, _PROBES, _RESAMPLING, _TWIN, _TIES = 43, 44, 45, 46, 49  # purposes of random numbers
 
 
 def image_dimension(inputs: Inputs, seed: int) -> dict[str, Any]:
@@ -72,8 +73,8 @@ def nearest_reference(inputs: Inputs, plan: Plan, laws: Laws, seed: int) -> dict
 
     Returns:
         "distances", rows with sigma, reference, distance, "distance low" and "distance high";
-        "nearest", rows with sigma and reference; "errors", mean squared errors of a pixel, rows
-        with sigma, denoiser and error; "sizes" of the mixture.
+        "nearest", rows with sigma, reference and "tied", those not clearly further; "errors", mean
+        squared errors of a pixel, rows with sigma, denoiser and error; "sizes" of the mixture.
     """
     table = references.compare(
         inputs.denoiser,
@@ -89,10 +90,28 @@ def nearest_reference(inputs: Inputs, plan: Plan, laws: Laws, seed: int) -> dict
     nearest = references.nearest(references.ratios(table))[["sigma", "reference"]]
     return {
         "distances": ratios.to_dict("records"),
-        "nearest": nearest.to_dict("records"),
+        "nearest": [
+            {"sigma": sigma, "reference": name, "tied": _tied(table, sigma, name, seed)}
+            for sigma, name in zip(nearest["sigma"], nearest["reference"], strict=True)
+        ],
         "errors": _errors(table, inputs.points[0].numel()),
         "sizes": list(sizes(len(inputs.chosen))),
     }
+
+
+def _tied(table: pd.DataFrame, sigma: float, nearest: str, seed: int) -> list[str]:
+    """References that are not clearly further than the nearest.
+
+    One is where it is more than a tenth further by the 95 % interval over the same images.
+    """
+    at_level = table[table["sigma"] == sigma].set_index("reference")["distance"]
+    tied = []
+    for name in at_level.index.unique().drop(nearest):
+        further = at_level[name].to_numpy() - _CLEARLY * at_level[nearest].to_numpy()
+        low, _ = stats.bootstrap(further, generator=draws.source(_TIES, seed))
+        if low[0] <= 0:
+            tied.append(str(name))
+    return tied
 
 
 def _errors(table: pd.DataFrame, n: int) -> list[dict[str, Any]]:

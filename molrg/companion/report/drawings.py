@@ -14,13 +14,14 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLoca
 
 from molrg.companion.report.comparing import NETWORK
 from molrg.companion.report.findings import asymmetries
-from molrg.companion.report.laws import GAUSSIAN, MIXTURE, TRAINING
+from molrg.companion.report.laws import GAUSSIAN, MIXTURE, TRAINING, knows_the_answers
 from molrg.plots import COLOURS, house_style
 from molrg.plots.dark import dark
 
 Part = Mapping[str, Any]
 _ROLES = {NETWORK: "estimate", GAUSSIAN: "exact", TRAINING: "control", MIXTURE: "reference"}
 _SIZE = (4.6, 3.4)  # inches: small, so that a phone shows letters that can be read
+_FAINT = 0.35
 _OTHERS = ("extra", "extra2")
 _LINES = {"estimate": "-", "exact": "--", "control": ":", "reference": "-.", "extra": "--"}
 
@@ -200,11 +201,12 @@ def distances(rows: Sequence[Part]) -> Drawing:
     return _drawn(draw, table["sigma"])
 
 
-def errors(rows: Sequence[Part]) -> Drawing:
-    """Denoising errors of the network and of references.
+def errors(rows: Sequence[Part], *, unseen: bool) -> Drawing:
+    """Denoising errors of the network and of references; faint, of those that know the answers.
 
     Args:
         rows: "errors" of `comparing.nearest_reference`.
+        unseen: whether the images are no training images, so that none does.
     """
     table = pd.DataFrame(rows)
     names = list(dict.fromkeys(table["denoiser"]))
@@ -212,7 +214,8 @@ def errors(rows: Sequence[Part]) -> Drawing:
     def draw(ax: Axes) -> None:
         for name in names:
             line = table[table["denoiser"] == name]
-            ax.plot(line["sigma"], line["error"], label=name, **_style(name, names))
+            alpha = 1.0 if unseen or not knows_the_answers(name) else _FAINT
+            ax.plot(line["sigma"], line["error"], label=name, alpha=alpha, **_style(name, names))
         ax.set_yscale("symlog", linthresh=1e-4)
         ax.set_ylim(bottom=0)
         ax.set_ylabel("mean squared error of a pixel")

@@ -8,7 +8,13 @@ from pathlib import Path
 
 from molrg.companion.report.levels import KEYS, Row
 
-VERSION = 1  # of the JSON
+VERSION = 2  # of the JSON
+
+_KINDS: dict[str, tuple[type, ...]] = {  # of values that may be something else than a number
+    "sigma": (int, float),
+    "nearest": (str, type(None)),
+    "tied": (list, type(None)),
+}
 
 
 @dataclass(frozen=True)
@@ -54,6 +60,5 @@ def read(path: Path) -> Earlier:
 def _require_numbers(path: Path, rows: list[Row]) -> None:
     for row in rows:
         for key, value in row.items():
-            kinds = (str, type(None)) if key == "nearest" else (int, float, type(None))
-            if not isinstance(value, kinds) or (key == "sigma" and value is None):
+            if not isinstance(value, _KINDS.get(key, (int, float, type(None)))):
                 raise ValueError(f"beside = {path}, {key} = {value!r}: allowed is a number")

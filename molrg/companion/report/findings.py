@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import groupby
 from typing import Any
 
-from molrg.companion.report.comparing import NETWORK
+from molrg.companion.report import lists
 from molrg.companion.report.laws import GAUSSIAN
 
 Part = Mapping[str, Any]
@@ -27,12 +26,33 @@ def dimension(readings: Sequence[Part], images: Part | None) -> str:
             " an image."
         )
     if readings:
-        first, last = readings[0], readings[-1]
-        sentences.append(
-            f"The network keeps about {_whole(first['trace']['mean'])} directions at noise level"
-            f" {first['sigma']:g}, and {_whole(last['trace']['mean'])} at {last['sigma']:g}."
-        )
+        sentences.append(_directions(readings))
     return " ".join(sentences)
+
+
+def _directions(readings: Sequence[Part]) -> str:
+    """The trace as a count of directions, where it is one."""
+    levels = [part["sigma"] for part in readings]
+    counts = [part for part in readings if part["trace"]["low"] > 0]
+    if not counts:
+        return (
+            "The trace is no count of directions at any noise level: its interval includes zero or"
+            " less."
+        )
+    first, last = counts[0], counts[-1]
+    text = f"The network follows about {_counted(first)} directions at noise level"
+    text += f" {first['sigma']:g}"
+    if last is not first:
+        text += f", {_counted(last)} at {last['sigma']:g}"
+    none = [part["sigma"] for part in readings if part not in counts]
+    if none:
+        where = lists.levels(none, levels)
+        text += f"; at {where} the trace is no count, for its interval includes zero or less"
+    return f"{text}."
+
+
+def _counted(part: Part) -> str:
+    return _whole(part["trace"]["mean"])
 
 
 def _whole(value: float) -> str:
@@ -89,40 +109,6 @@ def asymmetries(part: Part) -> list[float]:
     if "asymmetries" in part:
         return list(part["asymmetries"])
     return [row["asymmetry"] for row in part["network"]]
-
-
-def nearest(rows: Sequence[Part]) -> str:
-    """The nearest reference, with the noise levels at which it is.
-
-    Args:
-        rows: "nearest" of `comparing.nearest_reference`.
-    """
-    runs = []
-    for name, group in groupby(rows, key=lambda row: row["reference"]):
-        levels = [row["sigma"] for row in group]
-        where = f"at {levels[0]:g}" if len(levels) == 1 else f"from {levels[0]:g} to {levels[-1]:g}"
-        runs.append(f"{name} {where}")
-    return f"By noise level: {'; '.join(runs)}."
-
-
-def errors(rows: Sequence[Part]) -> str:
-    """At how many noise levels the network is better than every reference.
-
-    Args:
-        rows: "errors" of `comparing.nearest_reference`.
-    """
-    levels = list(dict.fromkeys(row["sigma"] for row in rows))
-    better = [sigma for sigma in levels if _best(rows, sigma) == NETWORK]
-    return (
-        f"The network is better than every reference at {len(better)} of {len(levels)} noise"
-        " levels."
-    )
-
-
-def _best(rows: Sequence[Part], sigma: float) -> str:
-    return min((row for row in rows if row["sigma"] == sigma), key=lambda row: row["error"])[
-        "denoiser"
-    ]
 
 
 def _mean(values: Any) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from molrg.companion.report import drawings, findings
+from molrg.companion.report import drawings, findings, lists
 from molrg.companion.report.section import Section, Shown
 
 _JACOBIAN = "notebooks/11_jacobian_is_low_rank.ipynb"
@@ -87,10 +87,19 @@ def asymmetry(parts: list[Mapping[str, Any]]) -> Section:
 
 def _negative(parts: list[Mapping[str, Any]]) -> tuple[str, ...]:
     rows = [(part["sigma"], row) for part in parts for row in part.get("network", [])]
-    levels = sorted({sigma for sigma, row in rows if row["trace"] < 0})
     if not rows:
         return ("The asymmetry is estimated from random vectors.",)
-    if not levels:
+    among = sorted({sigma for sigma, _ in rows})
+    shares: dict[str, list[float]] = {}
+    for sigma in among:
+        traces = [row["trace"] for level, row in rows if level == sigma]
+        negative = sum(trace < 0 for trace in traces)
+        if negative:
+            images = "image" if len(traces) == 1 else "images"
+            shares.setdefault(f"{negative} of {len(traces)} {images}", []).append(sigma)
+    if not shares:
         return (f"No trace is negative, at {len(rows)} noisy images.",)
-    named = ", ".join(f"{sigma:g}" for sigma in levels)
-    return (f"The trace is negative, which no posterior mean allows, at noise level {named}.",)
+    named = "; ".join(
+        f"in {share} at noise level {lists.levels(some, among)}" for share, some in shares.items()
+    )
+    return (f"The trace is negative, which no posterior mean allows, {named}.",)

@@ -13,7 +13,7 @@ DIMENSION, SPECTRUM, STRIP = "dimension", "spectrum", "strip"  # parts of which 
 KEYS = (
     "sigma", "trace", "trace_low", "trace_high", "error_dimension", "error_dimension_low",
     "error_dimension_high", "rank", "largest_singular_value", "asymmetry", "error", "nearest",
-    "nearest_distance",
+    "nearest_distance", "tied",
 )  # fmt: skip
 
 
@@ -73,7 +73,12 @@ def _references(part: Mapping[str, Any], near: Mapping[str, Any]) -> Row:
     sigma = near["sigma"]
     error = _at(part["errors"], sigma, denoiser=NETWORK)["error"]
     distance = _at(part["distances"], sigma, reference=near["reference"])["distance"]
-    return {"error": error, "nearest": near["reference"], "nearest_distance": distance}
+    return {
+        "error": error,
+        "nearest": near["reference"],
+        "nearest_distance": distance,
+        "tied": list(near["tied"]),
+    }
 
 
 def _at(rows: Sequence[Mapping[str, Any]], sigma: float, **wanted: str) -> Mapping[str, Any]:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+OVER = "the minutes were over"  # how the line ends on a part for which there was no time
 
 
 @dataclass
@@ -12,12 +15,47 @@ class Measured:
 
     Attributes:
         parts: by name.
+        settings: what each part was measured with, by its name.
         left_out: what was not measured, and why.
-        seconds: that measuring took, in all runs.
-        timing: of each part, the seconds that were predicted and those that it took.
+        unfinished: kinds of the parts that were left out because the minutes were over.
+        minutes: that would be enough for them; 0 where there are none.
+        timing: of each part, the seconds that were predicted and those that it took, in all runs.
+        lost: seconds of parts that could not be measured.
     """
 
     parts: dict[str, dict[str, Any]] = field(default_factory=dict)
+    settings: dict[str, dict[str, int]] = field(default_factory=dict)
     left_out: list[str] = field(default_factory=list)
-    seconds: float = 0.0
-    timing: list[dict[str, Any]] = field(default_factory=list)
+    unfinished: list[str] = field(default_factory=list)
+    minutes: float = 0.0
+    timing: dict[str, dict[str, Any]] = field(default_factory=dict)
+    lost: float = 0.0
+
+    @property
+    def seconds(self) -> float:
+        """That measuring took, in all runs."""
+        return self.lost + sum(row["seconds"] for row in self.timing.values())
+
+    def take(self, name: str, part: dict[str, Any], predicted: float) -> None:
+        """Add a part, in place of an earlier one.
+
+        Args:
+            name: of it.
+            part: with value, seconds and settings.
+            predicted: seconds.
+        """
+        self.parts[name] = part["value"]
+        self.settings[name] = part["settings"]
+        row = {"part": name, "predicted": predicted, "seconds": part["seconds"]}
+        self.timing[name] = row
+
+    def sort(self, names: Sequence[str]) -> None:
+        """Put the parts into an order.
+
+        Args:
+            names: all that may be there, in order.
+        """
+        for of_parts in (self.parts, self.settings, self.timing):
+            ordered = {name: of_parts[name] for name in names if name in of_parts}
+            of_parts.clear()
+            of_parts.update(ordered)

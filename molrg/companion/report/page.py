@@ -76,6 +76,7 @@ class Contents:
         sections: in order.
         tables: after them.
         left_out: what was not measured, and why.
+        advice: how to measure that.
         notes: on what was read.
         facts: on cost and origin.
     """
@@ -86,6 +87,7 @@ class Contents:
     sections: Sequence[Section]
     tables: Sequence[Table]
     left_out: Sequence[str]
+    advice: str
     notes: Sequence[str]
     facts: Mapping[str, str]
 
@@ -104,6 +106,7 @@ def page(contents: Contents) -> str:
         *map(_table, contents.tables),
         '<h2 id="left-out">What was left out</h2>',
         _list(contents.left_out) or "<p>Nothing.</p>",
+        f"<p>{escape(contents.advice)}</p>" if contents.advice else "",
         "<h2>How it was measured</h2>",
         _list(contents.notes),
         _pairs(contents.facts),

@@ -30,17 +30,14 @@ _ZOOMED_TO = 56  # pixels that a shown picture has at least
 _SAMPLES = 47  # purpose of random numbers
 
 
-def copies(
-    inputs: Inputs, plan: Plan, dimension: float, seed: int, *, pictures: bool
-) -> dict[str, Any]:
+def copies(inputs: Inputs, plan: Plan, dimension: float, seed: int) -> dict[str, Any]:
     """Samples of the network beside all training images.
 
     Args:
         inputs: the network and its images.
-        plan: how many samples.
+        plan: how many samples, and whether pictures are kept.
         dimension: of the training images, the lowest reading.
         seed: of the samples.
-        pictures: whether to keep the nearest ones.
 
     Returns:
         "statements", "samples", "copies", the "ratios", and the "picture", a PNG in base64: one row
@@ -55,7 +52,7 @@ def copies(
         "samples": len(samples),
         "copies": int(found.copied.sum()),
         "ratios": found.ratio.tolist(),
-        "picture": png(rows) if pictures else None,
+        "picture": png(rows) if plan.pictures else None,
     }
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from molrg.companion.report.cost import DENSE, Cost
 from molrg.companion.report.inputs import Inputs
@@ -38,6 +37,7 @@ class Plan:
         traced: images at which the trace is estimated.
         probes: random vectors for each.
         samples: drawn.
+        pictures: whether those nearest to copies are shown.
         strips: images that are edited.
         left_out: what is not measured, and why.
         seconds: predicted for each kind of part.
@@ -51,6 +51,7 @@ class Plan:
     traced: int
     probes: int
     samples: int
+    pictures: bool
     strips: int
     left_out: tuple[str, ...]
     seconds: dict[str, float]
@@ -70,18 +71,23 @@ class Plan:
             )
         )
 
-    @classmethod
-    def of(cls, stored: dict[str, Any]) -> Plan:
-        """The plan that was stored as JSON.
+    def settings(self, kind: str) -> dict[str, int]:
+        """What a part of a kind is measured with: the more, the better.
 
         Args:
-            stored: its fields.
+            kind: of the part.
         """
-        fields: dict[str, Any] = {
-            name: tuple(value) if isinstance(value, list) else value
-            for name, value in stored.items()
+        of_kind = {
+            "dimension": {
+                "images": self.compared,
+                "images traced": self.traced,
+                "probes": self.probes,
+            },
+            "references": {"images": self.compared},
+            "copies": {"samples": self.samples, "pictures": int(self.pictures)},
+            "spectrum": {"images": self.points, "whole matrices": int(self.dense)},
         }
-        return cls(**fields)
+        return of_kind.get(kind, {})
 
 
 def make(inputs: Inputs, cost: Cost, minutes: float, *, pictures: bool) -> Plan:
@@ -114,6 +120,7 @@ def make(inputs: Inputs, cost: Cost, minutes: float, *, pictures: bool) -> Plan:
         traced=traced,
         probes=probes,
         samples=samples,
+        pictures=pictures,
         strips=strips,
         left_out=tuple(_left_out(inputs, cost, sigmas, spectrum_sigmas, dense, strips, pictures)),
         seconds={

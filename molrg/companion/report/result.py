@@ -8,15 +8,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import torch
-
 import molrg
-from molrg import files, provenance
-from molrg.companion.report import levels, words
+from molrg import files
+from molrg.companion.report import facts, levels, words
 from molrg.companion.report.cost import Cost
 from molrg.companion.report.earlier import VERSION, Earlier
 from molrg.companion.report.inputs import Inputs
-from molrg.companion.report.measured import Measured
+from molrg.companion.report.measured import OVER, Measured
 from molrg.companion.report.page import Contents, page
 from molrg.companion.report.plan import Plan
 from molrg.companion.report.sections import sections
@@ -32,7 +30,7 @@ def beforehand(inputs: Inputs, cost: Cost, plan: Plan, minutes: float) -> Iterat
         minutes: for all.
     """
     yield from (f"note: {note}" for note in inputs.notes)
-    yield from (f"{name}: {value}" for name, value in _costs(inputs, cost).items())
+    yield from (f"{name}: {value}" for name, value in facts.costs(inputs, cost).items())
     matrices = "whole Jacobians" if plan.dense else "largest singular values of Jacobians"
     yield (
         f"plan for {minutes:g} minutes: {len(plan.sigmas)} noise levels; {matrices} at"
@@ -42,14 +40,32 @@ def beforehand(inputs: Inputs, cost: Cost, plan: Plan, minutes: float) -> Iterat
     yield from (f"left out: {line}" for line in plan.left_out)
 
 
-def _costs(inputs: Inputs, cost: Cost) -> dict[str, str]:
-    n = inputs.points[0].numel()
-    return {
-        "forward pass": f"{1e3 * cost.forward:.1f} ms an image",
-        "product with the Jacobian": f"{1e3 * cost.product:.1f} ms",
-        "whole Jacobian": f"{n:,} x {n:,} numbers, about {cost.jacobian(n):.2g} s each",
-        "memory": f"about {cost.bytes / 1e9:.1f} GB, predicted",
-    }
+def afterwards(measured: Measured) -> Iterator[str]:
+    """Lines on what is missing because the minutes were over, after everything was written.
+
+    Args:
+        measured: the parts, and what was left out.
+    """
+    if not measured.unfinished:
+        return
+    yield f"{_count(measured)} left out because the minutes were over:"
+    ending = f": {OVER}"
+    for line in measured.left_out:
+        if line.endswith(ending):
+            yield f"  {line.removesuffix(ending)}"
+    yield _finish(measured)
+
+
+def _count(measured: Measured) -> str:
+    count = len(measured.unfinished)
+    return "one part was" if count == 1 else f"{count} parts were"
+
+
+def _finish(measured: Measured) -> str:
+    return (
+        f"The same command with --minutes {measured.minutes:g} keeps what is there and measures the"
+        " rest."
+    )
 
 
 def write(
@@ -93,8 +109,9 @@ def write(
             sections=list(sections(measured.parts, unseen=inputs.unseen)),
             tables=tables,
             left_out=measured.left_out,
-            notes=inputs.notes,
-            facts=_facts(inputs, cost, options, measured),
+            advice=_finish(measured) if measured.unfinished else "",
+            notes=[*inputs.notes, facts.VARIES],
+            facts=facts.facts(inputs, cost, options, measured),
         )
     )
     record = {
@@ -115,8 +132,9 @@ def write(
         "parts": measured.parts,
         "left_out": measured.left_out,
         "seconds": measured.seconds,
-        "timing": measured.timing,
-        "peak_memory_mb": _peak(inputs),
+        "timing": list(measured.timing.values()),
+        "settings": measured.settings,
+        "peak_memory_mb": facts.peak(inputs),
     }
     numbers = out.with_suffix(".json")
     with files.replacing(out) as aside:
@@ -136,26 +154,3 @@ def _about(inputs: Inputs) -> str:
         f"What the diffusion model {inputs.name} does with {len(inputs.training):,} different"
         f" training images of {shape} numbers, from {inputs.source}."
     )
-
-
-def _facts(
-    inputs: Inputs, cost: Cost, options: Mapping[str, Any], measured: Measured
-) -> dict[str, str]:
-    parameters = sum(value.numel() for value in inputs.denoiser.parameters())
-    return {
-        "model": f"{inputs.name}, {parameters:,} parameters",
-        "device": str(inputs.points.device),
-        **_costs(inputs, cost),
-        "time": f"{measured.seconds / 60:.1f} of {options['minutes']:g} minutes",
-        "peak memory, last run": f"{_peak(inputs):,.0f} MB",
-        "seed": str(options["seed"]),
-        "made by": f"molrg {molrg.__version__}, torch {torch.__version__}",
-    }
-
-
-def _peak(inputs: Inputs) -> float:
-    """Of this process, or of the GPU where there is one; in MB."""
-    device = inputs.points.device
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device) / 1e6
-    return provenance.cost()["peak_memory_mb"]

@@ -4,26 +4,27 @@ from __future__ import annotations
 
 import hashlib
 import json
-import time
-from collections.abc import Callable, Iterator
+import math
+import shlex
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 import molrg
 from molrg import checks
-from molrg.companion.report import comparing, cost, earlier, pictures, plan, result, spectra
+from molrg.companion.report import cost, earlier, measuring, plan, result
+from molrg.companion.report.cost import Cost
 from molrg.companion.report.inputs import Inputs, read
-from molrg.companion.report.laws import Laws
-from molrg.companion.report.levels import DIMENSION, SPECTRUM, STRIP
 from molrg.companion.report.measured import Measured
 from molrg.companion.report.plan import Plan
+from molrg.companion.report.steps import steps
 from molrg.companion.report.store import Store
 from molrg.zoo import running
+
+_FORMAT = 2  # of the parts that are kept
+_TRIES = 20  # minutes that are looked at, each a quarter more
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ def write(
         device: where to compute.
         size: pixels along a side to which the pictures of a folder are cut and resized.
         beside: JSON of another report, to be shown beside this one.
-        console: where progress goes.
+        console: where progress goes, and at the end the names of the files and what is missing.
 
     Returns:
         The page, and the JSON beside it. Parts are kept in a folder beside them.
@@ -82,128 +83,85 @@ def write(
     running.require_writable(out.parent)
     inputs = read(model, source, device=device, size=size, seed=options.seed)
     store = Store(out.with_suffix(".parts"), _fingerprint(inputs, options))
+    for line in _removed(store, options):
+        _say(console, line)
     costs, planned = _planned(inputs, options, store)
     for line in result.beforehand(inputs, costs, planned, options.minutes):
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
-    measured = _measure(inputs, planned, options, store, console)
-    return result.write(out, inputs, costs, planned, asdict(options), measured, other)
+        _say(console, line)
+    measured = Measured(left_out=list(planned.left_out))
+    parts = list(steps(inputs, planned, options.seed, measured.parts))
+    measuring.measure(parts, measured, store, 60 * options.minutes, console)
+    if measured.unfinished:
+        measured.minutes = _enough(inputs, costs, options, measured)
+    chosen = asdict(options) | {
+        "command": _command(model, source, out, options, device, size, beside)
+    }
+    written = result.write(out, inputs, costs, planned, chosen, measured, other)
+    for line in (*map(str, written), *result.afterwards(measured)):
+        _say(console, line)
+    return written
+
+
+def _command(
+    model: str,
+    source: str,
+    out: Path,
+    options: Options,
+    device: str,
+    size: int | None,
+    beside: Path | None,
+) -> str:
+    """The command line that asks for the same."""
+    words = ["python", "-m", "molrg", "report", model, "--images", source, "--out", str(out)]
+    words += ["--minutes", f"{options.minutes:g}", "--seed", str(options.seed), "--device", device]
+    words += [] if options.pictures else ["--no-images"]
+    words += [] if size is None else ["--size", str(size)]
+    words += [] if beside is None else ["--beside", str(beside)]
+    return shlex.join(words)
+
+
+def _say(console: Console, line: str) -> None:
+    console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _removed(store: Store, options: Options) -> Iterator[str]:
+    """Remove the pictures of an earlier run where none may be kept, and say so."""
+    removed = [] if options.pictures else store.remove_pictures()
+    if removed:
+        yield f"removed from {store.folder}, for its pictures: {', '.join(removed)}"
 
 
 def _fingerprint(inputs: Inputs, options: Options) -> str:
-    """Of all that a part depends on."""
+    """Of all that a part depends on, beside its settings."""
     device = inputs.points.device.type
-    text = json.dumps([inputs.fingerprint, asdict(options), device, molrg.__version__])
+    text = json.dumps([_FORMAT, inputs.fingerprint, options.seed, device, molrg.__version__])
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def _planned(inputs: Inputs, options: Options, store: Store) -> tuple[cost.Cost, Plan]:
-    """The plan of an earlier run, for its parts to fit; else a new one."""
+def _planned(inputs: Inputs, options: Options, store: Store) -> tuple[Cost, Plan]:
+    """What fits into the minutes, by the cost that was measured in the first run.
+
+    Fewer minutes than in an earlier run shorten the time and not the plan: its parts are shown.
+    """
     stored = store.get("plan")
-    if stored is not None:
-        return cost.Cost(**stored["value"]["cost"]), Plan.of(stored["value"]["plan"])
-    costs = cost.measure(inputs)
-    planned = plan.make(inputs, costs, options.minutes, pictures=options.pictures)
-    store.put("plan", {"cost": asdict(costs), "plan": asdict(planned)}, 0.0)
+    if stored is None:
+        costs = cost.measure(inputs)
+        minutes = options.minutes
+    else:
+        costs = Cost(**stored["value"]["cost"])
+        minutes = max(options.minutes, stored["value"]["minutes"])
+    planned = plan.make(inputs, costs, minutes, pictures=options.pictures)
+    store.put("plan", {"cost": asdict(costs), "minutes": minutes}, 0.0, {})
     return costs, planned
 
 
-@dataclass(frozen=True)
-class _Step:
-    """A part to measure; its kind has a predicted time."""
-
-    name: str
-    kind: str
-    work: Callable[[], dict[str, Any]]
-
-
-def _steps(
-    inputs: Inputs, planned: Plan, options: Options, parts: dict[str, dict[str, Any]]
-) -> Iterator[_Step]:
-    """The parts in the order in which they are measured, the most telling first."""
-    laws = Laws(inputs, options.seed)
-    seed = options.seed
-    yield _Step("images", "images", partial(comparing.image_dimension, inputs, seed))
-    for sigma in planned.sigmas:
-        work = partial(comparing.denoiser_dimension, inputs, planned, sigma, seed)
-        yield _Step(f"{DIMENSION}-{sigma:g}", DIMENSION, work)
-    nearest = partial(comparing.nearest_reference, inputs, planned, laws, seed)
-    yield _Step("references", "references", nearest)
-    yield _Step("copies", "copies", partial(_copies, inputs, planned, options, parts))
-    for sigma in planned.spectrum_sigmas:
-        work = partial(spectra.spectrum, inputs, planned, laws, sigma, seed)
-        yield _Step(f"{SPECTRUM}-{sigma:g}", SPECTRUM, work)
-    for row in range(planned.strips):
-        yield _Step(f"{STRIP}-{row + 1}", STRIP, partial(pictures.strip, inputs, row))
-
-
-def _copies(
-    inputs: Inputs, planned: Plan, options: Options, parts: dict[str, dict[str, Any]]
-) -> dict[str, Any]:
-    if "images" not in parts:
-        raise ValueError("dimension of the images = not measured: allowed is a number to expect by")
-    low = parts["images"]["low"]
-    return pictures.copies(inputs, planned, low, options.seed, pictures=options.pictures)
-
-
-def _measure(
-    inputs: Inputs, planned: Plan, options: Options, store: Store, console: Console
-) -> Measured:
-    """Measure what is not in the store, as long as there is time."""
-    measured = Measured(left_out=list(planned.left_out))
-    steps = list(_steps(inputs, planned, options, measured.parts))
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TimeElapsedColumn(),
-        TextColumn("left:"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console) as progress:
-        task = progress.add_task("", total=sum(_predicted(planned, step) for step in steps))
-        for step in steps:
-            progress.update(task, description=_spoken(step))
-            _take(step, planned, 60 * options.minutes, store, measured)
-            progress.advance(task, _predicted(planned, step))
-    return measured
-
-
-_SPOKEN = {
-    "images": "dimension of the images",
-    "references": "distances to references, and denoising errors",
-    "copies": "copies among samples",
-    DIMENSION: "dimension from the denoiser at noise level {}",
-    SPECTRUM: "Jacobian at noise level {}",
-    STRIP: "edits of image {}",
-}
-
-
-def _spoken(step: _Step) -> str:
-    """What a part is, for a reader."""
-    return _SPOKEN[step.kind].format(step.name.rpartition("-")[2])
-
-
-def _predicted(planned: Plan, step: _Step) -> float:
-    return planned.seconds[step.kind]
-
-
-def _take(step: _Step, planned: Plan, seconds: float, store: Store, measured: Measured) -> None:
-    """Measure one part, or say why it is left out."""
-    stored = store.get(step.name)
-    if stored is None:
-        left = seconds - measured.seconds
-        if measured.parts and _predicted(planned, step) > left:
-            measured.left_out.append(f"{_spoken(step)}: the minutes were over")
-            return
-        start = time.perf_counter()
-        try:
-            value = step.work()
-            store.put(step.name, value, time.perf_counter() - start)
-        except ValueError as error:
-            measured.left_out.append(f"{_spoken(step)}: {error}")
-            measured.seconds += time.perf_counter() - start
-            return
-        stored = {"value": value, "seconds": time.perf_counter() - start}
-    measured.parts[step.name] = stored["value"]
-    measured.seconds += stored["seconds"]
-    row = {"part": step.name, "predicted": _predicted(planned, step), "seconds": stored["seconds"]}
-    measured.timing.append(row)
+def _enough(inputs: Inputs, costs: Cost, options: Options, measured: Measured) -> float:
+    """Minutes that should do for what is unfinished, with half as much again for it."""
+    minutes = options.minutes
+    for _ in range(_TRIES):
+        minutes *= 1.25
+        seconds = plan.make(inputs, costs, minutes, pictures=options.pictures).seconds
+        missing = sum(seconds[kind] for kind in measured.unfinished)
+        if measured.seconds + 1.5 * missing <= 60 * minutes:
+            break
+    return float(math.ceil(minutes)) if minutes > 2 else math.ceil(10 * minutes) / 10

@@ -5,10 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from molrg.companion.report import drawings, findings, jacobian_sections
+from molrg.companion.report import drawings, findings, jacobian_sections, reference_findings
 from molrg.companion.report.levels import DIMENSION, SPECTRUM, STRIP, Parts, of_kind
 from molrg.companion.report.plan import SHOWN_SAMPLES
 from molrg.companion.report.section import Section, Shown
+
+_ADVICE_SEEN = (
+    "Where one Gaussian or the mixture is better, train more: the network has not yet learned what"
+    " a simple fit knows. Where it is better than both, these images cannot say more: an error like"
+    " that of windows or training images would be reached by learning them by heart. Only images"
+    " that were not trained on could tell."
+)
+_ADVICE_UNSEEN = (
+    "These images neither the network nor a reference has seen. A network below all references"
+    " knows more of their kind than each of them; where a reference is better, more training, or"
+    " more weight on that noise level, should help."
+)
 
 
 def sections(parts: Parts, *, unseen: bool) -> Iterator[Section]:
@@ -21,8 +33,8 @@ def sections(parts: Parts, *, unseen: bool) -> Iterator[Section]:
     yield from _dimension(parts)
     spectra = of_kind(parts, SPECTRUM)
     if spectra:
-        whole = "leading" not in spectra[0]
-        yield jacobian_sections.rank(spectra) if whole else jacobian_sections.leading(spectra)
+        whole = [part for part in spectra if "leading" not in part]
+        yield jacobian_sections.rank(whole) if whole else jacobian_sections.leading(spectra)
         yield jacobian_sections.asymmetry(spectra)
     if "references" in parts:
         yield _nearest(parts["references"])
@@ -68,7 +80,7 @@ def _nearest(part: Mapping[str, Any]) -> Section:
     K, d = part["sizes"]
     return Section(
         "Nearest reference",
-        findings.nearest(part["nearest"]),
+        reference_findings.nearest(part["nearest"], part["distances"]),
         (
             Shown(
                 drawings.distances(part["distances"]),
@@ -87,27 +99,21 @@ def _nearest(part: Mapping[str, Any]) -> Section:
 
 
 def _errors(part: Mapping[str, Any], unseen: bool) -> Section:
-    where = (
-        "Measured on test images, which neither the network nor a reference was made of."
-        if unseen
-        else "Measured on training images: the reference that consists of them knows the answer,"
-        " and its low error is no merit."
-    )
+    advice = _ADVICE_UNSEEN if unseen else _ADVICE_SEEN
     return Section(
         "Denoising error",
-        findings.errors(part["errors"]),
+        reference_findings.errors(part["errors"], unseen=unseen),
         (
             Shown(
-                drawings.errors(part["errors"]),
+                drawings.errors(part["errors"], unseen=unseen),
                 "Mean squared error of the network and of reference denoisers against the noise"
                 " level.",
-                "Lower is better. The unit is that of the pixels: black is −1, white is 1.",
+                "Lower is better. The unit is that of the pixels: black is −1, white is 1."
+                + ("" if unseen else " Faint: references that hold these very images."),
             ),
         ),
-        "A network below all references knows more of the images than each of them. One that is"
-        " above the best reference at some noise level could be improved there by training.",
+        advice,
         "notebooks/13_from_copying_to_generalising.ipynb",
-        (where,),
     )
 
 

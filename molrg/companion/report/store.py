@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from molrg import files
+
+_PNG = base64.b64encode(b"\x89PNG\r\n\x1a\n")[:10]  # how every picture in a part begins
 
 
 class Store:
@@ -15,7 +19,7 @@ class Store:
 
     Args:
         folder: made when the first part is put.
-        fingerprint: of model, images and options; parts with another one count as missing.
+        fingerprint: of model, images and seed; parts with another one count as missing.
     """
 
     def __init__(self, folder: Path, fingerprint: str) -> None:
@@ -23,7 +27,7 @@ class Store:
         self.fingerprint = fingerprint
 
     def get(self, name: str) -> dict[str, Any] | None:
-        """The part of a name with "value" and "seconds"; None where there is none of this report.
+        """The part of a name with "value", "seconds" and "settings"; None where there is none.
 
         Args:
             name: of the part.
@@ -32,29 +36,52 @@ class Store:
             part = json.loads(self._file(name).read_text(encoding="utf-8"))
         except (FileNotFoundError, json.JSONDecodeError, UnicodeDecodeError):
             return None  # never written, or by something else: it is measured again
-        if not isinstance(part, dict) or not {"value", "seconds"} <= set(part):
+        if not isinstance(part, dict) or not {"value", "seconds", "settings"} <= set(part):
             return None
-        return part if part.get("seal") == self._seal(part["value"], part["seconds"]) else None
+        seal = self._seal(part["value"], part["seconds"], part["settings"])
+        return part if part.get("seal") == seal else None
 
-    def put(self, name: str, value: dict[str, Any], seconds: float) -> None:
+    def put(
+        self, name: str, value: dict[str, Any], seconds: float, settings: Mapping[str, Any]
+    ) -> dict[str, Any]:
         """Keep a part.
 
         Args:
             name: of the part.
             value: what JSON can hold.
             seconds: that it took.
+            settings: what it was measured with.
+
+        Returns:
+            The part, as `get` returns it.
 
         Raises:
             ValueError: where a number is not finite.
             OSError: where the folder cannot be written.
         """
-        part = {"seal": self._seal(value, seconds), "seconds": seconds, "value": value}
+        seal = self._seal(value, seconds, settings)
+        part = {"seal": seal, "seconds": seconds, "settings": dict(settings), "value": value}
         with files.replacing(self._file(name)) as aside:
             aside.write_text(json.dumps(part, allow_nan=False) + "\n", encoding="utf-8")
+        return part
 
-    def _seal(self, value: Any, seconds: Any) -> str:
+    def remove_pictures(self) -> list[str]:
+        """Remove every part with a picture, whatever model and images it is of.
+
+        Returns:
+            Their names, in order.
+
+        Raises:
+            OSError: where one cannot be removed.
+        """
+        shown = [path for path in self.folder.rglob("*.json") if _PNG in path.read_bytes()]
+        for path in shown:
+            path.unlink()
+        return sorted(path.stem for path in shown)
+
+    def _seal(self, value: Any, seconds: Any, settings: Any) -> str:
         """A digest of a part and of what it is of: a part that was altered does not fit it."""
-        text = json.dumps([self.fingerprint, value, seconds], sort_keys=True)
+        text = json.dumps([self.fingerprint, value, seconds, settings], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def _file(self, name: str) -> Path:

@@ -30,6 +30,10 @@ _COLUMNS = {
     "nearest reference": "nearest",
     "its distance": "nearest_distance",
 }
+_TIED = (
+    "“Tied”: another reference is not clearly further, by a tenth or more in the 95 % interval over"
+    " the same images."
+)
 
 
 def by_level(rows: Sequence[Row]) -> Table:
@@ -42,8 +46,8 @@ def by_level(rows: Sequence[Row]) -> Table:
     return Table(
         "All noise levels",
         list(used),
-        [[_shown(row[key]) for key in used.values()] for row in rows],
-        "Means over images; the JSON beside this page has the same table, with intervals.",
+        [[_cell(row, key) for key in used.values()] for row in rows],
+        f"Means over images; the JSON beside this page has the same table, with intervals. {_TIED}",
     )
 
 
@@ -63,11 +67,11 @@ def beside(models: Mapping[str, Sequence[Row]], same_images: bool) -> Table:
         "Beside another model",
         [first, "model", *others],
         [
-            [_shown(row["sigma"]), name, *(_shown(row[used[head]]) for head in others)]
+            [_shown(row["sigma"]), name, *(_cell(row, used[head]) for head in others)]
             for name, row in named
         ],
         f"Measured with {with_same} training images. There is one network of each, and a few"
-        " images: small differences say nothing.",
+        f" images: small differences say nothing. {_TIED}",
     )
 
 
@@ -75,6 +79,11 @@ def _used(rows: Sequence[Row]) -> dict[str, str]:
     return {
         head: key for head, key in _COLUMNS.items() if any(row[key] is not None for row in rows)
     }
+
+
+def _cell(row: Row, key: str) -> str:
+    tied = key == "nearest" and row["tied"]
+    return _shown(row[key]) + (" (tied)" if tied else "")
 
 
 def _shown(value: Any) -> str:
