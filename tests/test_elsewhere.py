@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import shutil
+from collections.abc import Iterator
 
 import pytest
-from projects import check, plant, stopped
+from projects import ROOT, check, plant, stopped
 
 from molrg import claims
 from molrg.__main__ import main
 from molrg.companion import elsewhere, elsewhere_tables
+from molrg.companion.notebooks import sources
 
 
 @pytest.fixture
@@ -58,6 +61,7 @@ def test_the_page_says_which_verdict_and_which_number_move(places):
     assert "off the bound (C02)" in elsewhere_tables.markdown(
         [{"name": "x"} | elsewhere.compare(here, there)]
     )
+    assert page.startswith("**2 runs in 1 place: 1 other verdicts.**")
     assert "No place" in elsewhere_tables.markdown([])
 
 
@@ -101,3 +105,40 @@ def test_folders_that_share_no_claim_are_refused(places, capsys):
     (places[1] / "C01.json").unlink()
     (places[0] / "C02.json").unlink()
     assert "no claim of here" in stopped(capsys, "elsewhere", "there", "--against", "here", code=2)
+
+
+# with and without bfloat16
+
+
+def code_that_decides() -> Iterator[tuple[str, ast.AST]]:
+    """All that a verdict can come from: the package but for its command line, and the notebooks."""
+    for path in sorted((ROOT / "molrg").rglob("*.py")):
+        name = path.relative_to(ROOT / "molrg").as_posix()
+        if not name.startswith("companion/"):
+            yield name, ast.parse(path.read_text(encoding="utf-8"))
+    for notebook in sources():
+        for cell in notebook.cells:
+            if cell.cell_type == "code":
+                yield notebook.name, ast.parse(cell.source)
+
+
+def users(*names: str) -> set[str]:
+    """Where an attribute, a keyword of a call, or what a room has, `zoo.train`, is used."""
+    return {place for place, tree in code_that_decides() if set(names) & set(_used(tree))}
+
+
+def _used(tree: ast.AST) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.keyword) and node.arg:
+            yield node.arg
+        elif isinstance(node, ast.Attribute):
+            yield node.attr
+            if isinstance(node.value, ast.Name):
+                yield f"{node.value.id}.{node.attr}"
+
+
+def test_no_verdict_depends_on_bfloat16():
+    """Only recipes of the zoo choose it; only the zoo trains by one, and no notebook asks it to."""
+    assert users("bfloat16", "autocast") == {"training/trainer.py", "zoo/recipes.py"}
+    assert users("trainer") == {"zoo/__init__.py", "zoo/running.py"}
+    assert users("zoo.train") == set()

@@ -104,6 +104,7 @@ def test_a_claim_that_flips_is_counted_and_said(flips, capsys):
     assert [trial["verdict"] for trial in should] == ["reproduced"]
     assert sorted(trial["verdict"] for trial in beyond) == ["not reproduced", "reproduced"]
     page = robustness.pages.markdown({"C07": record})
+    assert "  - C07, 8 of 10: largest of error ≤ 1: otherwise with 2 of 10 other seeds" in page
     assert "| 8/10 | 1/1 | 1/2 |" in page and "| level = 2 | not reproduced |" in page
     assert robustness.pages.cell(record) == "<strong>8/10</strong>"
     assert robustness.pages.lines_of("C07", record)[0].startswith("**Other seeds change")
@@ -261,6 +262,48 @@ def test_two_runs_at_once_are_refused(flips, capsys):
 
 
 # what the book says
+
+
+@pytest.mark.parametrize(
+    ("lost", "of", "said"),
+    [
+        (0, 10, "- **Steady**, nine or ten of ten: C07."),
+        (1, 10, "- **Steady**, nine or ten of ten: C07."),
+        (2, 10, "  - C07, 8 of 10: largest of error ≤ 1: otherwise with 2 of 10 other seeds"),
+        (1, 4, "- **Begun**: C07, 3 of 4."),
+        (0, 0, "- **Not run yet**: C01, C02, C07."),
+    ],
+)
+def test_the_page_begins_with_what_is_fragile(flips, lost, of, said):
+    kinds = {"kind": moves.OTHER_SEEDS, "parameter": "seed_offset", "why": ""}
+    verdicts = [("reproduced", []) if k >= lost else ("not reproduced", [0]) for k in range(of)]
+    record = {
+        "id": "C07",
+        "commit": "abc",
+        "code": "",
+        "conditions": ["largest of error ≤ 1"],
+        "trials": [
+            kinds | {"value": k, "verdict": verdict, "missed": missed, "estimates": [1.0]}
+            for k, (verdict, missed) in enumerate(verdicts)
+        ],
+    }
+    assert said in robustness.pages.markdown({"C07": record}).splitlines()
+
+
+def test_a_control_that_passes_is_named_with_its_condition():
+    why = "ControlPassed: C07: the control gives 2, which does not clearly fail: mean of error ≤ 1"
+    trial = {"kind": moves.OTHER_SEEDS, "verdict": "control passed", "why": why}
+    record = {"id": "C07", "conditions": ["mean of error ≤ 1"], "trials": [trial] * 2}
+    said = "no verdict with 2 of 2 other seeds: control passed, mean of error ≤ 1"
+    assert summary.first_to_go(record) == said
+
+
+def test_a_parameter_that_should_not_matter_and_does_is_named(flips):
+    trial = {"kind": moves.HALVED, "parameter": "level", "value": 0.5, "verdict": "not reproduced"}
+    record = {"id": "C07", "conditions": [], "trials": [trial]}
+    lines = robustness.glance.lines({"C07": record}, [])
+    named = "- **Lost with a parameter that should not matter**: C07 with level halved."
+    assert named in lines
 
 
 def test_a_claim_that_other_seeds_change_says_so_where_its_verdict_stands():

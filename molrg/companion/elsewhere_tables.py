@@ -37,7 +37,7 @@ def _shown(share: float) -> str:
 
 
 def markdown(comparisons: Sequence[Mapping[str, Any]]) -> str:
-    """A row for each place, and folded a row for each number that moves at all."""
+    """Whether any verdict differs, a row for each place, and folded each number that moves."""
     if not comparisons:
         return "No place has been compared yet.\n"
     head = ["place", "claims", "other verdicts", "numbers", "equal", "within", "furthest"]
@@ -46,9 +46,17 @@ def markdown(comparisons: Sequence[Mapping[str, Any]]) -> str:
     moved = [line for compared in comparisons for line in _numbers(compared)]
     table = ["| place | claim | condition | there | here | of the distance |", "|---" * 6 + "|"]
     folded = ["````{dropdown} Every number that moves", *table, *moved, "````"]
-    return (
-        "\n".join([_reference(comparisons[0]), "", *lines, "", *(folded if moved else [])]) + "\n"
-    )
+    return "\n".join([_in_short(comparisons), "", *lines, "", *(folded if moved else [])]) + "\n"
+
+
+def _in_short(comparisons: Sequence[Mapping[str, Any]]) -> str:
+    """How many runs were compared, how many verdicts differ, and with what they were compared."""
+    pairs = [c["verdicts"] for compared in comparisons for c in compared["claims"].values()]
+    differ = sum(here != there for there, here in pairs)
+    verdicts = f"{differ} other verdicts" if differ else "every verdict is the same"
+    places = f"{len(comparisons)} place{'s' * (len(comparisons) > 1)}"
+    said = f"**{len(pairs)} runs in {places}: {verdicts}.**"
+    return f"{said} {_reference(comparisons[0])}"
 
 
 def _reference(compared: Mapping[str, Any]) -> str:

@@ -9,7 +9,7 @@ from rich.table import Table
 
 from molrg import claims
 from molrg.companion.notebooks import Notebook, sources
-from molrg.companion.robustness import summary
+from molrg.companion.robustness import glance, summary
 from molrg.companion.robustness.moves import DOUBLED, HALVED, OTHER_SEEDS, plan
 from molrg.companion.robustness.records import code_of
 
@@ -34,13 +34,14 @@ def _shares(record: Mapping[str, Any]) -> list[str]:
 
 
 def markdown(records: _Records) -> str:
-    """How much has been run, a row for each claim that was, and folded the other verdicts."""
+    """What is fragile, a row for each claim that was run, and folded the other verdicts."""
     rows = [_row(n, records[n.claim]) for n in sources() if n.claim in records]
-    waiting = [n.claim for n in sources() if n.claim not in records]
-    rest = f"Not run yet: {', '.join(waiting)}." if waiting else "All claims have been run."
+    moved = [id for id, record in records.items() if summary.other_seeds(record).of]
+    waiting = [n.claim for n in sources() if n.claim not in moved]
     head = ["claim", "other seeds", "should hold", "beyond", "first to go"]
     table = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|", *rows, ""] if rows else []
-    return "\n".join([_how_much(records), "", *table, rest, "", *_others(records)]) + "\n"
+    fragile = glance.lines(records, waiting)
+    return "\n".join([*fragile, "", _how_much(records), "", *table, *_others(records)]) + "\n"
 
 
 def _row(notebook: Notebook, record: Mapping[str, Any]) -> str:

@@ -89,7 +89,7 @@ def first_to_go(record: Mapping[str, Any]) -> str:
     """
     seeds = of_kind(record, OTHER_SEEDS)
     if without := [trial for trial in seeds if trial["verdict"] not in claims.VERDICTS]:
-        kinds = ", ".join(sorted({trial["verdict"] for trial in without}))
+        kinds = ", ".join(sorted({_how(record, trial) for trial in without}))
         return f"no verdict with {len(without)} of {len(seeds)} other seeds: {kinds}"
     if changed := _changed(record, seeds):
         number, times = changed.most_common(1)[0]
@@ -99,6 +99,12 @@ def first_to_go(record: Mapping[str, Any]) -> str:
         return "no condition moves" if seeds else "not yet run"
     number = min(distances, key=distances.__getitem__)
     return f"{record['conditions'][number]}: {_shown(distances[number])} away from the bound"
+
+
+def _how(record: Mapping[str, Any], trial: _Trial) -> str:
+    """How a trial ended without a verdict, with the condition that its error names, if any."""
+    named = [condition for condition in record["conditions"] if trial["why"].endswith(condition)]
+    return f"{trial['verdict']}, {named[0]}" if named else trial["verdict"]
 
 
 def _shown(distance: float) -> str:
