@@ -7,10 +7,11 @@ import os
 import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
-from projects import environment
+from projects import ROOT, environment
 
 # What a command prints and returns, several of them in one process: imports take seconds.
 COMMANDS = """
@@ -73,3 +74,19 @@ def with_path(folder: Path) -> dict[str, str]:
 def one_sentence(error: str, start: str) -> bool:
     """Whether what was said on stderr is one line that begins so, and no traceback."""
     return error.startswith(start) and error.count("\n") == 1
+
+
+def unpacked_wheel(folder: Path) -> Path:
+    """Make a wheel of the package, and unpack it as an installation does; where it then lies."""
+    pytest.importorskip("setuptools")
+    source, site = folder / "source", folder / "site"
+    shutil.copytree(ROOT / "molrg", source / "molrg", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        if (ROOT / name).is_file():
+            shutil.copy(ROOT / name, source)
+    words = [sys.executable, "-m", "pip", "wheel", ".", "--no-deps", "--no-build-isolation"]
+    words += ["--no-index", "-qq", "-w", str(folder)]
+    subprocess.run(words, cwd=source, check=True, capture_output=True, timeout=300)
+    (wheel,) = folder.glob("*.whl")
+    zipfile.ZipFile(wheel).extractall(site)
+    return site

@@ -7,11 +7,10 @@ import pty
 import shutil
 import subprocess
 import sys
-import zipfile
 from pathlib import Path
 
 import pytest
-from faults import one_sentence, with_path, without
+from faults import one_sentence, unpacked_wheel, with_path, without
 from projects import ROOT, environment, forge, is_fresh, stopped, write
 
 from molrg import checks, provenance
@@ -181,17 +180,7 @@ def test_what_is_installed_is_not_missed():
     "the shipped models load, commands run in a project; outside one, it is said what is missing",
 )
 def test_a_wheel_is_whole(project, tmp_path):
-    pytest.importorskip("setuptools")
-    source, site = tmp_path / "source", tmp_path / "site"
-    shutil.copytree(ROOT / "molrg", source / "molrg", ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
-        if (ROOT / name).is_file():
-            shutil.copy(ROOT / name, source)
-    words = [sys.executable, "-m", "pip", "wheel", ".", "--no-deps", "--no-build-isolation"]
-    words += ["--no-index", "-qq", "-w", str(tmp_path)]
-    subprocess.run(words, cwd=source, check=True, capture_output=True, timeout=300)
-    (wheel,) = tmp_path.glob("*.whl")
-    zipfile.ZipFile(wheel).extractall(site)
+    site = unpacked_wheel(tmp_path)
     script = """
 import os, sys, molrg
 from molrg import zoo

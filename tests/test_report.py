@@ -5,11 +5,15 @@ from __future__ import annotations
 import base64
 import json
 import re
+import subprocess
+import sys
 import time
 import tomllib
 from html.parser import HTMLParser
 
+import faults
 import pandas as pd
+import projects
 import pytest
 import torch
 from factories import complains, normal
@@ -340,7 +344,7 @@ def test_a_report_that_was_stopped_goes_on(model, data, tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         written(model, data, out, minutes=5, pictures=False)
     kept = {path.stem for path in (tmp_path / "r.parts").iterdir()}
-    assert kept == {"plan", "images", "dimension-0.1", "dimension-1", "references"}
+    assert kept == {".lock", "plan", "images", "dimension-0.1", "dimension-1", "references"}
     assert not out.exists()
 
     def again(*args, **kwargs):
@@ -353,6 +357,48 @@ def test_a_report_that_was_stopped_goes_on(model, data, tmp_path, monkeypatch):
     written(model, data, out, minutes=5, pictures=False)
     parts = json.loads(out.with_suffix(".json").read_text())["parts"]
     assert {"images", "references", "copies"} <= set(parts)
+
+
+@pytest.mark.fault(
+    "two runs at once",
+    "a report while another process writes one to the same file",
+    "refused in one line that names the file, before anything is measured",
+)
+def test_two_reports_to_one_file(model, data, tmp_path, capsys):
+    out = tmp_path / "r.html"
+    words = ["report", model, "--images", data, "--out", str(out), "--minutes", "0.01"]
+    with store.Store(out.with_suffix(".parts"), "another").alone():
+        assert command.main(words) == 2
+        error = capsys.readouterr().err
+        assert faults.one_sentence(error, f"error: out = {out}, which another report is writing")
+        assert {path.name for path in (tmp_path / "r.parts").iterdir()} == {".lock"}
+    assert command.main(words) == 0
+    assert out.is_file()
+
+
+@pytest.mark.fault(
+    "full disk",
+    "a part of a report, on a disk that fills up",
+    "the folder is named; the parts before it stay whole",
+)
+def test_a_report_on_a_full_disk(tmp_path):
+    script = """
+from pathlib import Path
+from molrg.companion.report.store import Store
+shell("mkdir disk && mount -t tmpfs -o size=64k none disk")
+parts = Store(Path("disk/r.parts"), "x")
+parts.put("images", {"low": 3}, 1.0, {})
+try:
+    parts.put("references", {"x": [0.5] * 10**5}, 1.0, {})
+except OSError as error:
+    tell(error)
+tell(parts.get("images")["value"], sorted(path.name for path in parts.folder.iterdir()))
+"""
+    done = faults.apart(tmp_path, script)
+    assert done.returncode == 0, done.stderr
+    refused, kept = done.stdout.splitlines()
+    assert "No space left on device: 'disk/r.parts'" in refused
+    assert kept == "{'low': 3} ['images.json']"
 
 
 def test_parts_of_another_report_or_torn_ones_are_not_taken(tmp_path):
@@ -654,6 +700,35 @@ def test_the_command_writes_both_files(model, data, tmp_path, capsys):
     assert command.main([*words, "--minutes", "0.01"]) == 0
     assert str(out.with_suffix(".json")) in capsys.readouterr().out
     assert out.is_file()
+
+
+@pytest.mark.nightly
+@pytest.mark.fault(
+    "installed package",
+    "a report on a tiny diffusers folder, from a wheel unpacked beside no clone",
+    "page and numbers are written, with the chapters' addresses on the project's site",
+)
+def test_a_report_from_a_wheel(model, data, tmp_path):
+    site, out = faults.unpacked_wheel(tmp_path / "wheel"), tmp_path / "r.html"
+    script = """
+import sys, molrg
+from molrg.__main__ import main
+assert molrg.__file__.startswith(sys.argv[1]), molrg.__file__
+sys.exit(main(sys.argv[2:]))
+"""
+    words = ["report", model, "--images", data, "--out", str(out), "--minutes", "0.2"]
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(site), *words],
+        cwd=tmp_path,
+        env=projects.environment() | {"PYTHONPATH": str(site)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "images" in json.loads(out.with_suffix(".json").read_text())["parts"]
+    links = [link["href"] for link in Seen(out.read_text(encoding="utf-8")).all("a")]
+    assert any(link.startswith(f"{page.BOOK}notebooks/") for link in links)
 
 
 def test_the_command_needs_no_clone_of_the_project(monkeypatch):

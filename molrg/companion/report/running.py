@@ -16,11 +16,12 @@ import molrg
 from molrg import checks
 from molrg.companion.report import cost, earlier, measuring, plan, result
 from molrg.companion.report.cost import Cost
+from molrg.companion.report.earlier import Earlier
 from molrg.companion.report.inputs import Inputs, read
 from molrg.companion.report.measured import Measured
 from molrg.companion.report.plan import Plan
 from molrg.companion.report.steps import steps
-from molrg.companion.report.store import Store
+from molrg.companion.report.store import Store, naming
 from molrg.zoo import running
 
 _FORMAT = 2  # of the parts that are kept
@@ -74,15 +75,31 @@ def write(
 
     Raises:
         ValueError: where an argument, the model or the images are not as asked for, or memory does
-            not suffice; before any measurement.
+            not suffice, or another report is being written there; before any measurement.
         OSError: where something cannot be read or written.
     """
     if out.suffix != ".html":
         raise ValueError(f"out = {out}: allowed is a file that ends in .html")
     other = None if beside is None else earlier.read(beside)
-    running.require_writable(out.parent)
+    with naming(out.parent):
+        running.require_writable(out.parent)
     inputs = read(model, source, device=device, size=size, seed=options.seed)
     store = Store(out.with_suffix(".parts"), _fingerprint(inputs, options))
+    command = _command(model, source, out, options, device, size, beside)
+    with store.alone():
+        return _written(out, inputs, store, options, command, other, console)
+
+
+def _written(
+    out: Path,
+    inputs: Inputs,
+    store: Store,
+    options: Options,
+    command: str,
+    other: Earlier | None,
+    console: Console,
+) -> tuple[Path, Path]:
+    """The report, measured and written where no other one is."""
     for line in _removed(store, options):
         _say(console, line)
     costs, planned = _planned(inputs, options, store)
@@ -93,10 +110,9 @@ def write(
     measuring.measure(parts, measured, store, 60 * options.minutes, console)
     if measured.unfinished:
         measured.minutes = _enough(inputs, costs, options, measured)
-    chosen = asdict(options) | {
-        "command": _command(model, source, out, options, device, size, beside)
-    }
-    written = result.write(out, inputs, costs, planned, chosen, measured, other)
+    chosen = asdict(options) | {"command": command}
+    with naming(out.parent):
+        written = result.write(out, inputs, costs, planned, chosen, measured, other)
     for line in (*map(str, written), *result.afterwards(measured)):
         _say(console, line)
     return written

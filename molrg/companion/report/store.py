@@ -5,13 +5,35 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import filelock
+
 from molrg import files
+from molrg.companion import machine
 
 _PNG = base64.b64encode(b"\x89PNG\r\n\x1a\n")[:10]  # how every picture in a part begins
+
+
+@contextmanager
+def naming(folder: Path) -> Iterator[None]:
+    """Name the folder in the error where its disk is full: writing itself names no file.
+
+    Args:
+        folder: that is written to in the block.
+
+    Raises:
+        OSError: with the folder, where the disk is full; any other as it is.
+    """
+    try:
+        yield
+    except OSError as error:
+        if not machine.is_full(error):
+            raise
+        raise OSError(error.errno, error.strerror, str(folder)) from error
 
 
 class Store:
@@ -25,6 +47,30 @@ class Store:
     def __init__(self, folder: Path, fingerprint: str) -> None:
         self.folder = folder
         self.fingerprint = fingerprint
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Hold the folder, so that no other report is written to the same place meanwhile.
+
+        Raises:
+            ValueError: where another process holds it.
+            OSError: where the folder cannot be written.
+        """
+        with naming(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
+        lock = filelock.FileLock(self.folder / ".lock")
+        try:
+            lock.acquire(timeout=0)
+        except filelock.Timeout:
+            page = self.folder.with_suffix(".html")
+            allowed = "one report at a time; wait for that one, or choose another --out"
+            raise ValueError(
+                f"out = {page}, which another report is writing: allowed is {allowed}"
+            ) from None
+        try:
+            yield
+        finally:
+            lock.release()
 
     def get(self, name: str) -> dict[str, Any] | None:
         """The part of a name with "value", "seconds" and "settings"; None where there is none.
@@ -57,11 +103,11 @@ class Store:
 
         Raises:
             ValueError: where a number is not finite.
-            OSError: where the folder cannot be written.
+            OSError: where the folder cannot be written; a full disk is named by it.
         """
         seal = self._seal(value, seconds, settings)
         part = {"seal": seal, "seconds": seconds, "settings": dict(settings), "value": value}
-        with files.replacing(self._file(name)) as aside:
+        with naming(self.folder), files.replacing(self._file(name)) as aside:
             aside.write_text(json.dumps(part, allow_nan=False) + "\n", encoding="utf-8")
         return part
 
