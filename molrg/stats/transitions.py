@@ -91,6 +91,20 @@ def _fit(
     return _Curve(float(p[0]), sign * float(p[1]), *fitted)
 
 
+def _fit_each(
+    u: NDArray,
+    rows: NDArray,
+    picks: NDArray,
+    levels: tuple[float, float] | None,
+    falls: bool,
+    contrast: float,
+) -> list[_Curve]:
+    """Fits to the means of picked rows, (draws, S); the same rows in another order once only."""
+    distinct, places = np.unique(np.sort(picks, axis=1), axis=0, return_inverse=True)
+    curves = [_fit(u, rows[pick].mean(0), levels, falls, contrast) for pick in distinct]
+    return [curves[place] for place in places.ravel()]
+
+
 def _search_box(
     u: NDArray, passed: NDArray[np.bool_], free: tuple[float, float] | None
 ) -> tuple[list[float], list[float], list[float]]:
@@ -154,7 +168,7 @@ def fit_transition(
     least = checks.real("contrast", contrast, 0.0) if levels is None else 0.0
     rng = np.random.default_rng(seed)
     picks = rng.integers(len(rows), size=(checks.count("draws", draws), len(rows)))
-    curves = [_fit(u, rows[pick].mean(0), levels, falls, least) for pick in picks]
+    curves = _fit_each(u, rows, picks, levels, falls, least)
     best = _fit(u, rows.mean(0), levels, falls, least)
     return Transition(
         *best,
