@@ -7,6 +7,7 @@ and the readers add; and the network's faces compared with other faces, in which
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from typing import Any, cast
@@ -20,6 +21,7 @@ from torch import Tensor
 from molrg import draws, stats, sweeps
 from molrg.denoisers import Denoiser
 from molrg.images import faces
+from molrg.mixture import MoLRG
 from molrg.schedules import Schedule
 from molrg.studies import editing_setting, faces_thresholds
 from molrg.zoo import readers, shipped
@@ -27,6 +29,12 @@ from molrg.zoo import readers, shipped
 LEVELS = (0.35, 0.6, 0.9, 1.3, 1.9, 2.8, 4.2, 6.5, 10.0, 16.0)
 CURVES = ("exact", "sampler", "network", "unrelated")
 _FACES, _EXACT, _SAMPLER, _NETWORK = 1, 2, 3, 4  # purposes of random numbers
+
+
+@functools.cache
+def exact_law() -> MoLRG:
+    """The law of faces without a pose, made once in a process."""
+    return faces.mixture(noise=0.0)
 
 
 def trial(seed: int, model: str, N: int, steps: int, weights: float) -> dict[str, Any]:
@@ -45,7 +53,7 @@ def trial(seed: int, model: str, N: int, steps: int, weights: float) -> dict[str
     pictures, factors = faces.draw(N, generator=draws.source(_FACES, seed))
     network = editing_setting.network(model)
     reader = cast(readers.Readers, shipped.load("faces-readers"))
-    law = faces.mixture(noise=0.0)
+    law = exact_law()
 
     def back(denoiser: Denoiser, purpose: int) -> dict[float, dict[str, Tensor]]:
         start = 10 * seed + purpose
