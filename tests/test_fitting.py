@@ -11,7 +11,7 @@ from factories import bases, complains, covariances, normal, rng, worst
 from scipy import stats
 
 from molrg import MoLRG
-from molrg.mixture import best, held_out
+from molrg.mixture import best, fitting, held_out
 from molrg.schedules import EDM
 from molrg.subspaces import clustering_accuracy, subspace_error
 
@@ -145,6 +145,20 @@ def test_points_without_noise_have_an_ending():
     x = law(noise=0.0).sample(200, generator=rng(1))[0]
     mixture = MoLRG.fit(x, 3, 3, generator=rng())
     assert 0 < mixture.noise < 1e-3
+
+
+@pytest.mark.parametrize("left", [0.0, fitting._MEMBER])
+def test_a_component_that_lost_its_points_stays_as_it_was(left):
+    """Points of next to no responsibility, even where several sum to more than one may have."""
+    span = fitting._Span(normal(12, 4, seed=3), None, torch.zeros(4), n=4)
+    shares = torch.zeros(12, 2, dtype=torch.float64)
+    shares[:6, 0] = shares[6:, 1] = 1.0
+    before = fitting._maximise(span, shares, 2, None)
+    shares[:, 0], shares[:, 1] = 1.0, left
+    after = fitting._maximise(span, shares, 2, before)
+    assert torch.equal(after.means[1], before.means[1])
+    assert torch.equal(after.rows[2:], before.rows[2:])
+    assert torch.allclose(after.means[0], span.points.mean(0))
 
 
 def test_groups_are_one_step_and_em_improves_on_it():

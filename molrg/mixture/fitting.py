@@ -188,7 +188,7 @@ def _maximise(span: _Span, shares: Tensor, d: int, before: Components | None) ->
     counts = shares.sum(0)
     means, rows, leading, left = [], [], [], []
     for k, share in enumerate(shares.mT):
-        if counts[k] < _MEMBER and before is not None:
+        if (share <= _MEMBER).all() and before is not None:
             means.append(before.means[k])
             rows.append(before.rows[k * d : (k + 1) * d])
             leading.append(before.spectra[k * d : (k + 1) * d] + before.noise**2)
