@@ -680,6 +680,7 @@ def test_importing_the_package_imports_nothing_heavy(fresh):
         "sklearn",
         "skdim",
         "matplotlib",
+        "seaborn",
         "pandas",
         "scipy",
         "diffusers",
@@ -693,6 +694,7 @@ def test_all_is_reachable_after_one_import_and_the_mathematics_imports_no_plotti
     assert not fresh[1] & {
         "skdim",
         "matplotlib",
+        "seaborn",
         "diffusers",
         "papermill",
         "nbformat",
