@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import html
 import json
 import re
 import subprocess
@@ -36,6 +37,7 @@ from molrg.companion.report import (
     plan,
     reference_findings,
     section,
+    sections,
     store,
 )
 
@@ -123,8 +125,8 @@ def whole(tmp_path_factory, model, data):
     with pytest.MonkeyPatch.context() as patch:
         shrink(patch)
         out = tmp_path_factory.mktemp("out") / "tiny.html"
-        html, numbers = written(model, data, out, minutes=5)
-    return html.read_text(encoding="utf-8"), json.loads(numbers.read_text(encoding="utf-8"))
+        shown, numbers = written(model, data, out, minutes=5)
+    return shown.read_text(encoding="utf-8"), json.loads(numbers.read_text(encoding="utf-8"))
 
 
 def test_a_report_has_every_part(whole):
@@ -154,7 +156,7 @@ def test_the_page_needs_nothing_else(whole):
     """Every picture is in it and described; nothing is loaded from elsewhere, nothing runs."""
     seen = Seen(whole[0])
     pictures_shown = seen.all("img")
-    assert len(pictures_shown) == 7
+    assert len(pictures_shown) == 8
     assert all(picture["src"].startswith("data:image/") for picture in pictures_shown)
     assert all(len(picture["alt"]) > 20 for picture in pictures_shown)
     assert not [tag for tag, _ in seen.tags if tag in ("script", "link", "iframe")]
@@ -163,7 +165,7 @@ def test_the_page_needs_nothing_else(whole):
     places = {tag["id"] for _, tag in seen.tags if "id" in tag}
     links = [link["href"] for link in seen.all("a")]
     inside = [link for link in links if link.startswith("#")]
-    assert len(inside) == 6
+    assert len(inside) == 7
     assert {link.removeprefix("#") for link in inside} <= places
     assert sum(link.startswith(page.BOOK) for link in links) == len(links) - len(inside) == 7
 
@@ -217,12 +219,15 @@ def test_two_models_side_by_side(whole, model, data, tmp_path):
     out = tmp_path / "r.html"
     written(model, data, out, beside=other, minutes=0.01, pictures=False)
     text = out.read_text(encoding="utf-8")
-    assert "Measured with the same training images" in text
-    assert text.count("&lt;img src=x") == 2
+    assert "OTHER training images" not in text
+    assert text.count("&lt;img src=x") == 4  # short and in full above the table, and in two rows
+    assert f"<li>tiny: {html.escape(model)}, with the images from {html.escape(data)}</li>" in text
     assert "<img src=x" not in text
     other.write_text(json.dumps(whole[1] | {"images_digest": "0"}))
     written(model, data, out, beside=other, minutes=0.01, pictures=False)
-    assert "Measured with OTHER training images" in out.read_text(encoding="utf-8")
+    assert '<p class="warning">The two reports have OTHER training images' in out.read_text(
+        encoding="utf-8"
+    )
 
 
 @pytest.mark.parametrize(
@@ -253,10 +258,47 @@ def reading(sigma, mean, low):
 def test_a_trace_whose_interval_includes_zero_is_no_count():
     parts = [reading(0.1, 72.0, 60.0), reading(0.5, 15.0, 8.0), reading(1.0, 4.7, -3.2)]
     text = findings.dimension([*parts, reading(5.0, -7.0, -16.0)], None)
-    assert "72 directions at noise level 0.1, 15 at 0.5; at 1 and 5 the trace is no count" in text
-    assert "-7" not in text
+    assert text == (
+        "At noise level 0.1 the network follows about 72 directions. At 0.5 it follows 15."
+        " The trace is no count of directions at 1 and 5: its interval includes zero or less."
+    )
     assert "no count of directions at any noise level" in findings.dimension(parts[2:], None)
     assert "no count" not in findings.dimension(parts[:2], None)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "verdict"),
+    [(4, 5, "more than"), (70, 90, "about as many"), (80, 90, "fewer than")],
+)
+def test_directions_at_low_noise_are_compared_with_the_images(low, high, verdict):
+    images = {"low": low, "high": high, "n": 256}
+    text = findings.dimension([reading(0.1, 72.0, 60.0)], images)
+    assert f"the network follows about 72 directions, {verdict}" in text
+    assert ("This is expected" in text) == (verdict == "more than")
+
+
+def ranked(sigma, own, gaussian):
+    rows = [{"rank": value, "share": value / 256} for value in own]
+    return {"sigma": sigma, "network": rows, "references": {"one Gaussian": gaussian}}
+
+
+def test_a_rank_is_low_where_it_is_below_that_of_one_gaussian():
+    high = [ranked(0.1, (150, 140), 105), ranked(0.5, (138, 138), 53)]
+    assert findings.rank(high) == (
+        "Not low: at every noise level as high as that of one Gaussian or higher, 138 of 256 at"
+        " noise level 0.5 against 53. Mean of 2 images."
+    )
+    low = findings.rank([*high, ranked(1, (20,), 33)])
+    assert low.startswith("Low at 1: below that of one Gaussian, 20 of 256 against 33")
+    assert low.endswith("At one image.")
+
+
+def test_edits_have_a_finding_without_meaningless_decimals(whole):
+    part = {"sigma": 1.0, "values": [1.929, 1.5, 1.1], "error": 1.1e-7, "picture": ""}
+    text = findings.edits([part, part | {"values": [1.2, 1, 1]}])
+    assert "comes out 1.2 to 1.9 times as long, in 2 images" in text
+    assert "squared error" not in sections._strip(part, 0).caption
+    assert "squared error of 0.02" in sections._strip(part | {"error": 0.02}, 0).caption
 
 
 def test_in_how_many_images_the_trace_is_negative():
@@ -508,7 +550,7 @@ def test_without_images_pictures_of_an_earlier_run_are_removed(model, data, tmp_
     assert f"removed from {parts}" in capsys.readouterr().out
     assert not kept_pictures(tmp_path)
     after = json.loads(out.with_suffix(".json").read_text())["parts"]
-    assert after["copies"] == before["copies"] | {"picture": None}
+    assert after["copies"] == before["copies"] | {"picture": None, "random": None}
     assert after["references"] == before["references"]
 
 

@@ -1,7 +1,7 @@
 """Image sets by name, folders of pictures, drawn scenes, and the quality of samples."""
 
 from molrg.images.cards import card, table
-from molrg.images.folders import PictureWarning, class_names, folder
+from molrg.images.folders import PictureWarning, class_names, file_names, folder
 from molrg.images.pictures import SUFFIXES
 from molrg.images.records import RECORDS, SPLITS, Place, Record, Split
 from molrg.images.scenes import APART, EDGE, FINE, KINDS, RANGES, Pieces, Scenes
@@ -41,6 +41,7 @@ __all__ = [
     "card",
     "class_names",
     "fetch",
+    "file_names",
     "folder",
     "load",
     "make_slice",

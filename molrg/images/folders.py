@@ -71,6 +71,19 @@ def class_names(path: str | Path) -> list[str]:
     return _listing(Path(path)).classes
 
 
+def file_names(path: str | Path) -> list[str]:
+    """Names of the pictures that :func:`folder` reads, inside the folder, in the same order.
+
+    Args:
+        path: the folder.
+
+    Raises:
+        FileNotFoundError: where there is no such folder, or no picture in it.
+    """
+    root = Path(path)
+    return [str(file.relative_to(root)) for _, file in _listing(root).files]
+
+
 def read_arrays(
     root: Path, *, size: int | None = None, grey: bool = False
 ) -> tuple[NDArray, NDArray[np.int64]]:
@@ -88,8 +101,11 @@ def read_arrays(
         if len(arrays) == 1:
             _fits_into_memory(root, len(listing.files), picture.values)
         if picture.values.shape != arrays[0].shape:
-            first = f"the size of the first, {arrays[0].shape[1:]}; or give size"
-            raise ValueError(f"{file} = {picture.values.shape[1:]}: allowed is {first}")
+            first = arrays[0].shape[1:]
+            raise ValueError(
+                f"{file} = {picture.values.shape[1:]}: allowed is the size of the first, {first};"
+                f" or use --size {min(first)}, in Python size={min(first)}"
+            )
     _say(root, "only the first picture was read of", several)
     labels = [label for label, _ in listing.files]
     return np.stack(arrays), np.array(labels, dtype=np.int64)

@@ -20,8 +20,17 @@ from molrg.plots.dark import dark
 
 Part = Mapping[str, Any]
 _ROLES = {NETWORK: "estimate", GAUSSIAN: "exact", TRAINING: "control", MIXTURE: "reference"}
-_SIZE = (4.6, 3.4)  # inches: small, so that a phone shows letters that can be read
-_FAINT = 0.35
+_SIZE = (5.0, 3.5)  # inches: small, so that a phone shows letters that can be read
+_STYLE: dict[Any, Any] = {
+    "legend.fontsize": 10,
+    "lines.linewidth": 2.0,
+    "xtick.labelsize": 10,
+    "ytick.labelsize": 10,
+    "grid.color": "#808080",  # as faint on a dark page as on a light one
+    "grid.alpha": 0.25,
+    "grid.linewidth": 0.6,
+}
+_FAINT = 0.4
 _OTHERS = ("extra", "extra2")
 _LINES = {"estimate": "-", "exact": "--", "control": ":", "reference": "-.", "extra": "--"}
 
@@ -36,6 +45,7 @@ class Drawing(NamedTuple):
 def _drawn(draw: Callable[[Axes], None], levels: Iterable[float]) -> Drawing:
     with mpl.rc_context():
         house_style()
+        mpl.rcParams.update(_STYLE)
         figure = Figure(figsize=_SIZE)
         ax = figure.subplots()
         draw(ax)

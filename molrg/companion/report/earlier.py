@@ -23,11 +23,13 @@ class Earlier:
 
     Attributes:
         model: its name.
+        source: of its training images, as it was given.
         images: a digest of its training images.
         rows: of `levels.table`.
     """
 
     model: str
+    source: str
     images: str
     rows: list[Row]
 
@@ -45,7 +47,12 @@ def read(path: Path) -> Earlier:
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
         rows = [{key: row[key] for key in KEYS} for row in record["levels"]]
-        other = Earlier(str(record["model"]), str(record["images_digest"]), rows)
+        other = Earlier(
+            model=str(record["model"]),
+            source=str(record["images"]),
+            images=str(record["images_digest"]),
+            rows=rows,
+        )
         if record["version"] != VERSION:
             raise KeyError("version")
     except (ValueError, KeyError, TypeError) as error:

@@ -12,43 +12,56 @@ Part = Mapping[str, Any]
 
 
 def dimension(readings: Sequence[Part], images: Part | None) -> str:
-    """Of the images, and of the denoiser at the lowest and the highest noise.
+    """Directions that the network follows at low noise, beside the dimension of the images.
 
     Args:
         readings: of `comparing.denoiser_dimension`, in order of the noise.
         images: of `comparing.image_dimension`, or None.
     """
+    counts = [part for part in readings if part["trace"]["low"] > 0]
     sentences = []
     if images is not None:
-        low, high = max(images["low"], 0), images["high"]
-        sentences.append(
-            f"The images have about {low:.0f} to {high:.0f} dimensions, of {images['n']:,} numbers"
-            " an image."
-        )
-    if readings:
-        sentences.append(_directions(readings))
+        sentences.append(_of_images(images))
+    if counts:
+        sentences.append(_directions(counts, images))
+    if len(counts) < len(readings):
+        sentences.append(_no_count(readings, counts))
     return " ".join(sentences)
 
 
-def _directions(readings: Sequence[Part]) -> str:
-    """The trace as a count of directions, where it is one."""
-    levels = [part["sigma"] for part in readings]
-    counts = [part for part in readings if part["trace"]["low"] > 0]
-    if not counts:
+def _of_images(images: Part) -> str:
+    low, high = max(images["low"], 0), images["high"]
+    return f"The images have about {low:.0f} to {high:.0f} dimensions, of {images['n']:,} numbers."
+
+
+def _directions(counts: Sequence[Part], images: Part | None) -> str:
+    """By the trace at the lowest noise, beside the images, and at the highest where it counts."""
+    first, *others = counts
+    text = f"At noise level {first['sigma']:g} the network follows about {_counted(first)}"
+    text += f" directions{_beside_images(first['trace'], images)}"
+    return text + (
+        f" At {others[-1]['sigma']:g} it follows {_counted(others[-1])}." if others else ""
+    )
+
+
+def _beside_images(trace: Mapping[str, float], images: Part | None) -> str:
+    if images is None:
+        return "."
+    if trace["low"] > images["high"]:
         return (
-            "The trace is no count of directions at any noise level: its interval includes zero or"
-            " less."
+            ", more than that. This is expected: dimension is read at the distances between images,"
+            " which are far larger than such noise."
         )
-    first, last = counts[0], counts[-1]
-    text = f"The network follows about {_counted(first)} directions at noise level"
-    text += f" {first['sigma']:g}"
-    if last is not first:
-        text += f", {_counted(last)} at {last['sigma']:g}"
+    if trace["high"] < images["low"]:
+        return ", fewer than that: it takes some of what the images do for noise."
+    return ", about as many."
+
+
+def _no_count(readings: Sequence[Part], counts: Sequence[Part]) -> str:
+    levels = [part["sigma"] for part in readings]
     none = [part["sigma"] for part in readings if part not in counts]
-    if none:
-        where = lists.levels(none, levels)
-        text += f"; at {where} the trace is no count, for its interval includes zero or less"
-    return f"{text}."
+    where = f"at {lists.levels(none, levels)}" if counts else "at any noise level"
+    return f"The trace is no count of directions {where}: its interval includes zero or less."
 
 
 def _counted(part: Part) -> str:
@@ -60,20 +73,37 @@ def _whole(value: float) -> str:
 
 
 def rank(parts: Sequence[Part]) -> str:
-    """The lowest rank, beside that of one Gaussian.
+    """Whether the rank is low: below that of one Gaussian.
 
     Args:
         parts: of `spectra.spectrum` with matrices.
     """
-    means = [(_mean(row["rank"] for row in part["network"]), part) for part in parts]
-    lowest, part = min(means, key=lambda pair: pair[0])
-    row = part["network"][0]
+    own = {part["sigma"]: _mean(row["rank"] for row in part["network"]) for part in parts}
+    lowest = min(parts, key=lambda part: own[part["sigma"]])
+    row = lowest["network"][0]
     size = round(row["rank"] / row["share"]) if row["share"] else 0
-    sentence = f"Lowest at noise level {part['sigma']:g}: rank {lowest:.0f}"
-    sentence += f" of {size:,}" if size else ""
-    if GAUSSIAN in part["references"]:
-        sentence += f"; one Gaussian has {part['references'][GAUSSIAN]:.0f} there"
-    return f"{sentence}."
+    of_all = f" of {size:,}" if size else ""
+    where = f"{own[lowest['sigma']]:.0f}{of_all} at noise level {lowest['sigma']:g}"
+    if any(GAUSSIAN not in part["references"] for part in parts):
+        return f"Lowest, {where}. {_images(parts)}"
+    below = [part for part in parts if own[part["sigma"]] < part["references"][GAUSSIAN]]
+    if not below:
+        return (
+            "Not low: at every noise level as high as that of one Gaussian or higher,"
+            f" {where} against {lowest['references'][GAUSSIAN]:.0f}. {_images(parts)}"
+        )
+    furthest = min(below, key=lambda part: own[part["sigma"]] / part["references"][GAUSSIAN])
+    levels = lists.levels([part["sigma"] for part in below], list(own))
+    return (
+        f"Low at {levels}: below that of one Gaussian, {own[furthest['sigma']]:.0f}{of_all} against"
+        f" {furthest['references'][GAUSSIAN]:.0f} at noise level {furthest['sigma']:g}."
+        f" {_images(parts)}"
+    )
+
+
+def _images(parts: Sequence[Part]) -> str:
+    count = min(len(part["network"]) for part in parts)
+    return f"Mean of {count} images." if count > 1 else "At one image."
 
 
 def leading(parts: Sequence[Part]) -> str:
@@ -109,6 +139,21 @@ def asymmetries(part: Part) -> list[float]:
     if "asymmetries" in part:
         return list(part["asymmetries"])
     return [row["asymmetry"] for row in part["network"]]
+
+
+def edits(parts: Sequence[Part]) -> str:
+    """What a step along the strongest direction does.
+
+    Args:
+        parts: of `pictures.strip`.
+    """
+    values = sorted(part["values"][0] for part in parts)
+    ends = dict.fromkeys((f"{values[0]:.1f}", f"{values[-1]:.1f}"))
+    images = f"{len(parts)} images" if len(parts) > 1 else "one image"
+    return (
+        f"At noise level {parts[0]['sigma']:g} a small step along the strongest direction comes out"
+        f" {' to '.join(ends)} times as long, in {images}."
+    )
 
 
 def _mean(values: Any) -> float:

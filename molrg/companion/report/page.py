@@ -30,18 +30,28 @@ figure { margin: 1rem 0; }
 figcaption { font-size: 0.9rem; margin-top: 0.25rem; }
 img { display: block; max-width: 100%; height: auto; }
 .finding { font-weight: 600; }
-.wide { overflow-x: auto; overflow-wrap: normal; }
-.wide td { white-space: nowrap; }
+picture img { width: 100%; max-width: 40rem; }
+.warning { border: 1px solid #b45309; border-left-width: 0.4rem; padding: 0.5rem 0.75rem; }
+/* Where a table goes on to a side, that edge is shaded: the shades stay, their covers scroll. */
+.wide { overflow-x: auto; overflow-wrap: normal; --page: #ffffff; --shade: #00000040;
+  background:
+    linear-gradient(to right, var(--page) 50%, transparent) left / 3rem 100% local no-repeat,
+    linear-gradient(to left, var(--page) 50%, transparent) right / 3rem 100% local no-repeat,
+    linear-gradient(to right, var(--shade), transparent) left / 1rem 100% scroll no-repeat,
+    linear-gradient(to left, var(--shade), transparent) right / 1rem 100% scroll no-repeat; }
+.wide td, .wide th { white-space: nowrap; }
 summary { cursor: pointer; }
 .pixels { image-rendering: pixelated; }
 table { border-collapse: collapse; width: 100%; }
 th, td { padding: 0.25rem 0.75rem 0.25rem 0; text-align: left; vertical-align: top;
   border-bottom: 1px solid #cccccc; font-weight: normal; }
+th { overflow-wrap: normal; }
 a { color: #005a8c; }
 @media (prefers-color-scheme: dark) {
   body { color: #dcdcdc; background: #121212; }
   th, td { border-color: #444444; }
   a { color: #56b4e9; }
+  .wide { --page: #121212; --shade: #ffffff40; }
 }
 </style>
 </head>
@@ -57,12 +67,23 @@ $parts
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of text under headings."""
+    """Rows of text under headings.
+
+    Attributes:
+        title: of the section.
+        head: of each column.
+        rows: of cells.
+        caption: above it.
+        about: what it is of, a line each.
+        warning: before one reads it.
+    """
 
     title: str
     head: Sequence[str]
     rows: Sequence[Sequence[str]]
     caption: str
+    about: Sequence[str] = ()
+    warning: str = ""
 
 
 @dataclass(frozen=True)
@@ -147,8 +168,10 @@ def _table(table: Table) -> str:
         f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in table.rows
     )
     label = escape(table.title, quote=True)
+    warning = f'<p class="warning">{escape(table.warning)}</p>' if table.warning else ""
     return (
-        f"<h2>{escape(table.title)}</h2><p>{escape(table.caption)}</p>"
+        f"<h2>{escape(table.title)}</h2>{_list(table.about)}{warning}"
+        f"<p>{escape(table.caption)}</p>"
         f'<div class="wide" role="region" tabindex="0" aria-label="{label}"><table>'
         f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
     )

@@ -41,7 +41,8 @@ def copies(inputs: Inputs, plan: Plan, dimension: float, seed: int) -> dict[str,
 
     Returns:
         "statements", "samples", "copies", the "ratios", and the "picture", a PNG in base64: one row
-        for each of the samples nearest to copies, with two training images; or None.
+        for each of the samples nearest to copies, with two training images, and another,
+        "random", of as many samples as they came; or None.
     """
     samples = _samples(inputs, plan.samples, seed).cpu()
     found = sample_copies.compare(samples, inputs.training, d=dimension)
@@ -53,6 +54,7 @@ def copies(inputs: Inputs, plan: Plan, dimension: float, seed: int) -> dict[str,
         "copies": int(found.copied.sum()),
         "ratios": found.ratio.tolist(),
         "picture": png(rows) if plan.pictures else None,
+        "random": png(samples[None, :SHOWN_SAMPLES]) if plan.pictures else None,
     }
 
 

@@ -18,6 +18,7 @@ from molrg.companion.report.measured import OVER, Measured
 from molrg.companion.report.page import Contents, page
 from molrg.companion.report.plan import Plan
 from molrg.companion.report.sections import sections
+from molrg.companion.report.words import Compared
 
 
 def beforehand(inputs: Inputs, cost: Cost, plan: Plan, minutes: float) -> Iterator[str]:
@@ -97,10 +98,11 @@ def write(
     rows = levels.table(measured.parts)
     tables = [words.by_level(rows)] if rows else []
     if beside is not None:
-        models = _two_names(inputs.name, beside.model)
-        same = beside.images == inputs.images_digest
-        pair = dict(zip(models, (rows, beside.rows), strict=True))
-        tables.append(words.beside(pair, same_images=same))
+        both = [
+            Compared(inputs.name, inputs.source, rows),
+            Compared(beside.model, beside.source, beside.rows),
+        ]
+        tables.append(words.beside(both, same_images=beside.images == inputs.images_digest))
     text = page(
         Contents(
             title=f"Report on {inputs.name}",
@@ -142,10 +144,6 @@ def write(
     with files.replacing(numbers) as aside:
         aside.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
     return out, numbers
-
-
-def _two_names(first: str, second: str) -> tuple[str, str]:
-    return (first, second) if first != second else (f"{first} (here)", f"{second} (earlier)")
 
 
 def _about(inputs: Inputs) -> str:

@@ -24,7 +24,7 @@ from molrg.companion.report.steps import steps
 from molrg.companion.report.store import Store, naming
 from molrg.zoo import running
 
-_FORMAT = 2  # of the parts that are kept
+_FORMAT = 3  # of the parts that are kept
 _TRIES = 20  # minutes that are looked at, each a quarter more
 
 

@@ -7,9 +7,10 @@ from typing import Any
 
 from molrg.companion.report import drawings, findings, jacobian_sections, reference_findings
 from molrg.companion.report.levels import DIMENSION, SPECTRUM, STRIP, Parts, of_kind
-from molrg.companion.report.plan import SHOWN_SAMPLES
+from molrg.companion.report.plan import SHOWN_SAMPLES, STEPS
 from molrg.companion.report.section import Section, Shown
 
+_SEEN = 1e-3  # squared error of a pixel that may be seen
 _ADVICE_SEEN = (
     "Where one Gaussian or the mixture is better, train more: the network has not yet learned what"
     " a simple fit knows. Where it is better than both, these images cannot say more: an error like"
@@ -120,17 +121,23 @@ def _errors(part: Mapping[str, Any], unseen: bool) -> Section:
 def _copies(part: Mapping[str, Any]) -> Section:
     first, *others = part["statements"]
     ratios = ", ".join(f"{ratio:.2f}" for ratio in sorted(part["ratios"])[:SHOWN_SAMPLES])
-    picture = Shown(
+    nearest = Shown(
         part["picture"] or "",
         "Rows of a sample, its nearest and its second nearest training image, the nearest to a copy"
         " first.",
         "Each row, from the left: a sample, its nearest training image, its second nearest. The"
         f" samples nearest to a copy come first; the ratios of the two distances are {ratios}.",
     )
+    random = Shown(
+        part["random"] or "",
+        "Samples of the network in a row, drawn at random.",
+        f"Samples as they came, not chosen. Drawn with {STEPS} steps of DDIM; usually worse than"
+        " your own sampler's.",
+    )
     return Section(
         "Copies among samples",
         first,
-        (picture,) if part["picture"] else (),
+        (random, nearest) if part["picture"] else (),
         "A sample counts as a copy where the nearest training image is less than a third as far as"
         " the second nearest: it then belongs to that one image rather than to their kind.",
         "notebooks/13_from_copying_to_generalising.ipynb",
@@ -141,7 +148,7 @@ def _copies(part: Mapping[str, Any]) -> Section:
 def _strips(parts: list[Mapping[str, Any]]) -> Section:
     return Section(
         "Edits",
-        "",
+        findings.edits(parts),
         tuple(_strip(part, number) for number, part in enumerate(parts)),
         "Each row moves the noisy image along one of the strongest directions of the Jacobian and"
         " denoises it again. The middle column is the image itself, there and back; what differs"
@@ -152,12 +159,13 @@ def _strips(parts: list[Mapping[str, Any]]) -> Section:
 
 
 def _strip(part: Mapping[str, Any], number: int) -> Shown:
-    values = ", ".join(f"{value:.2g}" for value in part["values"])
+    values = ", ".join(f"{value:.1f}" for value in part["values"])
+    back = part["error"]
+    returned = f", which comes back with a squared error of {back:.1g}" if back > _SEEN else ""
     return Shown(
         part["picture"],
         "One image edited along three leading directions of the Jacobian, a row for each, from one"
         " side to the other, with no edit in the middle.",
-        f"Image {number + 1}, at noise level {part['sigma']:g}: a row for each of three directions,"
-        f" with singular values {values}. In the middle no edit (squared error"
-        f" {part['error']:.1g}); to both sides, steps along the direction.",
+        f"Image {number + 1}: a row for each of three directions, with singular values {values}."
+        f" In the middle no edit{returned}; to both sides, steps along the direction.",
     )

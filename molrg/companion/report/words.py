@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
 
 from molrg.companion.report.levels import Row
 from molrg.companion.report.page import Table
@@ -20,19 +21,27 @@ WORDS = {
     " training images, only themselves; windows, what training images look like around each pixel.",
 }
 _COLUMNS = {
-    "noise level σ": "sigma",
-    "dimension by trace": "trace",
-    "by error": "error_dimension",
+    "noise σ": "sigma",
+    "trace": "trace",
+    "error / σ²": "error_dimension",
     "rank": "rank",
-    "largest singular value": "largest_singular_value",
+    "largest value": "largest_singular_value",
     "asymmetry": "asymmetry",
-    "squared error": "error",
-    "nearest reference": "nearest",
-    "its distance": "nearest_distance",
+    "error": "error",
+    "nearest": "nearest",
+    "distance": "nearest_distance",
 }
+_MEANINGS = (
+    "Trace and error / σ²: dimension, read from the Jacobian and from the denoising error. Nearest:"
+    " the reference that is nearest to the network, and its squared distance."
+)
+_OTHER_IMAGES = (
+    "The two reports have OTHER training images. Dimensions, errors and distances are then of"
+    " different things: compare models on the same images."
+)
 _TIED = (
-    "“Tied”: another reference is not clearly further, by a tenth or more in the 95 % interval over"
-    " the same images."
+    "5 x 5 and 9 x 9 are windows. “Tied”: another reference is not clearly further, by a tenth or"
+    " more in the 95 % interval over the same images."
 )
 
 
@@ -47,22 +56,34 @@ def by_level(rows: Sequence[Row]) -> Table:
         "All noise levels",
         list(used),
         [[_cell(row, key) for key in used.values()] for row in rows],
-        f"Means over images; the JSON beside this page has the same table, with intervals. {_TIED}",
+        f"Means over images; the JSON has the same table, with intervals. {_MEANINGS} {_TIED}",
     )
 
 
-def beside(models: Mapping[str, Sequence[Row]], same_images: bool) -> Table:
+class Compared(NamedTuple):
+    """A model in a table of several: its name, the source of its images, and its rows."""
+
+    model: str
+    source: str
+    rows: Sequence[Row]
+
+
+def beside(models: Sequence[Compared], *, same_images: bool) -> Table:
     """Several models by noise level, one row for each model and level.
 
     Args:
-        models: rows of `levels.table` by name.
+        models: this one first.
         same_images: whether they were measured with the same training images.
     """
-    named = [(name, row) for name, rows in models.items() for row in rows]
+    names = _short_names([model.model for model in models])
+    named = [(name, row) for name, model in zip(names, models, strict=True) for row in model.rows]
     named.sort(key=lambda pair: pair[1]["sigma"])  # stable: models stay in order
     used = _used([row for _, row in named])
     first, *others = used
-    with_same = "the same" if same_images else "OTHER"
+    about = [
+        f"{name}: {model.model}, with the images from {model.source}"
+        for name, model in zip(names, models, strict=True)
+    ]
     return Table(
         "Beside another model",
         [first, "model", *others],
@@ -70,9 +91,18 @@ def beside(models: Mapping[str, Sequence[Row]], same_images: bool) -> Table:
             [_shown(row["sigma"]), name, *(_cell(row, used[head]) for head in others)]
             for name, row in named
         ],
-        f"Measured with {with_same} training images. There is one network of each, and a few"
-        f" images: small differences say nothing. {_TIED}",
+        f"There is one network of each, and a few images: small differences say nothing. {_TIED}",
+        about=about,
+        warning="" if same_images else _OTHER_IMAGES,
     )
+
+
+def _short_names(models: Sequence[str]) -> list[str]:
+    """The last part of each name where that tells them apart."""
+    short = [Path(model).name or model for model in models]
+    if len(set(short)) == len(short):
+        return short
+    return ["here", "other"]
 
 
 def _used(rows: Sequence[Row]) -> dict[str, str]:
@@ -83,7 +113,8 @@ def _used(rows: Sequence[Row]) -> dict[str, str]:
 
 def _cell(row: Row, key: str) -> str:
     tied = key == "nearest" and row["tied"]
-    return _shown(row[key]) + (" (tied)" if tied else "")
+    value = row[key].removeprefix("windows of ") if key == "nearest" and row[key] else row[key]
+    return _shown(value) + (" (tied)" if tied else "")
 
 
 def _shown(value: Any) -> str:
