@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 import pandas as pd
@@ -62,6 +62,7 @@ def draw(seed: int, N: int, *, group: str = "apart", size: int = 32) -> Tensor:
     return torch.stack([_of_kind(kind, seed, size)[:count] for kind in kinds])
 
 
+@lru_cache(maxsize=64)  # the same faces for every start and every N
 def _of_kind(kind: int, seed: int, size: int) -> Tensor:
     source = draws.source(_FACES, seed, kind)
     images, _ = faces.draw(MOST, kinds=[kind], size=size, generator=source, dtype=torch.float64)
