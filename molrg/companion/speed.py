@@ -38,7 +38,7 @@ def markdown(run: Mapping[str, Any]) -> str:
     parts = [
         _circumstances(run),
         _table(
-            ("what", "size", "against", "ours", "the other", "ratio", "memory", "apart"),
+            ("what", "against", "ours", "other", "ratio", "MB", "apart"),
             map(_comparison, run["comparisons"]),
         ),
         _notes(run["comparisons"]),
@@ -60,12 +60,11 @@ def _circumstances(run: Mapping[str, Any]) -> str:
 
 def _comparison(row: Mapping[str, Any]) -> tuple[str, ...]:
     ours, other = row["ours"], row["other"]
+    what = f"{row['name']}: {row['size']}"
     if other is None:
-        memory = _megabytes(ours)
-        return row["name"], row["size"], "—", _seconds(ours["seconds"]), "—", "—", memory, "—"
+        return what, "—", _seconds(ours["seconds"]), "—", "—", _megabytes(ours), "—"
     return (
-        row["name"],
-        row["size"],
+        what,
         row["against"],
         _seconds(ours["seconds"]),
         _seconds(other["seconds"]),
@@ -80,7 +79,7 @@ def _seconds(seconds: float) -> str:
 
 
 def _megabytes(cost: Mapping[str, float]) -> str:
-    return f"{cost['memory']:.0f} MB"
+    return f"{cost['memory']:,.0f}"
 
 
 def _notes(rows: Iterable[Mapping[str, Any]]) -> str:
