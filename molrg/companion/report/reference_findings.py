@@ -55,16 +55,19 @@ def errors(rows: Sequence[Part], *, unseen: bool) -> str:
     own = {row["sigma"]: row["error"] for row in rows if row["denoiser"] == NETWORK}
     names = list(dict.fromkeys(row["denoiser"] for row in rows if row["denoiser"] != NETWORK))
     fair = [name for name in names if unseen or not knows_the_answers(name)]
-    phrases: list[str] = []
+    alike: dict[tuple[float, ...], list[str]] = {}  # references by the levels they are beaten at
     for name in fair:
-        better = [
+        beaten = tuple(
             row["sigma"]
             for row in rows
             if row["denoiser"] == name and own[row["sigma"]] < row["error"]
-        ]
-        counted = f"{len(better)} of {len(levels)}" + ("" if phrases else " noise levels")
-        where = f" ({lists.levels(better, levels)})" if better else ""
-        phrases.append(f"{_with_article(name)} at {counted}{where}")
+        )
+        alike.setdefault(beaten, []).append(_with_article(name))
+    phrases: list[str] = []
+    for beaten, group in alike.items():
+        counted = f"{len(beaten)} of {len(levels)}" + ("" if phrases else " noise levels")
+        where = f" ({lists.levels(beaten, levels)})" if beaten else ""
+        phrases.append(f"{lists.words(group)} at {counted}{where}")
     kind = "test images" if unseen else "training images"
     text = f"On {kind}: better than {', than '.join(phrases)}." if fair else ""
     if len(fair) < len(names):
