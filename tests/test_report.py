@@ -326,7 +326,7 @@ def test_references_that_have_seen_the_answers_are_not_counted():
         " not counted."
     )
     unseen = reference_findings.errors(rows, unseen=True)
-    assert "than the training images at 0 of 3" in unseen
+    assert "than the training images and windows of 5 x 5 at 0 of 3" in unseen
     assert "not counted" not in unseen
 
 
