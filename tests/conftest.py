@@ -77,3 +77,15 @@ def site() -> Path:
     html = Path(book.build(ROOT))
     assert (html / "index.html").is_file()
     return html
+
+
+@pytest.fixture(scope="session")
+def seen_site(request) -> Path:
+    """Folder of the site to be looked at: what is there, where it was built from what is here."""
+    from projects import ROOT
+
+    from molrg.companion import built
+
+    if built.current(ROOT):
+        return ROOT / "_build" / "html"
+    return request.getfixturevalue("site")

@@ -1,7 +1,7 @@
 """The site as a browser shows it: from files, without a network, wide and narrow, light and dark.
 
-MOLRG_BROWSER=full opens every page in all four settings and asks the rules of accessibility
-each time; the usual run opens it in two and asks once.
+MOLRG_BROWSER=full loads every page in all four settings and asks the rules of accessibility
+each time; the usual run loads it once, sees it in two and asks once.
 """
 
 from __future__ import annotations
@@ -51,15 +51,15 @@ def chromium():
 
 
 @pytest.fixture(scope="module")
-def all_visits(site, request):
+def all_visits(seen_site, request):
     """Every page in every setting; the table of faults is printed."""
     names = [
-        str(path.relative_to(site))
+        str(path.relative_to(seen_site))
         for folder in ("book", "notebooks")
-        for path in sorted((site / folder).rglob("*.html"))
+        for path in sorted((seen_site / folder).rglob("*.html"))
     ]
     assert len(names) > 40
-    seen = visits.visit(site, [*names, "search.html"], SETTINGS)
+    seen = visits.visit(seen_site, [*names, "search.html"], SETTINGS)
     with request.config.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
         print(f"\n{visits.table(seen)}")
     return seen
@@ -81,8 +81,8 @@ def test_the_rules_of_accessibility_were_asked_on_every_page(all_visits):
     assert asked == {visit.page for visit in all_visits}
 
 
-def test_links_meet_a_place_that_the_browser_knows(all_visits, site):
-    assert not visits.broken_links(all_visits, site)
+def test_links_meet_a_place_that_the_browser_knows(all_visits, seen_site):
+    assert not visits.broken_links(all_visits, seen_site)
 
 
 def _change(page, drawing: str, move: str) -> None:
@@ -101,9 +101,9 @@ def _change(page, drawing: str, move: str) -> None:
     "notebook",
     ["06_d_samples_for_one_subspace", "08_where_the_assumptions_bend"],
 )
-def test_a_slider_changes_its_plot(chromium, site, notebook):
+def test_a_slider_changes_its_plot(chromium, seen_site, notebook):
     page = visits.window(chromium, visits.DESKTOP, "light")
-    page.goto((site / "notebooks" / f"{notebook}.html").as_uri())
+    page.goto((seen_site / "notebooks" / f"{notebook}.html").as_uri())
     page.wait_for_function("() => document.querySelector('.molrg-slider output')?.textContent")
     _change(
         page,
@@ -113,9 +113,9 @@ def test_a_slider_changes_its_plot(chromium, site, notebook):
     page.context.close()
 
 
-def test_the_slider_of_the_tree_changes_its_colours(chromium, site):
+def test_the_slider_of_the_tree_changes_its_colours(chromium, seen_site):
     page = visits.window(chromium, visits.PHONE, "dark")
-    page.goto((site / "notebooks" / "17_phase_transition_of_hierarchy.html").as_uri())
+    page.goto((seen_site / "notebooks" / "17_phase_transition_of_hierarchy.html").as_uri())
     slider = "input[type=range]"
     page.wait_for_selector(slider, state="attached")
     figure = f"document.querySelector('{slider}').closest('figure, .cell_output')"
@@ -123,10 +123,10 @@ def test_the_slider_of_the_tree_changes_its_colours(chromium, site):
     page.context.close()
 
 
-def test_the_live_faces_answer(chromium, site):
+def test_the_live_faces_answer(chromium, seen_site):
     """Another level of noise, another picture, computed in the page."""
     page = visits.window(chromium, visits.DESKTOP, "light")
-    page.goto((site / "book" / "live.html").as_uri())
+    page.goto((seen_site / "book" / "live.html").as_uri())
     slider = "#molrg-live-noise-level"
     page.wait_for_selector(slider, state="attached")
     page.evaluate(f"() => document.querySelector('{slider}').scrollIntoView()")

@@ -26,7 +26,7 @@ from rich.console import Console
 
 from molrg import claims, zoo
 from molrg.__main__ import main
-from molrg.companion import book, doctor, drawings, readme, runner, scorecard
+from molrg.companion import book, built, doctor, drawings, readme, runner, scorecard
 from molrg.companion.layout import Layout
 from molrg.companion.notebooks import Notebook, parse_parameters, select, sources
 
@@ -640,6 +640,27 @@ def test_a_readme_without_its_markers_is_refused(project, capsys, text):
         error.startswith("error: README.md: the lines")
         and (project / "README.md").read_text() == text
     )
+
+
+def test_a_site_is_current_until_what_it_was_built_from_changes(project):
+    html = project / "_build" / "html"
+    html.mkdir()
+    (html / "index.html").touch()
+    (project / "book" / "_static").mkdir()
+    sheet = project / "book" / "_static" / "own.css"
+    sheet.write_text("a {}")
+    assert not built.current(project)
+    built.note(project)
+    (project / ".coverage").touch()
+    assert built.current(project)
+    sheet.write_text("b {}")
+    assert not built.current(project)
+    built.note(project)
+    (project / "_build" / "claims" / "C01.json").write_text("{}")
+    assert not built.current(project)
+    built.note(project)
+    (html / "index.html").unlink()
+    assert not built.current(project)
 
 
 def test_staging_mirrors_the_prose_and_drops_what_is_gone(project):

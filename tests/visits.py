@@ -13,11 +13,25 @@ from urllib.parse import unquote
 from molrg.companion import chromium
 
 DESKTOP, PHONE = 1280, 390
+Setting = tuple[int, str]  # width in pixels, theme
 # Light and dark meet both widths once here; all four pairs with MOLRG_BROWSER=full.
 USUAL = ((DESKTOP, "light"), (PHONE, "dark"))
 FULL = (*USUAL, (DESKTOP, "dark"), (PHONE, "light"))
 # What the theme itself says on every page that opens from a file.
 HARMLESS = ("THEBE_JS_URL", "has been blocked by CORS policy")
+
+# What the switch of the theme does. After a change of width the theme's script waits a third of a
+# second, then lets the keyboard reach the boxes that scroll now. This waits for it, three seconds
+# at most.
+CHANGE = """async (theme) => {
+  Object.assign(document.documentElement.dataset, {mode: theme, theme});
+  const frame = () => new Promise(requestAnimationFrame);
+  const late = (box) => box.tabIndex < 0 && box.scrollWidth > box.clientWidth;
+  const boxes = [...document.querySelectorAll("pre, .cell_output > .output")];
+  const until = performance.now() + 3000;
+  await frame();
+  do await frame(); while (boxes.some(late) && performance.now() < until);
+}"""
 
 STATE = """async () => {
   if (window.MathJax?.startup?.promise) await window.MathJax.startup.promise;
@@ -42,8 +56,8 @@ STATE = """async () => {
 
 
 # Before the rules are asked. They pass over formulas and judge every word of code by its colours.
-# So a formula becomes an empty box of its size, and of the words of code of one class, which look
-# the same, the first is kept as it is and the others become plain text.
+# So a formula becomes an empty box of its size, and of the words of code, or of signatures, of one
+# class, which look the same, the first is kept as it is and the others become plain text.
 FEWER = """() => {
   const formulas = [...document.querySelectorAll("mjx-container")].map((formula) => {
     const box = (formula.querySelector("mjx-math") ?? formula).getBoundingClientRect();
@@ -55,7 +69,8 @@ FEWER = """() => {
     box.style = `display:inline-block;overflow:hidden;width:${width}px;height:${height}px`;
     formula.replaceChildren(box);
   }
-  const words = [...document.querySelectorAll(".highlight pre span[class]:not([id])")]
+  const words = [...document.querySelectorAll(
+    ".highlight pre span[class]:not([id]), dt.sig span[class]:not([id])")]
     .filter((word) => !word.childElementCount && word.checkVisibility())
     .map((word) => [word, `${word.parentElement.closest("[class]").className} ${word.className}`]);
   const seen = new Set();
@@ -63,6 +78,14 @@ FEWER = """() => {
     if (seen.has(kind)) word.replaceWith(...word.childNodes);
     seen.add(kind);
   }
+}"""
+
+
+# Not in the full run: of the entries of the reference, which have one template, twenty a page are
+# left to the rules, and the contents at the side, the same on all pages, to the first of a folder.
+FEWEST = """(first) => {
+  [...document.querySelectorAll("dl.py")].slice(20).forEach((entry) => entry.remove());
+  if (!first) document.querySelector(".bd-sidebar-primary .bd-links")?.remove();
 }"""
 
 
@@ -92,41 +115,77 @@ def window(browser: Any, width: int, theme: str) -> Any:
     return context.new_page()
 
 
-def visit(site: Path, names: Sequence[str], settings: Sequence[tuple[int, str]]) -> list[Visit]:
-    """Open every page in every setting and note what is wrong.
+def visit(site: Path, names: Sequence[str], settings: Sequence[Setting]) -> list[Visit]:
+    """Open every page and note what is wrong in every setting.
 
-    As many settings as there are processors are visited at once, each by a Chromium of its own.
-    The rules of accessibility take longest: with few settings each page meets them in one of
-    them, in turn, with all settings in each.
+    Loading and the rules of accessibility take longest. With few settings a page is loaded in one
+    of them, changed to the others in place, and meets the rules in the last; the next page begins
+    with another. With all settings it is loaded, and meets the rules, in each.
+
+    The pages are shared between as many Chromiums as there are processors.
     """
-    turn = len(settings) if len(settings) < len(FULL) else 1
+    whole = len(settings) == len(FULL)
+    shares = min(os.cpu_count() or 1, len(names))
 
-    def tour(place: int) -> list[Visit]:
-        asked = {name for number, name in enumerate(names) if (number + place) % turn == 0}
-        return _tour(site, names, asked, *settings[place])
+    def tour(share: int) -> list[Visit]:
+        with chromium.browser() as browser:
+            windows = {setting: window(browser, *setting) for setting in settings}
+            guide = _Guide(site, windows, None if whole else _firsts(names))
+            for number in range(share, len(names), shares):
+                for order in _orders(settings, number, whole):
+                    guide.visit(names[number], order)
+        return guide.visits
 
-    with ThreadPoolExecutor(min(len(settings), os.cpu_count() or 1)) as pool:
-        tours = list(pool.map(tour, range(len(settings))))
-    return [visit for tour in tours for visit in tour]
+    with ThreadPoolExecutor(shares) as pool:
+        return [visit for tour in pool.map(tour, range(shares)) for visit in tour]
 
 
-def _tour(site: Path, names: Sequence[str], asked: set[str], width: int, theme: str) -> list[Visit]:
-    """Visit every page in one setting, and ask the rules of accessibility on some."""
-    from axe_playwright_python.sync_playwright import Axe
+def _firsts(names: Sequence[str]) -> set[str]:
+    """The first page of each folder."""
+    folders: dict[str, str] = {}
+    for name in names:
+        folders.setdefault(name.rpartition("/")[0], name)
+    return set(folders.values())
 
-    visits: list[Visit] = []
-    with chromium.browser() as browser:
-        page = window(browser, width, theme)
-        page.on("pageerror", lambda error: visits[-1].note("page error", str(error)))
-        page.on("requestfailed", lambda asked: visits[-1].note("failed request", asked.url))
-        page.on("console", lambda said: _said(visits[-1], said.type, said.text))
-        for name in names:
-            visits.append(Visit(name, width, theme))
-            page.goto((site / name).as_uri())
-            _look(page, visits[-1])
-            if name in asked:
-                _ask(page, visits[-1], Axe())
-    return visits
+
+def _orders(settings: Sequence[Setting], number: int, whole: bool) -> list[list[Setting]]:
+    """The settings for each load of a page, in the order in which it is seen."""
+    if whole:
+        return [[setting] for setting in settings]
+    first = number // (os.cpu_count() or 1) % len(settings)
+    return [[*settings[first:], *settings[:first]]]
+
+
+class _Guide:
+    """Visits of one Chromium, a window for each setting.
+
+    On the first pages, and on all where none are named, the rules are asked of all that is there.
+    """
+
+    def __init__(
+        self, site: Path, windows: dict[Setting, Any], firsts: set[str] | None = None
+    ) -> None:
+        self.site, self.windows, self.firsts = site, windows, firsts
+        self.visits: list[Visit] = []
+        for page in windows.values():
+            page.on("pageerror", lambda error: self.visits[-1].note("page error", str(error)))
+            page.on("requestfailed", lambda lost: self.visits[-1].note("failed request", lost.url))
+            page.on("console", lambda said: _said(self.visits[-1], said.type, said.text))
+
+    def visit(self, name: str, settings: Sequence[Setting]) -> None:
+        """Load a page in the first setting, look at it in all, ask the rules in the last."""
+        page = self.windows[settings[0]]
+        for place, (width, theme) in enumerate(settings):
+            self.visits.append(Visit(name, width, theme))
+            page.set_viewport_size({"width": width, "height": 900})
+            if place:
+                page.evaluate(CHANGE, theme)
+            else:
+                page.goto((self.site / name).as_uri())
+            _look(page, self.visits[-1])
+        if self.firsts is not None:
+            page.evaluate(FEWEST, name in self.firsts)
+        _ask(page, self.visits[-1])
 
 
 def _said(visit: Visit, kind: str, text: str) -> None:
@@ -145,13 +204,15 @@ def _look(page: Any, visit: Visit) -> None:
             visit.note(kind, place)
 
 
-def _ask(page: Any, visit: Visit, axe: Any) -> None:
+def _ask(page: Any, visit: Visit) -> None:
     """What the rules of axe say; what is inside an equation is MathJax's own."""
+    from axe_playwright_python.sync_playwright import Axe
+
     outside = {"exclude": [["mjx-container"]]}
     # Without `preload` it fetches the style sheets again, which a page from a file may not.
     options = {"resultTypes": ["violations"], "preload": False}
     page.evaluate(FEWER)
-    answer = axe.run(page, context=outside, options=options).response
+    answer = Axe().run(page, context=outside, options=options).response
     visit.asked = True
     for violation in answer["violations"]:
         if violation["impact"] in ("serious", "critical"):

@@ -14,6 +14,7 @@ import yaml
 from molrg import checks, claims, files, images, interrupts
 from molrg.companion import (
     api,
+    built,
     drawings,
     elsewhere,
     elsewhere_tables,
@@ -127,7 +128,9 @@ def build(root: Path | None = None) -> Path:
     """
     root = root or claims.root()
     with alone(Layout.of({})):
-        return sphinx(root, stage(root), root / "_build" / "html")
+        html = sphinx(root, stage(root), root / "_build" / "html")
+        built.note(root)
+        return html
 
 
 def sphinx(root: Path, src: Path, html: Path) -> Path:
@@ -148,13 +151,13 @@ def sphinx(root: Path, src: Path, html: Path) -> Path:
     shutil.rmtree(src / "_build", ignore_errors=True)
     try:
         said = _build_aside(root, src, aside)
-        built = aside / "_build" / "html"
-        if said is not None or not (built / "index.html").is_file():
+        made = aside / "_build" / "html"
+        if said is not None or not (made / "index.html").is_file():
             lacking = machine.want(aside, said or "")
             raise BuildFailed(lacking or f"the site did not build cleanly:\n{(said or '')[-6000:]}")
-        _manifest(built)
+        _manifest(made)
         with files.replacing(html) as new:
-            shutil.move(built, new)
+            shutil.move(made, new)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
     return html
