@@ -259,6 +259,15 @@ def test_every_page_says_its_version(pages):
 
 
 @pytest.mark.book
+def test_every_page_leads_to_those_who_answer(pages):
+    places = ("/issues", "/discussions")
+    lacking = [
+        n for n, p in own(pages) if not all(any(a.endswith(x) for a in p.anchors) for x in places)
+    ]
+    assert not lacking
+
+
+@pytest.mark.book
 def test_no_cell_failed_and_nothing_was_written_to_stderr(pages):
     assert not [name for name, page in pages.items() if page.classes & {"traceback", "stderr"}]
 

@@ -20,17 +20,19 @@ FULL = (*USUAL, (DESKTOP, "dark"), (PHONE, "light"))
 # What the theme itself says on every page that opens from a file.
 HARMLESS = ("THEBE_JS_URL", "has been blocked by CORS policy")
 
-# What the switch of the theme does. After a change of width the theme's script waits a third of a
-# second, then lets the keyboard reach the boxes that scroll now. This waits for it, three seconds
-# at most.
-CHANGE = """async (theme) => {
-  Object.assign(document.documentElement.dataset, {mode: theme, theme});
-  const frame = () => new Promise(requestAnimationFrame);
-  const late = (box) => box.tabIndex < 0 && box.scrollWidth > box.clientWidth;
+# What the switch of the theme does.
+CHANGE = "(theme) => Object.assign(document.documentElement.dataset, {mode: theme, theme})"
+
+# A third of a second after a change of width or content the theme's script lets the keyboard reach
+# the boxes that scroll, and them only. This waits for it, three seconds at most.
+SETTLE = """async () => {
+  const scrolls = (box) =>
+    box.scrollWidth > box.clientWidth || box.scrollHeight > box.clientHeight;
+  const late = (box) => scrolls(box) !== (box.tabIndex >= 0);
   const boxes = [...document.querySelectorAll("pre, .cell_output > .output")];
   const until = performance.now() + 3000;
-  await frame();
-  do await frame(); while (boxes.some(late) && performance.now() < until);
+  do await new Promise(requestAnimationFrame);
+  while (boxes.some(late) && performance.now() < until);
 }"""
 
 STATE = """async () => {
@@ -180,6 +182,7 @@ class _Guide:
             page.set_viewport_size({"width": width, "height": 900})
             if place:
                 page.evaluate(CHANGE, theme)
+                page.evaluate(SETTLE)
             else:
                 page.goto((self.site / name).as_uri())
             _look(page, self.visits[-1])
@@ -212,6 +215,7 @@ def _ask(page: Any, visit: Visit) -> None:
     # Without `preload` it fetches the style sheets again, which a page from a file may not.
     options = {"resultTypes": ["violations"], "preload": False}
     page.evaluate(FEWER)
+    page.evaluate(SETTLE)
     answer = Axe().run(page, context=outside, options=options).response
     visit.asked = True
     for violation in answer["violations"]:

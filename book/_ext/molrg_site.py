@@ -65,7 +65,8 @@ def _footer(app: Any, config: Any) -> None:
     config.html_theme_options["extra_footer"] = (
         f'<p class="molrg-version">{what}, Python {platform.python_version()}, '
         f"torch {_installed('torch')}, numpy {_installed('numpy')}. "
-        f'Code MIT, text CC BY 4.0. <a href="{REPOSITORY}/issues">Report an error</a>.</p>'
+        f'Code MIT, text CC BY 4.0. <a href="{REPOSITORY}/issues">Report an error</a>, '
+        f'or <a href="{REPOSITORY}/discussions">ask a question</a>.</p>'
     )
 
 
