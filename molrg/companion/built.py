@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from molrg import files
-from molrg.companion.layout import Layout
 
 _FOLDERS = ("book", "molrg", "notebooks", "tests", "benchmarks")
 _MADE = ("__pycache__", "_generated")
@@ -47,9 +46,8 @@ def _key(root: Path) -> str:
 
 def _inputs(root: Path) -> Iterator[Path]:
     """Every file that a page may be made from, executed notebooks and records included."""
-    layout = Layout.of({})
     places = [(root, "*"), *((root / name, "**/*") for name in _FOLDERS)]
-    places += [(layout.notebooks, "*"), (layout.records, "*")]
+    places += [(root / "_build" / "src" / "notebooks", "*"), (root / "_build" / "claims", "*")]
     for folder, pattern in places:
         for path in folder.glob(pattern):
             parts = path.relative_to(folder).parts
