@@ -19,6 +19,8 @@ ROLES = {
     "training set": "exact",
 }
 PALE = ("Gaussian", "patches")  # colours on which black is easier to read than white
+# SVG leaves out pure black as the colour of an area, so that dark pages could not change it.
+BANDS = {"training set": "#262626"}
 BOTTOM = 0.006  # below all distances
 TOP = 2.0  # farther than twice the mean image is not shown
 WORDS = {
@@ -108,7 +110,7 @@ def _panel(ax: Axes, table: pd.DataFrame) -> None:
         rows = table[table["reference"] == name]
         ax.plot(rows["sigma"], rows["distance"], "-", lw=1.2, color=colour, label=name)
         ends = rows["low"], rows["high"]
-        ax.fill_between(rows["sigma"], *ends, color=colour, alpha=0.18, lw=0)
+        ax.fill_between(rows["sigma"], *ends, color=BANDS.get(name, colour), alpha=0.18, lw=0)
     ax.set(xscale="log", yscale="log", ylim=(BOTTOM, TOP))
     ax.set_xticks(LEVELS, [f"{sigma:g}" for sigma in LEVELS])
     ax.set_yticks([0.01, 0.1, 1], ["0.01", "0.1", "1"])
