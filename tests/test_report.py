@@ -22,7 +22,7 @@ from PIL import Image
 from rich.console import Console
 
 from molrg import __main__ as command
-from molrg.companion import report
+from molrg.companion import asked, report
 from molrg.companion.report import (
     comparing,
     cost,
@@ -711,7 +711,7 @@ def test_asymmetry_without_the_matrix_is_near_that_of_the_matrix(model, data):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--minutes", "0"], "minutes = 0"),
+        (["--minutes", "-3"], "minutes = -3.0: allowed is a number of at least 0.01"),
         (["--minutes", "nan"], "minutes = nan"),
         (["--seed", "-1"], "seed = -1"),
         (["--out", "r.txt"], "ends in .html"),
@@ -727,6 +727,80 @@ def test_bad_options_are_refused_in_one_line(
     error = capsys.readouterr().err.strip()
     assert message in error
     assert "\n" not in error
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("fashion-mnst", "did you mean fashion-mnist? Shipped are cifar10, faces,"),
+        ("./tiny-modle", "./tiny-modle: no such folder"),
+        ("a/b/c", "a/b/c: no such folder"),
+        ("~/tiny", "~/tiny: no such folder"),
+        ("owner/tiny", "owner/tiny: no such folder, and the hub cannot be reached"),
+    ],
+)
+def test_a_model_that_is_missing_is_named_at_once(
+    name, message, data, tmp_path, capsys, monkeypatch
+):
+    def nobody(request, timeout):
+        raise OSError("no network")
+
+    monkeypatch.setattr("urllib.request.urlopen", nobody)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(report, "write", None)
+    out = ["--out", str(tmp_path / "r.html")]
+    assert command.main(["report", name, "--images", data, *out]) == 2
+    printed = capsys.readouterr()
+    assert message in printed.err
+    assert "-classifier" not in printed.err
+    assert ("trying the hub" in printed.out) == (name == "owner/tiny")
+
+
+def test_without_the_hub_its_cache_is_enough(tmp_path, monkeypatch):
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(asked, "_answers", lambda address: False)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    (tmp_path / "models--owner--tiny").mkdir()
+    asked.require_model("owner/tiny", Console(quiet=True))
+    assert constants.HF_HUB_OFFLINE
+
+
+def test_shipped_denoisers_are_those_of_the_zoo():
+    from molrg import zoo
+
+    kinds = {name: zoo.record(name)["kind"] for name in zoo.names()}
+    assert asked.denoisers() == [
+        name for name, kind in kinds.items() if kind not in ("classifying", "reading")
+    ]
+
+
+def test_errors_speak_of_the_model(data, tmp_path):
+    folder = tmp_path / "empty"
+    folder.mkdir()
+    with complains("model"):
+        written(str(folder), data, tmp_path / "r.html")
+
+
+def test_a_place_that_cannot_be_written_is_named_with_the_option(model, data, tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    out = ["--out", str(tmp_path / "file" / "r.html")]
+    assert command.main(["report", model, "--images", data, *out]) == 2
+    error = capsys.readouterr().err.strip()
+    assert f"{tmp_path / 'file'}: nothing can be written there" in error
+    assert error.endswith("choose another place with --out")
+
+
+def test_a_bad_request_is_refused_before_torch_is_loaded(tmp_path):
+    code = (
+        "import sys; from molrg import __main__ as m;"
+        "rc = m.main(['report', 'x', '--images', 'y', '--minutes', '-3']);"
+        "sys.exit(10 * rc + ('torch' in sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True)
+    assert done.returncode == 20, done.stderr
 
 
 def test_a_model_that_is_no_denoiser_and_one_that_is_missing_are_refused(data, tmp_path, capsys):

@@ -85,4 +85,18 @@ def test_command_names_the_copies(tmp_path, capsys):
     assert command.main(["describe", str(here), "--samples", str(drawn), "--grey"]) == 0
     printed = capsys.readouterr().out
     assert "1 of 21 samples copies a training image, 1 of them identical to it." in printed
-    assert "0        7" in printed
+    assert "0000.png  0007.png  " in printed
+    assert printed.split("0000.png  0007.png")[1].splitlines()[0].endswith("  identical")
+
+
+def test_grey_pictures_are_read_in_grey(tmp_path, capsys):
+    """As `report` reads them for a grey network; no argument is needed."""
+    here = write(tmp_path / "training", pictures(100, 0))
+    drawn = write(tmp_path / "samples", pictures(20, 5))
+    printed = []
+    for grey in ([], ["--grey"]):
+        for words in ([], ["--samples", str(drawn)]):
+            assert command.main(["describe", str(here), *words, *grey]) == 0
+            printed.append(capsys.readouterr().out)
+    assert printed[:2] == printed[2:]
+    assert "100 points in 64 coordinates" in printed[0]

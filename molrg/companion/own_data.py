@@ -6,9 +6,19 @@ import warnings
 from pathlib import Path
 
 import numpy as np
+from torch import Tensor
 
 from molrg import dimension, images
 from molrg.dimension.array_files import is_array_file, read_array
+
+
+def is_grey(pixels: Tensor) -> bool:
+    """Whether pictures that were read in colour have none.
+
+    Args:
+        pixels: (B, C, H, W).
+    """
+    return bool((pixels == pixels[:, :1]).all())
 
 
 def describe(path: Path, *, size: int | None = None, grey: bool = False) -> tuple[str, list[str]]:
@@ -33,6 +43,8 @@ def describe(path: Path, *, size: int | None = None, grey: bool = False) -> tupl
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", images.PictureWarning)
         pixels, numbers = images.folder(path, size=size, grey=grey)
+    if is_grey(pixels):
+        pixels = pixels[:, :1]
     notes = [str(w.message) for w in caught if issubclass(w.category, images.PictureWarning)]
     names = np.array(images.class_names(path))
     return repr(dimension.describe(pixels, names[numbers] if len(names) else None)), notes

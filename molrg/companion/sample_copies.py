@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +12,8 @@ import torch
 from torch import Tensor
 
 from molrg import dimension, images, memorization
+from molrg.companion import own_data
+from molrg.companion.terminal import harmless
 
 LEAST = 80  # training images, different ones, that an estimate of dimension needs
 _BLOCK = 64  # samples that are compared at once
@@ -154,11 +157,26 @@ def describe(path: Path, samples: Path, *, size: int | None = None, grey: bool =
     """
     training = images.folder(path, size=size, grey=grey)[0]
     drawn = images.folder(samples, size=size, grey=grey)[0]
+    if own_data.is_grey(training) and own_data.is_grey(drawn):
+        training, drawn = training[:, :1], drawn[:, :1]
     copies = compare(drawn, training)
     lines = [f"- {sentence}" for sentence in copies.statements()]
     order = copies.ratio.argsort()[:_NAMED].tolist()
-    lines += ["", "sample  nearest  second  ratio   (numbers in alphabetical order, from 0)"]
+    return "\n".join([*lines, "", *_nearest_named(copies, path, samples, order)])
+
+
+def _nearest_named(
+    copies: Copies, training: Path, samples: Path, order: Sequence[int]
+) -> Iterator[str]:
+    """A table of samples with their two nearest training images, by the names of the files."""
+    named = images.file_names(samples)
+    known = images.file_names(training)
+    rows = [("sample", "nearest", "second nearest", "ratio")]
     for row in order:
         first, second = copies.nearest[row].tolist()
-        lines.append(f"{row:6d}  {first:7d}  {second:6d}  {copies.ratio[row].item():5.3f}")
-    return "\n".join(lines)
+        ratio = "identical" if copies.identical[row] else f"{copies.ratio[row].item():.3f}"
+        rows.append((named[row], known[first], known[second], ratio))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for cells in rows:
+        padded = (harmless(cell).ljust(width) for cell, width in zip(cells, widths, strict=True))
+        yield "  ".join(padded).rstrip()

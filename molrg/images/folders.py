@@ -102,9 +102,11 @@ def read_arrays(
             _fits_into_memory(root, len(listing.files), picture.values)
         if picture.values.shape != arrays[0].shape:
             first = arrays[0].shape[1:]
+            own = picture.values.shape[1:]
+            least = min(*first, *own)
             raise ValueError(
-                f"{file} = {picture.values.shape[1:]}: allowed is the size of the first, {first};"
-                f" or use --size {min(first)}, in Python size={min(first)}"
+                f"{file} = {own}: allowed is the size of the first, {first}; or use --size {least},"
+                f" in Python size={least}"
             )
     _say(root, "only the first picture was read of", several)
     labels = [label for label, _ in listing.files]

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from molrg.companion import asked
 from molrg.companion.commands import Commands
 from molrg.companion.terminal import harmless
 
@@ -88,6 +89,9 @@ def _report_arguments(commands: Commands) -> None:
 
 
 def _report(args: argparse.Namespace, console: Console) -> int:
+    asked.require_minutes(args.minutes)
+    asked.require_out(args.out)
+    asked.require_model(args.model, console)
     from molrg.companion import report
 
     options = report.Options(args.minutes, pictures=not args.no_images, seed=args.seed)

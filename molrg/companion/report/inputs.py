@@ -78,7 +78,7 @@ def read(name: str, source: str, *, device: str, size: int | None, seed: int) ->
         FileNotFoundError: where there is no such model, folder or set.
     """
     _require_source(source)
-    denoiser = zoo.load_denoiser(name, device=device)
+    denoiser = _denoiser(name, device)
     place = next(denoiser.parameters()).device
     given, unseen, notes = _images(source, denoiser.event[0] == 1, size)
     _require_fit(denoiser, given, source)
@@ -102,6 +102,14 @@ def read(name: str, source: str, *, device: str, size: int | None, seed: int) ->
         unseen=unseen is not None,
         notes=notes,
     )
+
+
+def _denoiser(name: str, device: str) -> UNet:
+    """The model; errors call it so, and not by the argument of the function that loads it."""
+    try:
+        return zoo.load_denoiser(name, device=device)
+    except ValueError as error:
+        raise ValueError(str(error).replace("path_or_repo_id", "model", 1)) from error
 
 
 def _drawn(x: Tensor, count: int, seed: int, purpose: int) -> Tensor:

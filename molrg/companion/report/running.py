@@ -14,6 +14,7 @@ from rich.console import Console
 
 import molrg
 from molrg import checks
+from molrg.companion import asked
 from molrg.companion.report import cost, earlier, measuring, plan, result
 from molrg.companion.report.cost import Cost
 from molrg.companion.report.earlier import Earlier
@@ -22,7 +23,6 @@ from molrg.companion.report.measured import Measured
 from molrg.companion.report.plan import Plan
 from molrg.companion.report.steps import steps
 from molrg.companion.report.store import Store, naming
-from molrg.zoo import running
 
 _FORMAT = 3  # of the parts that are kept
 _TRIES = 20  # minutes that are looked at, each a quarter more
@@ -43,7 +43,7 @@ class Options:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        checks.real("minutes", self.minutes, 0.01)
+        asked.require_minutes(self.minutes)
         checks.count("seed", self.seed, 0)
 
 
@@ -78,11 +78,9 @@ def write(
             not suffice, or another report is being written there; before any measurement.
         OSError: where something cannot be read or written.
     """
-    if out.suffix != ".html":
-        raise ValueError(f"out = {out}: allowed is a file that ends in .html")
-    other = None if beside is None else earlier.read(beside)
     with naming(out.parent):
-        running.require_writable(out.parent)
+        asked.require_out(out)
+    other = None if beside is None else earlier.read(beside)
     inputs = read(model, source, device=device, size=size, seed=options.seed)
     store = Store(out.with_suffix(".parts"), _fingerprint(inputs, options))
     command = _command(model, source, out, options, device, size, beside)
