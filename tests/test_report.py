@@ -513,7 +513,9 @@ def test_a_model_of_the_hub(data, tmp_path, monkeypatch):
     out = tmp_path / "r.html"
     written("owner/tiny", data, out, minutes=0.01, pictures=False)
     assert json.loads(out.with_suffix(".json").read_text())["model"] == "owner/tiny"
-    with pytest.raises(FileNotFoundError, match="owner/other: no such folder here"):
+    with pytest.raises(
+        FileNotFoundError, match="owner/other: no such folder, and the hub cannot be reached"
+    ):
         written("owner/other", data, out)
 
 
@@ -736,36 +738,35 @@ def test_bad_options_are_refused_in_one_line(
         ("./tiny-modle", "./tiny-modle: no such folder"),
         ("a/b/c", "a/b/c: no such folder"),
         ("~/tiny", "~/tiny: no such folder"),
-        ("owner/tiny", "owner/tiny: no such folder, and the hub cannot be reached"),
     ],
 )
 def test_a_model_that_is_missing_is_named_at_once(
     name, message, data, tmp_path, capsys, monkeypatch
 ):
-    def nobody(request, timeout):
-        raise OSError("no network")
-
-    monkeypatch.setattr("urllib.request.urlopen", nobody)
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     monkeypatch.setattr(report, "write", None)
     out = ["--out", str(tmp_path / "r.html")]
     assert command.main(["report", name, "--images", data, *out]) == 2
     printed = capsys.readouterr()
     assert message in printed.err
     assert "-classifier" not in printed.err
-    assert ("trying the hub" in printed.out) == (name == "owner/tiny")
+    assert "hub" not in printed.out
 
 
-def test_without_the_hub_its_cache_is_enough(tmp_path, monkeypatch):
-    from huggingface_hub import constants
+def test_where_the_hub_does_not_answer_it_is_asked_once(data, tmp_path, capsys, monkeypatch):
+    asked_for = []
 
-    monkeypatch.setattr(asked, "_answers", lambda address: False)
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
-    (tmp_path / "models--owner--tiny").mkdir()
-    asked.require_model("owner/tiny", Console(quiet=True))
-    assert constants.HF_HUB_OFFLINE
+    def nobody(name, timeout):
+        asked_for.append(name)
+        raise OSError("no network")
+
+    monkeypatch.setattr("diffusers.utils.hub_utils.model_info", nobody)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    out = ["--out", str(tmp_path / "r.html")]
+    assert command.main(["report", "owner/tiny", "--images", data, *out]) == 2
+    printed = capsys.readouterr()
+    assert "owner/tiny is no folder here; trying the hub" in printed.out
+    assert "owner/tiny: no such folder, and the hub cannot be reached" in printed.err
+    assert asked_for == ["owner/tiny"]
 
 
 def test_shipped_denoisers_are_those_of_the_zoo():

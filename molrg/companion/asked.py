@@ -6,8 +6,6 @@ import difflib
 import math
 import re
 import tempfile
-import urllib.error
-import urllib.request
 from pathlib import Path
 
 from rich.console import Console
@@ -18,7 +16,6 @@ from molrg.companion import machine
 SHIPPED = Path(molrg.__file__).parent / "zoo" / "models"  # `molrg.zoo.shipped` loads torch
 LEAST_MINUTES = 0.01
 _HUB_ID = re.compile(r"\w[\w.-]*/\w[\w.-]*")
-_SECONDS = 5  # that the hub has to answer
 
 
 def require_minutes(minutes: float) -> float:
@@ -65,6 +62,15 @@ def denoisers() -> list[str]:
     return sorted(path.parent.name for path in SHIPPED.glob("*/unet"))
 
 
+def is_hub_id(name: str) -> bool:
+    """Whether a name can only be that of a model of the hub, owner/name.
+
+    Args:
+        name: of a model.
+    """
+    return _HUB_ID.fullmatch(name) is not None and not Path(name).exists()
+
+
 def require_model(name: str, console: Console) -> None:
     """Where a name can be no model, say so at once.
 
@@ -73,13 +79,12 @@ def require_model(name: str, console: Console) -> None:
         console: where it is said that the hub is tried.
 
     Raises:
-        FileNotFoundError: where there is no such model or folder, or the hub cannot be reached.
+        FileNotFoundError: where there is no such model or folder.
     """
     if name in denoisers() or Path(name).exists():
         return
-    if _HUB_ID.fullmatch(name):
+    if is_hub_id(name):
         console.print(f"{name} is no folder here; trying the hub", markup=False, highlight=False)
-        _require_hub(name)
         return
     if "/" in name or "\\" in name or name.startswith((".", "~")):
         raise FileNotFoundError(f"{name}: no such folder")
@@ -89,25 +94,3 @@ def require_model(name: str, console: Console) -> None:
         f"{name}: no such denoiser; {meant} are {', '.join(denoisers())}; others by folder or hub"
         " id, owner/name"
     )
-
-
-def _require_hub(name: str) -> None:
-    """The hub answers, or its cache has the model, which is then taken without asking again."""
-    from huggingface_hub import constants  # noqa: PLC0415 - for those who name the hub
-
-    if constants.HF_HUB_OFFLINE or _answers(constants.ENDPOINT):
-        return
-    if not (Path(constants.HF_HUB_CACHE) / f"models--{name.replace('/', '--')}").is_dir():
-        raise FileNotFoundError(f"{name}: no such folder, and the hub cannot be reached")
-    constants.HF_HUB_OFFLINE = True
-
-
-def _answers(address: str) -> bool:
-    request = urllib.request.Request(address, method="HEAD")
-    try:
-        with urllib.request.urlopen(request, timeout=_SECONDS):
-            return True
-    except urllib.error.HTTPError:  # an answer, if no welcome
-        return True
-    except OSError:
-        return False
