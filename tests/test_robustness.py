@@ -200,13 +200,16 @@ def test_ctrl_c_keeps_what_is_done_and_ends_the_trial(project, jobs):
         text=True,
         start_new_session=True,
     )
-    deadline = time.monotonic() + 200
-    while not records.place("C07").exists():
-        assert process.poll() is None and time.monotonic() < deadline, process.communicate()
-        time.sleep(0.2)
-    time.sleep(1)
-    process.send_signal(signal.SIGINT)
-    _, error = process.communicate(timeout=60)
+    try:
+        deadline = time.monotonic() + 200
+        while not records.place("C07").exists():
+            assert process.poll() is None and time.monotonic() < deadline, process.communicate()
+            time.sleep(0.2)
+        time.sleep(1)
+        process.send_signal(signal.SIGINT)
+        _, error = process.communicate(timeout=60)
+    finally:
+        process.kill()
     assert process.returncode == 130, error
     assert error.startswith("interrupted; what was done is kept")
     assert kept("C07")["trials"][0]["verdict"] == "reproduced"
