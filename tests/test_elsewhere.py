@@ -61,6 +61,9 @@ def test_the_page_says_which_verdict_and_which_number_move(places):
     assert "off the bound (C02)" in elsewhere_tables.markdown(
         [{"name": "x"} | elsewhere.compare(here, there)]
     )
+    still = elsewhere_tables.markdown([{"name": "x"} | elsewhere.compare(here, here)])
+    assert "| x | 2 | none | 2 | 2 | 2 | none moves |" in still
+    assert still.startswith("**2 runs in 1 place: every verdict is the same.**")
     assert page.startswith("**2 runs in 1 place: 1 other verdicts.**")
     assert "No place" in elsewhere_tables.markdown([])
 

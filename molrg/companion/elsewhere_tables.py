@@ -92,7 +92,7 @@ def _named(compared: Mapping[str, Any]) -> str:
 def _furthest_named(compared: Mapping[str, Any]) -> str:
     furthest = {id: _furthest(c["conditions"]) for id, c in compared["claims"].items()}
     id = max(furthest, key=furthest.__getitem__)
-    return f"{_shown(furthest[id])} ({id})"
+    return f"{_shown(furthest[id])} ({id})" if furthest[id] else "none moves"
 
 
 def _numbers(compared: Mapping[str, Any]) -> Iterator[str]:
