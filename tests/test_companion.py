@@ -663,7 +663,13 @@ def test_a_site_is_current_until_what_it_was_built_from_changes(project):
     assert not built.current(project)
 
 
-def test_staging_mirrors_the_prose_and_drops_what_is_gone(project):
+def draw_nothing(folder):
+    for name in (*drawings.VECTORS, *drawings.PICTURES, "estimates.md"):
+        (folder / name).touch()
+
+
+def test_staging_mirrors_the_prose_and_drops_what_is_gone(project, monkeypatch):
+    monkeypatch.setattr(drawings, "write", draw_nothing)  # drawn in test_generated_pages
     (project / "book" / "intro.md").write_text("# Introduction\n")
     stray = project / "_build" / "src" / "notebooks" / "08_gone.ipynb"
     stray.write_text("{}")

@@ -1,0 +1,103 @@
+"""A few notebooks by `python -m molrg run`, and by the papermill command, one after another.
+
+    python benchmarks/whole_run.py [NN ...] [--jobs 2]
+
+Both start from a copy of the project in which nothing has been run; one thread a notebook. Exits
+with 1 where a value or a control of a claim differs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from molrg import provenance
+from molrg.companion import notebooks
+
+_LEFT = ("_build", ".git", ".venv", "copies", "__pycache__", ".*_cache")
+
+
+@dataclass(frozen=True)
+class Spent:
+    """Seconds of the processor in all processes, and on the clock."""
+
+    processor: float
+    clock: float
+
+
+def main() -> int:
+    """Run both ways, print what they took, compare the records."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("which", nargs="*", default=["01", "04", "15"], metavar="NN")
+    parser.add_argument("--jobs", type=int, default=2)
+    args = parser.parse_args()
+    chosen = notebooks.select(args.which)
+    with tempfile.TemporaryDirectory() as folder:
+        project = Path(folder) / "project"
+        shutil.copytree(provenance.root(), project, ignore=shutil.ignore_patterns(*_LEFT))
+        ours = _together(project, args.which, args.jobs)
+        other = _one_by_one(project, chosen)
+        records = [_records(project / "_build" / "claims"), _records(project / "plain")]
+    print(f"{' '.join(args.which)}, {args.jobs} at once; on average {os.getloadavg()[1]:.0f} busy")
+    for name, spent in (("molrg run", ours), ("papermill", other)):
+        print(f"{name}: {spent.processor:.0f} CPU-s, {spent.clock:.0f} s on the clock")
+    print(f"papermill / molrg run: {other.processor / ours.processor:.2f} in CPU-s,")
+    print(f"    {other.clock / ours.clock:.2f} on the clock")
+    same = records[0] == records[1] and len(records[0]) == len(chosen)
+    print("values and controls:", "the same" if same else "NOT the same")
+    return int(not same)
+
+
+def _together(project: Path, which: Sequence[str], jobs: int) -> Spent:
+    command = [sys.executable, "-m", "molrg", "run", *which, "--jobs", str(jobs)]
+    return _timed([command], project, {})
+
+
+def _one_by_one(project: Path, chosen: Sequence[notebooks.Notebook]) -> Spent:
+    records = project / "plain"
+    records.mkdir()
+    commands = [
+        [
+            *(sys.executable, "-m", "papermill", "--no-progress-bar", "--kernel", "python3"),
+            *("--cwd", str(project / "notebooks")),
+            *(str(project / "notebooks" / notebook.path.name), str(records / notebook.path.name)),
+        ]
+        for notebook in chosen
+    ]
+    return _timed(commands, project, {"MOLRG_RECORDS": str(records)})
+
+
+def _timed(commands: Sequence[Sequence[str]], project: Path, more: dict[str, str]) -> Spent:
+    threads = {"OMP_NUM_THREADS": "1"}
+    environment = os.environ | threads | {"PYTHONPATH": str(project)} | more
+    before, began = _processor(), time.perf_counter()
+    for command in commands:
+        subprocess.run(command, cwd=project, env=environment, check=True, capture_output=True)
+    return Spent(_processor() - before, time.perf_counter() - began)
+
+
+def _processor() -> float:
+    """Seconds of all processes that have ended."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
+
+
+def _records(folder: Path) -> dict[str, Any]:
+    """Values and controls of the claims, by claim."""
+    records = [json.loads(file.read_text(encoding="utf-8")) for file in folder.glob("C*.json")]
+    return {record["id"]: (record["values"], record["control"]) for record in records}
+
+
+if __name__ == "__main__":
+    sys.exit(main())
