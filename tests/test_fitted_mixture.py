@@ -11,6 +11,7 @@ from molrg import MoLRG
 from molrg.images import faces
 from molrg.schedules import DDPM
 from molrg.studies import fitted_mixture as study
+from molrg.studies import mixture_sizes
 
 
 def table(distances: torch.Tensor) -> pd.DataFrame:
@@ -57,10 +58,13 @@ def test_advantage_is_over_the_nearer_rival():
 
 
 def test_sizes_are_told_by_images_held_out():
-    sizes = study.sizes([(1, 2), (2, 4)], held=2800)
-    assert sizes["K"].tolist() == [1, 2]
-    assert sizes[["clean", "noisy"]].notna().to_numpy().all()
-    assert sizes["clean"][1] > sizes["clean"][0]
+    small = {"N": 240, "held": 40, "compared": 4}
+    rows = mixture_sizes.table(["mnist"], [(1, 2), (2, 4), (40, 4)], **small)
+    assert rows[["K", "d"]].to_numpy().tolist() == [[1, 2], [2, 4]], "40 need more images"
+    assert rows["clean"][1] > rows["clean"][0]
+    one = mixture_sizes.trial(0, "mnist", 2, 4, **small)
+    assert {name: rows[name][1] for name in one} == pytest.approx(one)
+    assert (rows[["distance", "error"]] > 0).to_numpy().all()
 
 
 def test_em_finds_most_of_a_mixture_of_faces_and_not_all():

@@ -15,7 +15,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from molrg import MoLRG, draws, images, sampling, schedules, sweeps
+from molrg import MoLRG, draws, images, sampling, sweeps
 from molrg.denoisers import Denoiser, Empirical, Gaussian
 from molrg.schedules import Schedule
 from molrg.studies import editing_setting, jacobian_rank, references
@@ -26,7 +26,7 @@ CHOSEN_AT = 2.9  # K and d: by the likelihood of held-out images at this noise l
 SETS = ("test images", "digits", "means of two", "rolled")
 REFERENCES = ("mixture", "Gaussian", "training images", "random groups")
 SPAN_TIME = 0.3
-_FIT, _GROUPS, _POINTS, _NOISE, _SPLIT = 1, 2, 3, 4, 5  # purposes of random numbers
+_FIT, _GROUPS, _POINTS, _NOISE = 1, 2, 3, 4  # purposes of random numbers
 _DIRECTIONS = 10
 _ITERATIONS = 20
 
@@ -34,32 +34,6 @@ _ITERATIONS = 20
 def data(split: str = "train") -> Tensor:
     """Garments of the shipped slice, (N, 1, 28, 28)."""
     return images.load("fashion-mnist-slice", split)[0]
-
-
-def sizes(pairs: Sequence[tuple[int, int]], *, seed: int = 0, held: int = 600) -> pd.DataFrame:
-    """Likelihood of garments held out of the fit, clean and noisy, for every K and d.
-
-    Args:
-        pairs: of K and d.
-        seed: of the split, the starts and the noise.
-        held: images held out.
-
-    Returns:
-        A row for each pair: K, d, "clean" and "noisy", log-likelihood per held-out image, of itself
-        and of what it is at noise level `CHOSEN_AT`.
-    """
-    generator = draws.source(_SPLIT, seed)
-    x = data().flatten(1)
-    x = x[torch.randperm(len(x), generator=generator, device="cpu")]
-    others, schedule = x[:held], schedules.EDM()
-    t = schedule.t_of_sigma(CHOSEN_AT).item()
-    x_t = schedule.add_noise(others, t, draws.normal_like(others, generator=generator))
-    rows = []
-    for K, d in pairs:
-        law = MoLRG.fit(x[held:], K, d, starts=1, iterations=_ITERATIONS, generator=generator)
-        clean, noisy = law.log_likelihood(others), law.log_prob(x_t, t, schedule)
-        rows.append({"K": K, "d": d, "clean": clean.mean().item(), "noisy": noisy.mean().item()})
-    return pd.DataFrame(rows)
 
 
 def points(N: int, *, seed: int) -> dict[str, Tensor]:
