@@ -10,8 +10,7 @@ from factories import law_of_axes, worst
 from molrg import MoLRG
 from molrg.images import faces
 from molrg.schedules import DDPM
-from molrg.studies import fitted_mixture as study
-from molrg.studies import mixture_sizes
+from molrg.studies import fitted_mixture as study, mixture_sizes
 
 
 def table(distances: torch.Tensor) -> pd.DataFrame:
