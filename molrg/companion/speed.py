@@ -70,12 +70,13 @@ def _comparison(row: Mapping[str, Any]) -> tuple[str, ...]:
         _seconds(other["seconds"]),
         f"**{other['seconds'] / ours['seconds']:.2g}**",
         f"{_megabytes(ours)}, {_megabytes(other)}",
-        f"{row['apart']:.0e}",
+        f"{row['apart']:.0e}".replace("-", "\N{NON-BREAKING HYPHEN}"),
     )
 
 
 def _seconds(seconds: float) -> str:
-    return f"{seconds * 1000:.0f} ms" if seconds < 1 else f"{seconds:.3g} s"
+    shown = f"{seconds * 1000:.0f} ms" if seconds < 1 else f"{seconds:.3g} s"
+    return shown.replace(" ", "\N{NO-BREAK SPACE}")
 
 
 def _megabytes(cost: Mapping[str, float]) -> str:
