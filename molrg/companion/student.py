@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 
@@ -14,6 +15,9 @@ from molrg.companion.notebooks import sources
 from molrg.companion.runner import alone
 
 TEACHING = "Teaching"  # the part of the contents that is for lecturers
+_CARD = re.compile(
+    r"^```\{grid-item-card\}[^\n]*\n:link: teaching/.*?^```\n", re.DOTALL | re.MULTILINE
+)
 
 
 def write(folder: Path, *, with_solutions: bool = False) -> Path:
@@ -67,9 +71,11 @@ def _hide(src: Path) -> list[str]:
 
 
 def _leave_out_teaching(src: Path) -> None:
-    """Take out what is for the lecturer: notes that answer what students are asked, the exam."""
+    """Take out what is for the lecturer, notes and the exam, and the cards that lead there."""
     path = src / "_toc.yml"
     toc = yaml.safe_load(path.read_text(encoding="utf-8"))
     toc["parts"] = [part for part in toc["parts"] if part["caption"] != TEACHING]
     path.write_text(yaml.safe_dump(toc, sort_keys=False, allow_unicode=True), encoding="utf-8")
     shutil.rmtree(src / "book" / "teaching")
+    for page in (src / "book").glob("*.md"):
+        page.write_text(_CARD.sub("", page.read_text(encoding="utf-8")), encoding="utf-8")
