@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from molrg import MoLRG, draws, images, schedules, sweeps
-from molrg.denoisers import Empirical, Gaussian
+from molrg.denoisers import Denoiser, Empirical, Gaussian
 from molrg.studies import editing_setting, references
 from molrg.studies.fitted_mixture import CHOSEN_AT
 
@@ -68,7 +68,7 @@ def trial(seed: int, data: str, K: int, d: int, N: int, held: int, compared: int
     start = draws.source(_START, seed)
     law = MoLRG.fit(fitted_to.flatten(1), K, d, starts=1, iterations=_ITERATIONS, generator=start)
     network = editing_setting.network(data)
-    made = {
+    made: dict[str, Denoiser] = {
         "mixture": law.denoiser(network.schedule),
         "Gaussian": _gaussian(data, N, held, seed),
         "training images": Empirical(fitted_to, network.schedule),
