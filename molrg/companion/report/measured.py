@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-OVER = "the minutes were over"  # how the line ends on a part for which there was no time
-
 
 @dataclass
 class Measured:
@@ -17,7 +15,8 @@ class Measured:
         parts: by name.
         settings: what each part was measured with, by its name.
         left_out: what was not measured, and why.
-        unfinished: kinds of the parts that were left out because the minutes were over.
+        unfinished: parts that were left out because the minutes were over: what they are for a
+            reader, and their kinds.
         minutes: that would be enough for them; 0 where there are none.
         timing: of each part, the seconds that were predicted and those that it took, in all runs.
         lost: seconds of parts that could not be measured.
@@ -26,7 +25,7 @@ class Measured:
     parts: dict[str, dict[str, Any]] = field(default_factory=dict)
     settings: dict[str, dict[str, int]] = field(default_factory=dict)
     left_out: list[str] = field(default_factory=list)
-    unfinished: list[str] = field(default_factory=list)
+    unfinished: dict[str, str] = field(default_factory=dict)
     minutes: float = 0.0
     timing: dict[str, dict[str, Any]] = field(default_factory=dict)
     lost: float = 0.0

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from molrg.companion.report.measured import OVER, Measured
+from molrg.companion.report.measured import Measured
 from molrg.companion.report.steps import Step
 from molrg.companion.report.store import Store
 
@@ -64,8 +64,9 @@ def _is_measured(step: Step, measured: Measured, store: Store, seconds: float) -
     earlier = measured.timing.get(step.name, {"seconds": 0.0})["seconds"]
     if measured.parts and step.predicted > seconds - measured.seconds + earlier:
         again = " with more images or samples" if step.name in measured.parts else ""
-        measured.left_out.append(f"{step.spoken}{again}: {OVER}")
-        measured.unfinished.append(step.kind)
+        what = f"{step.spoken}{again}"
+        measured.left_out.append(f"{what}: the minutes were over")
+        measured.unfinished[what] = step.kind
         return False
     start = time.perf_counter()
     try:

@@ -14,8 +14,8 @@ from molrg.companion.report import facts, levels, words
 from molrg.companion.report.cost import Cost
 from molrg.companion.report.earlier import VERSION, Earlier
 from molrg.companion.report.inputs import Inputs
-from molrg.companion.report.measured import OVER, Measured
-from molrg.companion.report.page import Contents, page
+from molrg.companion.report.measured import Measured
+from molrg.companion.report.page import Contents, Table, page
 from molrg.companion.report.plan import Plan
 from molrg.companion.report.sections import sections
 from molrg.companion.report.words import Compared
@@ -50,10 +50,7 @@ def afterwards(measured: Measured) -> Iterator[str]:
     if not measured.unfinished:
         return
     yield f"{_count(measured)} left out because the minutes were over:"
-    ending = f": {OVER}"
-    for line in measured.left_out:
-        if line.endswith(ending):
-            yield f"  {line.removesuffix(ending)}"
+    yield from (f"  {what}" for what in measured.unfinished)
     yield _finish(measured)
 
 
@@ -96,6 +93,30 @@ def write(
         OSError: where one cannot be written.
     """
     rows = levels.table(measured.parts)
+    text = page(
+        Contents(
+            title=f"Report on {inputs.name}",
+            about=_about(inputs),
+            words=words.WORDS,
+            sections=list(sections(measured.parts, unseen=inputs.unseen)),
+            tables=_tables(inputs, rows, beside),
+            left_out=measured.left_out,
+            advice=_finish(measured) if measured.unfinished else "",
+            notes=[*inputs.notes, facts.VARIES],
+            facts=facts.facts(inputs, cost, options, measured),
+        )
+    )
+    record = _record(inputs, cost, plan, options, measured) | {"levels": rows}
+    numbers = out.with_suffix(".json")
+    with files.replacing(out) as aside:
+        aside.write_text(text, encoding="utf-8")
+    with files.replacing(numbers) as aside:
+        aside.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    return out, numbers
+
+
+def _tables(inputs: Inputs, rows: list[dict[str, Any]], beside: Earlier | None) -> list[Table]:
+    """The table of all noise levels; with another report also that of both."""
     tables = [words.by_level(rows)] if rows else []
     if beside is not None:
         both = [
@@ -103,20 +124,14 @@ def write(
             Compared(beside.model, beside.source, beside.rows),
         ]
         tables.append(words.beside(both, same_images=beside.images == inputs.images_digest))
-    text = page(
-        Contents(
-            title=f"Report on {inputs.name}",
-            about=_about(inputs),
-            words=words.WORDS,
-            sections=list(sections(measured.parts, unseen=inputs.unseen)),
-            tables=tables,
-            left_out=measured.left_out,
-            advice=_finish(measured) if measured.unfinished else "",
-            notes=[*inputs.notes, facts.VARIES],
-            facts=facts.facts(inputs, cost, options, measured),
-        )
-    )
-    record = {
+    return tables
+
+
+def _record(
+    inputs: Inputs, cost: Cost, plan: Plan, options: Mapping[str, Any], measured: Measured
+) -> dict[str, Any]:
+    """What the JSON has, but for the rows by noise level."""
+    return {
         "version": VERSION,
         "molrg": molrg.__version__,
         "model": inputs.name,
@@ -130,7 +145,6 @@ def write(
         "options": dict(options),
         "cost": asdict(cost),
         "plan": asdict(plan),
-        "levels": rows,
         "parts": measured.parts,
         "left_out": measured.left_out,
         "seconds": measured.seconds,
@@ -138,12 +152,6 @@ def write(
         "settings": measured.settings,
         "peak_memory_mb": facts.peak(inputs),
     }
-    numbers = out.with_suffix(".json")
-    with files.replacing(out) as aside:
-        aside.write_text(text, encoding="utf-8")
-    with files.replacing(numbers) as aside:
-        aside.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
-    return out, numbers
 
 
 def _about(inputs: Inputs) -> str:

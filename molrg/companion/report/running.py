@@ -175,7 +175,7 @@ def _enough(inputs: Inputs, costs: Cost, options: Options, measured: Measured) -
     for _ in range(_TRIES):
         minutes *= 1.25
         seconds = plan.make(inputs, costs, minutes, pictures=options.pictures).seconds
-        missing = sum(seconds[kind] for kind in measured.unfinished)
+        missing = sum(seconds[kind] for kind in measured.unfinished.values())
         if measured.seconds + 1.5 * missing <= 60 * minutes:
             break
     return float(math.ceil(minutes)) if minutes > 2 else math.ceil(10 * minutes) / 10
