@@ -74,6 +74,16 @@ def test_the_moves_are_seeds_and_numbers(flips):
     assert [m.should_hold for m in made if m.kind in ("halved", "doubled")] == [True, False, False]
 
 
+def test_what_should_hold_is_moved_before_what_lies_beyond(flips):
+    entry = claims_entry(flips, "C07") | {"robust_to": {"doubled": ["level", "seed_count"]}}
+    register(flips, C07=entry)
+    robustness.run(["07"])
+    made = [(trial["kind"], trial["parameter"]) for trial in kept("C07")["trials"]]
+    assert made[0] == ("as registered", "seed_offset")
+    assert made[1:11] == [("other seeds", "seed_offset")] * 10
+    assert made[11:] == [("doubled", "level"), ("doubled", "seed_count"), ("halved", "level")]
+
+
 def test_other_seeds_pick_other_images():
     """Seeds that pick one of a hundred images by their remainder pick others than the book's."""
     usual = set(range(5))

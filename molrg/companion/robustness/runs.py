@@ -1,4 +1,4 @@
-"""Run what has not been run: other seeds first, then other parameters, cheap claims first."""
+"""Run what has not been run: other seeds, then parameters; of each the cheap claims first."""
 
 from __future__ import annotations
 
@@ -21,8 +21,6 @@ from molrg.companion.notebooks import Notebook, select
 from molrg.companion.robustness import records, trials
 from molrg.companion.robustness.moves import (
     AS_REGISTERED,
-    DOUBLED,
-    HALVED,
     OTHER_SEEDS,
     Move,
     plan,
@@ -86,8 +84,7 @@ def _run(
     usual = _usual_seconds(chosen)
     planned = [move for notebook in chosen for move in plan(notebook)]
     with _workers(jobs, executor) as workers:
-        for kinds in ((AS_REGISTERED, OTHER_SEEDS), (HALVED, DOUBLED)):
-            stage = [move for move in planned if move.kind in kinds]
+        for stage in _stages(planned):
             stage = [move for move in stage if records.of(kept[move.claim], move) is None]
             stage.sort(key=lambda move: (_seconds(move.claim, kept, usual), move.claim))
             for move, outcome in _outcomes(stage, paths, limit, workers, executor is not None):
@@ -99,6 +96,15 @@ def _run(
                     if records.of(kept[later.claim], later) is None
                 }
                 _tell(move, outcome, planned, waiting, console)
+
+
+def _stages(planned: Sequence[Move]) -> list[list[Move]]:
+    """Other seeds; parameters with which a verdict should stay; all others."""
+    seeds = [move for move in planned if move.kind in (AS_REGISTERED, OTHER_SEEDS)]
+    parameters = [move for move in planned if move not in seeds]
+    should_hold = [move for move in parameters if move.should_hold]
+    beyond = [move for move in parameters if not move.should_hold]
+    return [seeds, should_hold, beyond]
 
 
 def _outcomes(
