@@ -429,7 +429,12 @@ def record_schema() -> dict:
 
 def _validator() -> Callable[[Any], Any]:
     """Checks a record against the schema; raises JsonSchemaValueException where it is none."""
-    return fastjsonschema.compile(record_schema())
+    return _compiled((root() / "book" / "record.schema.json").read_text(encoding="utf-8"))
+
+
+@lru_cache(maxsize=4)
+def _compiled(schema: str) -> Callable[[Any], Any]:
+    return fastjsonschema.compile(json.loads(schema))
 
 
 def recorded(id: str, profile: str = "paper") -> dict[str, Any]:
