@@ -96,20 +96,21 @@ TARGETS = [
     _target("C22", "studies/copying_time", "first times slopes", "copying_time"),
     _target("C23", "denoisers/networks", "to_x0", "networks"),
     _target("C23", "studies/prediction_targets", "off_planes", "prediction_targets"),
-    _target("C24", "studies/named_directions", "share balanced_accuracy", "faces_claims"),
-    _target("C25", "studies/faces_thresholds", "marginals contrasts", "faces_claims"),
+    _target("C24", "studies/named_directions", "share balanced_accuracy", "faces_models"),
+    _target("C25", "studies/faces_thresholds", "marginals contrasts", "faces_models"),
 ]
-# Mutants that compute the same, by their new line, and why.
+# Mutants that compute the same, by their claim and new line, and why.
 _VP = "with variance-preserving noise s^2 + gamma^2 = 1"
 EQUIVALENT = {
-    "a = s2 * (s2 + g2)": _VP,
-    "a = s2": _VP,
-    "return one_hot(latent.square().mean(-1).argmax(-1), self.K).to(latent.dtype)": (
+    ("C02", "a = s2 * (s2 + g2)"): _VP,
+    ("C02", "a = s2"): _VP,
+    ("C03", "return one_hot(latent.square().mean(-1).argmax(-1), self.K).to(latent.dtype)"): (
         "all bases have one number of columns, zeros included"
     ),
-    "summed = table.groupby(['white', 'seed'])[['true', 'expected']].mean()": (
+    ("C07", "summed = table.groupby(['white', 'seed'])[['true', 'expected']].mean()"): (
         "both sums are over the same rows"
     ),
+    ("C19", "counts = shares.mean(0)"): "weights and noise depend on ratios of the counts alone",
 }
 
 
@@ -250,7 +251,7 @@ def _assigned(node: ast.AST) -> str:
 def _is_check(node: ast.AST) -> bool:
     """Whether a statement checks arguments, or says something."""
     if isinstance(node, ast.If):
-        return all(isinstance(inner, ast.Raise) or _only_words(inner) for inner in node.body)
+        return isinstance(node.body[-1], ast.Raise) or all(map(_only_words, node.body))
     if isinstance(node, ast.Expr):
         return isinstance(node.value, ast.Constant | ast.Call)
     return isinstance(node, ast.Raise | ast.Assert)
@@ -310,6 +311,11 @@ def _statement(function: ast.FunctionDef, node: Any, other: ast.AST | None) -> s
     return ast.unparse(Swap().visit(smallest)).split("\n")[0]
 
 
+def equivalent(mutant: Mutant) -> str:
+    """Why a mutant computes the same; "" where it does not."""
+    return EQUIVALENT.get((mutant.claim, mutant.after), "")
+
+
 def chosen(claim: str) -> list[Mutant]:
     """The mutants of a claim: of its functions in turn, each time of the next kind."""
     heaps = []
@@ -320,7 +326,7 @@ def chosen(claim: str) -> list[Mutant]:
     picked: list[Mutant] = []
 
     def enough() -> bool:
-        return sum(mutant.after not in EQUIVALENT for mutant in picked) >= PER_CLAIM
+        return sum(not equivalent(mutant) for mutant in picked) >= PER_CLAIM
 
     while any(heaps) and not enough():
         for heap in heaps:
@@ -471,18 +477,18 @@ def _prepare() -> None:
 def judged(mutant: Mutant, sound: dict[tuple[str, ...], str]) -> dict[str, Any]:
     """A row of the results; `sound` remembers what fails without a change."""
     tests = tuple(tests_of(mutant))
-    equivalent = EQUIVALENT.get(mutant.after, "")
+    same = equivalent(mutant)
     begin = time.monotonic()
-    caught = "" if equivalent else caught_by(mutant)
+    caught = "" if same else caught_by(mutant)
     if caught and tests not in sound:
         sound[tests] = run(None, [caught])
     if sound.get(tests):
         raise SystemExit(f"fails without a change: {sound[tests]}")
-    said = caught or equivalent or "SURVIVED"
+    said = caught or same or "SURVIVED"
     print(
         f"{mutant.claim} {time.monotonic() - begin:4.0f} s  {mutant.after}  ->  {said}", flush=True
     )
-    row = mutant._asdict() | {"caught": caught, "equivalent": equivalent}
+    row = mutant._asdict() | {"caught": caught, "equivalent": same}
     del row["source"]
     return row | {"fingerprint": fingerprint(mutant)}
 

@@ -106,6 +106,7 @@ def test_times_of_made_up_courses_and_their_slopes():
     moments = study.times(pd.concat(courses)).set_index("N")
     assert moments.quarter.tolist() == pytest.approx([10**1.25] * 2)
     assert moments.half.tolist() == pytest.approx([10**1.5] * 2)
+    assert moments.best.tolist() == pytest.approx([10 ** (2 - 0.1 / (mean - 1))] * 2)
     assert moments["copy"].tolist() == pytest.approx([10**1.5, 10**2.5])
     found = study.slopes(moments.reset_index(), "copy")
     assert found == pytest.approx([1 / math.log10(4)])

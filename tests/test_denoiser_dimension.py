@@ -81,6 +81,11 @@ def test_traces_of_one_gaussian_are_those_of_its_denoiser():
     denoiser = denoisers.Gaussian(x, EDM)
     table = study.read(denoiser, x[:2], (0.1, 1.0), seed=0)
     assert np.allclose(study.spectrum_traces(x, (0.1, 1.0)), table["trace"], rtol=1e-9)
+    # three points span two directions, of a variance with a divisor of three
+    few = normal(3, 5)
+    variances = np.linalg.eigvalsh(np.cov(few.T.numpy(), bias=True))[-2:]
+    expected = (variances / (variances + 0.25)).sum()
+    assert np.allclose(study.spectrum_traces(few, (0.5,)), expected, rtol=1e-9)
 
 
 def test_exact_faces_have_seven_dimensions_at_low_noise():

@@ -151,6 +151,25 @@ def test_gaussian_directions_of_faces_lie_in_the_principal_ones():
     assert named_edits.named_directions.share(right, span).item() > 0.99
 
 
+def test_spans_are_compared_with_the_faces_own_tangents(monkeypatch):
+    """Directions that are the tangents of a face, or the principal ones, have a share of one."""
+    face, factors = faces.draw(2, pose=True, generator=rng(9))
+    own = faces.tangents(factors)[0]
+    smooth = named_edits.reference()[: named_edits.K]
+    network = Linear(1.0)
+
+    def spans(directions):
+        basis = torch.linalg.qr(directions).Q[None]
+        monkeypatch.setattr(named_edits.named_directions, "leading", lambda *_: basis)
+        return named_edits._spans(network, face[:1], factors, smooth, seed=0)
+
+    along = spans(own)
+    assert along["own"] == pytest.approx(1, abs=1e-5)
+    assert max(along["other"], along["principal"]) < 0.95
+    principal = named_edits.editing.principal(named_edits.reference(), named_edits.K)
+    assert spans(principal.flatten(1).mT)["principal"] == pytest.approx(1, abs=1e-5)
+
+
 def test_a_trial_compares_spans_and_names_before_with_after(monkeypatch):
     """Small: the exact law of a few kinds in place of a network, without pose."""
     exact = faces.mixture(kinds=[0, 100], noise=0.1).denoiser(DDPM)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from factories import law_of_axes, worst
 
-from molrg import MoLRG
+from molrg import MoLRG, images
 from molrg.images import faces
 from molrg.schedules import DDPM
 from molrg.studies import fitted_mixture as study, mixture_sizes
@@ -27,22 +27,34 @@ def test_the_four_sets_are_what_they_are_called():
     second = 2 * sets["means of two"] - own
     garments = study.data("test").flatten(1)
     assert all((row - garments).abs().amax(1).min() < 1e-6 for row in second.flatten(1))
+    digits = images.load("mnist-slice", "test")[0].flatten(1)
+    assert all((digits == row).all(1).any() for row in sets["digits"].flatten(1))
     assert worst(study.points(4, seed=1)["digits"], sets["digits"]) == 0
+
+
+class Scheduled:
+    schedule = DDPM()
+
+    def __call__(self, x_t: torch.Tensor, t: float | torch.Tensor) -> torch.Tensor:
+        return x_t
 
 
 def test_a_span_in_its_own_component_has_share_one():
     law = law_of_axes(n=6, dims=(2, 2, 2))
     x_t = (3 * law.bases[1][:, 0]).float().reshape(1, 2, 3).to(law.columns.dtype)
-
-    class Scheduled:
-        schedule = DDPM()
-
-        def __call__(self, x_t: torch.Tensor, t: float | torch.Tensor) -> torch.Tensor:
-            return x_t
-
     own, others = study.shares(law.bases[1].double(), law, x_t, Scheduled())
     assert own == pytest.approx(1)
     assert others == pytest.approx(0)
+
+
+def test_shares_of_a_span_between_components_are_squares_of_cosines():
+    """One direction, 0.6 in the point's own component and 0.8 in one of the two others."""
+    law = law_of_axes(n=6, dims=(2, 2, 2))
+    x_t = (3 * law.bases[1][:, 0]).reshape(1, 2, 3)
+    span = (0.6 * law.bases[1][:, 0] + 0.8 * law.bases[2][:, 1]).double()[:, None]
+    own, others = study.shares(span, law, x_t, Scheduled())
+    assert own == pytest.approx(0.36)
+    assert others == pytest.approx(0.64 / 2)
 
 
 def test_advantage_is_over_the_nearer_rival():
@@ -54,6 +66,12 @@ def test_advantage_is_over_the_nearer_rival():
     assert ratio == pytest.approx(0.5)
     control = study.advantage(table(distances), "digits", "random groups")
     assert control == pytest.approx(2.5)
+    rolled, level = study.SETS.index("rolled"), 2
+    distances[1, rolled, level, study.REFERENCES.index("Gaussian")] = 0.1
+    there = study.advantage(table(distances), "rolled")
+    assert there[1, level] == pytest.approx(2.0)
+    assert (there < 1).sum() == there.size - 1
+    assert study.advantage(table(distances), "digits") == pytest.approx(0.5)
 
 
 def test_sizes_are_told_by_images_held_out():

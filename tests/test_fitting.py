@@ -147,6 +147,14 @@ def test_points_without_noise_have_an_ending():
     assert 0 < mixture.noise < 1e-3
 
 
+def test_the_least_noise_is_a_share_of_the_mean_square_of_a_coordinate():
+    """Points of a plane leave no variance: the floor is all there is."""
+    x = 3 * normal(50, 2) @ bases(6, [2])[0].mT + 5
+    mixture = MoLRG.fit(x, 1, 2, starts=1, generator=rng())
+    mean_square = (x - x.mean(0)).square().mean().item()
+    assert mixture.noise**2 == pytest.approx(fitting._LEAST_NOISE * mean_square, rel=1e-9)
+
+
 @pytest.mark.parametrize("left", [0.0, fitting._MEMBER])
 def test_a_component_that_lost_its_points_stays_as_it_was(left):
     """Points of next to no responsibility, even where several sum to more than one may have."""

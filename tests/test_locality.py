@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import torch
 from factories import EXACT, complains, normal, worst
 
@@ -39,6 +40,31 @@ def test_growth_is_a_slope_of_logarithms():
     best = locality.best_windows(trials(Patches(DATA, SCHEDULE, 3)))
     best.loc[:, 2.0] = 12  # four times the width at four times the noise
     assert np.allclose(locality.growth(best), 1)
+
+
+def test_growth_is_the_least_squares_slope_of_every_seed():
+    best = pd.DataFrame([[3, 3, 9, 21], [5, 3, 3, 5]], columns=[0.25, 0.5, 1.0, 4.0])
+    x = np.log(best.columns.to_numpy(float))
+    expected = [np.polyfit(x, np.log(row.to_numpy(float)), 1)[0] for _, row in best.iterrows()]
+    assert np.allclose(locality.growth(best), expected)
+
+
+def test_windows_are_chosen_on_one_half_and_judged_on_the_other():
+    """Made-up distances: the half to judge on prefers another window, and the Gaussian is least."""
+    chosen_on, judged_on = locality.HALVES
+    distances = {chosen_on: {"3": 2.0, "5": 1.0}, judged_on: {"3": 1.0, "5": 6.0}}
+    rows = [
+        {"set": half, "seed": seed, "sigma": 0.5, "image": image, "reference": name}
+        | {"distance": 1 / 8 if name == "Gaussian" else widths[name] * (1 + image)}
+        for half, widths in distances.items()
+        for seed in (0, 7)
+        for image in (0, 1)
+        for name in ("Gaussian", "3", "5")
+    ]
+    table = pd.DataFrame(rows)
+    best = locality.best_windows(table)
+    assert best.to_dict() == {0.5: {0: 5, 7: 5}}
+    assert np.allclose(locality.against_gaussian(table, best), (6 + 12) / (1 / 8 + 1 / 8))
 
 
 def test_halves_are_disjoint_and_of_the_seed():

@@ -22,7 +22,7 @@ def markdown(rows: Sequence[dict[str, Any]]) -> str:
     caught = [row for row in told_apart if row["caught"]]
     same = len(rows) - len(told_apart)
     claims = len({row["claim"] for row in rows})
-    text = f"So far {claims} claims have been gone through."
+    text = f"{claims} claims have been gone through."
     text += f" Of {len(told_apart)} changes a test caught {len(caught)}."
     if same:
         text += f" {same} more compute the same in another way."
