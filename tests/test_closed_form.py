@@ -50,7 +50,8 @@ def test_importance_sampling_tells_them_apart(case):
     """False-fail rate below 1e-4: six normal deviates within five."""
     mixture, x_t, closed = case
     estimates = [closed, closed + 1.0]
-    z = closed_form.sampled_z(mixture, x_t, T, estimates, draws=20_000, generator=rng(6))
+    samples, _ = mixture.sample(20_000, generator=rng(6))
+    z = closed_form.sampled_z(samples, x_t, T, estimates, generator=rng(7))
     assert z[0] < 5 < z[1]
 
 

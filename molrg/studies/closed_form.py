@@ -100,38 +100,36 @@ def without_determinant(mixture: MoLRG, x_t: Tensor, t: float) -> Tensor:
 
 
 def sampled_z(
-    mixture: MoLRG,
+    samples: Tensor,
     x_t: Tensor,
     t: float,
     estimates: Sequence[Tensor],
     *,
-    draws: int,
     generator: torch.Generator,
 ) -> list[float]:
     """Distance of estimates from importance sampling, in standard errors.
 
     Args:
-        mixture: of which only samples are used.
+        samples: clean points of the model (N, n), of which nothing else is used.
         x_t: noisy points (B, n).
         t: in (0, 1].
         estimates: of x_0, each (B, n), compared along a random direction for every point.
-        draws: samples.
-        generator: source of samples and directions.
+        generator: source of directions.
 
     Returns:
         For each estimate the largest over the points.
     """
-    x0, _ = mixture.sample(draws, generator=generator)
     s, gamma = SCHEDULE.at(t, x_t)
-    z = []
-    for k, point in enumerate(x_t):
-        weight = torch.softmax(-(point - s * x0).square().sum(-1) / (2 * gamma**2), dim=0)
-        direction = random_basis(x_t.shape[1], 1, generator=generator)[:, 0]
-        value = x0 @ direction
-        mean = weight @ value
-        error = (weight.square() @ (value - mean).square()).sqrt()
-        z.append([float(abs(mean - e[k] @ direction) / error) for e in estimates])
-    return torch.tensor(z, device="cpu").amax(0).tolist()
+    drawn = [random_basis(x_t.shape[1], 1, generator=generator)[:, 0] for _ in x_t]
+    directions = torch.stack(drawn).to(x_t)  # one for each point
+    # The log-likelihood of every sample, but for a constant of each point.
+    fit = x_t @ samples.T - s / 2 * samples.square().sum(1)
+    weights = torch.softmax(s / gamma**2 * fit, dim=1)
+    values = directions @ samples.T
+    means = (weights * values).sum(1)
+    errors = (weights * (values - means[:, None])).square().sum(1).sqrt()
+    z = [((means - (e * directions).sum(1)) / errors).abs().max() for e in estimates]
+    return torch.stack(z).tolist()
 
 
 def deviations(
@@ -150,7 +148,7 @@ def deviations(
 
     Args:
         seeds: of mixtures and points.
-        draws: for importance sampling.
+        draws: samples for importance sampling, the same for all points of a seed.
         nodes: for quadrature.
         times: noise levels, in (0, 1].
         points: noisy points at each.
@@ -170,6 +168,7 @@ def _of_seed(
     """The rows of one seed, for one time after the other."""
     generator = torch.Generator().manual_seed(seed)
     mixture = random_mixture(generator)
+    samples, _ = mixture.sample(draws, generator=generator)
     for t in times:
         x_t = noised(mixture, t, points, generator)
         estimates = [mixture.denoiser(SCHEDULE)(x_t, t), without_determinant(mixture, x_t, t)]
@@ -177,7 +176,8 @@ def _of_seed(
             "tweedie": tweedie(mixture, x_t, t),
             "quadrature": quadrature(mixture, x_t, t, nodes),
         }
-        z = sampled_z(mixture, x_t[:5], t, estimates, draws=draws, generator=generator)
+        first = [estimate[:5] for estimate in estimates]
+        z = sampled_z(samples, x_t[:5], t, first, generator=generator)
         yield [
             {"seed": seed, "formula": formula}
             | {name: _relative(estimate, wanted) for name, wanted in references.items()}
