@@ -21,10 +21,12 @@ from pathlib import Path
 from typing import Any
 
 import comparisons
+import denoising_diffusion
 import growth
 import jacobians
 import measuring
 import psutil
+import whole_run
 
 from molrg import files, provenance
 
@@ -46,6 +48,7 @@ def main() -> int:
     grown = [] if args.small else list(_growths())
     document = _circumstances(began, commit) | {
         "comparisons": [asdict(row) for row in rows],
+        "left_out": denoising_diffusion.left_out(),
         "growth": [asdict(one) for one in grown],
     }
     with files.replacing(args.out) as aside:
@@ -55,8 +58,9 @@ def main() -> int:
 
 
 def _rows(*, large: bool) -> Iterator[measuring.Row]:
-    for comparison in chain(comparisons.all_of_them(), jacobians.all_of_them(large=large)):
-        row = measuring.compare(comparison)
+    listed = chain(comparisons.all_of_them(), jacobians.all_of_them(large=large))
+    measured = map(measuring.compare, listed)
+    for row in chain(measured, whole_run.rows() if large else ()):
         ratio = "alone" if row.other is None else f"{row.other.seconds / row.ours.seconds:.1f}"
         print(f"{row.name}, {row.size}: {row.ours.seconds:.3g} CPU-s; {ratio}", flush=True)
         yield row
@@ -75,7 +79,7 @@ def _circumstances(began: datetime, commit: str) -> dict[str, Any]:
     return {
         "recorded": began.isoformat(timespec="seconds"),
         "minutes": round((datetime.now(UTC) - began).total_seconds() / 60, 1),
-        "versions": provenance.versions(),
+        "versions": provenance.versions() | denoising_diffusion.version(),
         "commit": commit,
         "machine": platform.machine(),
         "cores": len(os.sched_getaffinity(0)),

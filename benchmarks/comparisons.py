@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Callable, Iterator
 
+import denoising_diffusion
 import ensemble_training
 import mixture
 import phase_diagram
@@ -34,6 +36,8 @@ def all_of_them() -> Iterator[Comparison]:
     yield ensembles(models=200, few=5, steps=400)
     yield diagrams(trials=4, few=10)
     yield unet(steps=6)
+    if denoising_diffusion.installed():
+        yield denoising_diffusion.comparison(steps=6)
 
 
 def exact_mixture(components: int, n: int) -> Comparison:
@@ -176,10 +180,11 @@ def diagrams(trials: int, few: int) -> Comparison:
     )
 
 
-def unet(steps: int) -> Comparison:
+def unet(steps: int, batch: int = 64) -> Comparison:
     """Training of an image network, against a plain loop over the same diffusers U-Net."""
-    recipe = recipes.RECIPES["fashion-mnist"]
-    assert isinstance(recipe, recipes.Denoising)
+    kept = recipes.RECIPES["fashion-mnist"]
+    assert isinstance(kept, recipes.Denoising)
+    recipe = dataclasses.replace(kept, batch=batch)
 
     def data() -> Tensor:
         return images.load("fashion-mnist-slice")[0]

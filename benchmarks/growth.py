@@ -66,6 +66,20 @@ def all_of_them() -> Iterator[Growth]:
         lambda E: comparisons.ensembles(E, 1, 50).ours,
     )
     yield fitted(
+        "sweep over a diagram",
+        "trials",
+        [1, 2, 4],
+        1,
+        lambda trials: comparisons.diagrams(trials, 1).ours,
+    )
+    yield fitted(
+        "training of a U-Net",
+        "images of a batch",
+        [16, 32, 64],
+        1,
+        lambda batch: comparisons.unet(2, batch).ours,
+    )
+    yield fitted(
         "all singular values",
         "pixels",
         [144, 256, 400, 784],

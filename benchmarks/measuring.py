@@ -23,10 +23,13 @@ REPEATS, ENOUGH = 5, 2.0  # at most so many times, until so many seconds are spe
 
 @dataclass(frozen=True)
 class Cost:
-    """What one way took: the least seconds of its repeats, and MB that the process grew by."""
+    """What one way took: the least seconds of its repeats, and MB that the process grew by.
+
+    No memory is said of work that is done in many processes.
+    """
 
     seconds: float
-    memory: float
+    memory: float | None
 
 
 class Differ(RuntimeError):

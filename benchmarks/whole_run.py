@@ -3,7 +3,7 @@
     python benchmarks/whole_run.py [NN ...] [--jobs 2]
 
 Both start from a copy of the project in which nothing has been run; one thread a notebook. Exits
-with 1 where a value or a control of a claim differs.
+with 1 where a value or a control of a claim differs. It is also a row of `bench.py`.
 """
 
 from __future__ import annotations
@@ -17,14 +17,17 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from measuring import Cost, Differ, Row
+
 from molrg import provenance
 from molrg.companion import notebooks
 
+FEW = ("01", "04", "15")
 _LEFT = ("_build", ".git", ".venv", "copies", "__pycache__", ".*_cache")
 
 
@@ -39,24 +42,45 @@ class Spent:
 def main() -> int:
     """Run both ways, print what they took, compare the records."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("which", nargs="*", default=["01", "04", "15"], metavar="NN")
+    parser.add_argument("which", nargs="*", default=FEW, metavar="NN")
     parser.add_argument("--jobs", type=int, default=2)
     args = parser.parse_args()
-    chosen = notebooks.select(args.which)
-    with tempfile.TemporaryDirectory() as folder:
-        project = Path(folder) / "project"
-        shutil.copytree(provenance.root(), project, ignore=shutil.ignore_patterns(*_LEFT))
-        ours = _together(project, args.which, args.jobs)
-        other = _one_by_one(project, chosen)
-        records = [_records(project / "_build" / "claims"), _records(project / "plain")]
+    ours, other, same = _both(args.which, args.jobs)
     print(f"{' '.join(args.which)}, {args.jobs} at once; on average {os.getloadavg()[1]:.0f} busy")
     for name, spent in (("molrg run", ours), ("papermill", other)):
         print(f"{name}: {spent.processor:.0f} CPU-s, {spent.clock:.0f} s on the clock")
     print(f"papermill / molrg run: {other.processor / ours.processor:.2f} in CPU-s,")
     print(f"    {other.clock / ours.clock:.2f} on the clock")
-    same = records[0] == records[1] and len(records[0]) == len(chosen)
     print("values and controls:", "the same" if same else "NOT the same")
     return int(not same)
+
+
+def rows() -> Iterator[Row]:
+    """Three notebooks as a row of the page "How fast".
+
+    Raises:
+        Differ: where a value or a control of a claim differs.
+    """
+    ours, other, same = _both(FEW, jobs=2)
+    named = ("run of notebooks", f"{', '.join(f'C{number}' for number in FEW)}, two at once")
+    if not same:
+        raise Differ(f"{', '.join(named)}: values differ: allowed is the same")
+    note = f"on the clock {ours.clock:.0f} s, and {other.clock:.0f} s one after another"
+    against = "the papermill command, one after another"
+    costs = Cost(ours.processor, None), Cost(other.processor, None)
+    yield Row(*named, against, *costs, 0.0, note)
+
+
+def _both(which: Sequence[str], jobs: int) -> tuple[Spent, Spent, bool]:
+    """What both ways take, and whether their records are the same."""
+    chosen = notebooks.select(list(which))
+    with tempfile.TemporaryDirectory() as folder:
+        project = Path(folder) / "project"
+        shutil.copytree(provenance.root(), project, ignore=shutil.ignore_patterns(*_LEFT))
+        ours = _together(project, which, jobs)
+        other = _one_by_one(project, chosen)
+        records = [_records(project / "_build" / "claims"), _records(project / "plain")]
+    return ours, other, records[0] == records[1] and len(records[0]) == len(chosen)
 
 
 def _together(project: Path, which: Sequence[str], jobs: int) -> Spent:

@@ -21,8 +21,12 @@ import molrg
 
 ROOT = Path(__file__).resolve().parents[1]
 # Not in the lock, and what they bring that is imported: `faces`, for drawing the faces again, is an
-# environment of its own; `slides` is installed by `make slides`.
-OTHER_EXTRAS: dict[str, set[str]] = {"faces": {"dicebear", "resvg_py"}, "slides": set()}
+# environment of its own, and so is `bench`; `slides` is installed by `make slides`.
+OTHER_EXTRAS: dict[str, set[str]] = {
+    "bench": {"denoising_diffusion_pytorch"},
+    "faces": {"dicebear", "resvg_py"},
+    "slides": set(),
+}
 UNPINNED = {"pip", "setuptools", "molrg"}  # said in the header of requirements.lock
 PYTHONS = ("3.11", "3.12", "3.13")
 PLATFORMS = {"linux": "Linux", "darwin": "Darwin", "win32": "Windows"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import json
 
 import pytest
@@ -63,6 +64,66 @@ def test_work_that_grows_with_the_square_has_the_exponent_two(measuring, monkeyp
     assert found.exponent == pytest.approx(2) and found.sizes == [10, 20, 40]
 
 
+def test_the_other_librarys_loss_is_ours_with_its_weighting(measuring):
+    import denoising_diffusion
+
+    from molrg import training
+    from molrg.schedules import DDPM
+
+    generator = torch.Generator().manual_seed(0)
+    x0, noise = torch.randn(2, 5, 1, 4, 4, generator=generator)
+    t = torch.linspace(0, 1, 5)
+    denoiser = denoising_diffusion.Denoiser(HalfOfIt())
+    s, gamma = DDPM().at(t, x0)
+    errors = 0.5 * (s * x0 + gamma * noise) - (s * noise - gamma * x0)
+    theirs = (errors.square().mean((1, 2, 3)) * DDPM().alpha_bar[DDPM().step(t)]).mean()
+    weighting = training.output_weighting("eps", DDPM())
+    ours = training.loss(
+        denoiser, x0, t, noise=noise, weighting=lambda time: weighting(time) / x0[0].numel()
+    )
+    assert ours.item() == pytest.approx(theirs.item(), rel=1e-4)
+
+
+class HalfOfIt(torch.nn.Module):
+    def forward(self, x, time):
+        assert time.shape == x.shape[:1] and not time.is_floating_point()
+        return x / 2
+
+
+def test_the_other_library_is_left_out_by_name(measuring, monkeypatch):
+    import denoising_diffusion
+
+    monkeypatch.setattr(denoising_diffusion, "installed", lambda: False)
+    (missing,) = denoising_diffusion.left_out()
+    assert denoising_diffusion.version() == {} and missing["name"] == denoising_diffusion.NAME
+    page = speed.markdown(kept() | {"left_out": [missing]})
+    assert "library's U-Net: left out, as denoising-diffusion-pytorch was not installed." in page
+    monkeypatch.setattr(denoising_diffusion, "installed", lambda: True)
+    assert denoising_diffusion.left_out() == []
+
+
+def test_two_libraries_train_one_network_to_the_same_losses(measuring):
+    pytest.importorskip("denoising_diffusion_pytorch", reason="of the extra bench")
+    import denoising_diffusion
+
+    row = measuring.compare(denoising_diffusion.comparison(steps=2))
+    assert row.apart <= 1e-5
+
+
+def test_notebooks_of_both_ways_have_the_same_values(measuring, monkeypatch):
+    import whole_run
+
+    spent = whole_run.Spent(60.0, 50.0), whole_run.Spent(66.0, 80.0)
+    monkeypatch.setattr(whole_run, "_both", lambda which, jobs: (*spent, True))
+    (row,) = whole_run.rows()
+    assert row.note == "on the clock 50 s, and 80 s one after another"
+    written = {"comparisons": [dataclasses.asdict(row)]}
+    assert "<td>60\N{NO-BREAK SPACE}s</td>" in speed.markdown(kept() | written)
+    monkeypatch.setattr(whole_run, "_both", lambda which, jobs: (*spent, False))
+    with pytest.raises(measuring.Differ, match=r"run of notebooks, .*: values differ"):
+        list(whole_run.rows())
+
+
 def kept() -> dict:
     return speed.read(ROOT / speed.FILE)
 
@@ -88,11 +149,15 @@ def test_the_kept_run_is_whole():
 def test_the_page_has_a_row_for_each_comparison():
     run = kept()
     page = speed.markdown(run)
-    assert page.count("\n| ") == len(run["comparisons"]) + len(run["growth"]) + 4
+    names = {row["name"] for row in run["comparisons"]}
+    assert page.count('<th scope="row">') == len(run["comparisons"]) + len(run["growth"])
+    assert page.count('<th scope="rowgroup"') == len(names)
     row = run["comparisons"][0]
     changed = copy.deepcopy(run)
     changed["comparisons"][0]["other"]["seconds"] = 7 * row["ours"]["seconds"]
-    assert "**7**" in speed.markdown(changed)
+    assert "<strong>7</strong>" in speed.markdown(changed)
+    changed["comparisons"][0]["size"] = "<b>"
+    assert "&lt;b&gt;" in speed.markdown(changed)
 
 
 @pytest.mark.parametrize("text", [None, "{"])

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import html
+import itertools
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 FILE = Path("book") / "results" / "benchmarks.json"
+Row = Mapping[str, Any]
 
 
 def write(generated: Path, root: Path) -> None:
@@ -35,15 +38,13 @@ def read(path: Path) -> dict[str, Any]:
 
 def markdown(run: Mapping[str, Any]) -> str:
     """Where it was measured, the comparisons, and how the work grows."""
+    groups = _groups(run["comparisons"])
     parts = [
         _circumstances(run),
-        _table(
-            ("what", "against", "ours", "other", "ratio", "MB", "apart"),
-            map(_comparison, run["comparisons"]),
-        ),
-        _notes(run["comparisons"]),
+        _table(("", "ours", "other", "ratio"), itertools.starmap(_group, groups.items())),
+        _notes(run["comparisons"], run.get("left_out", ())),
         "## How the work grows",
-        _table(("what", "in", "sizes", "fitted", "theory"), map(_growth, run["growth"])),
+        _table(("", "fitted", "theory"), ["<tbody>", *map(_growth, run["growth"]), "</tbody>"]),
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -58,41 +59,68 @@ def _circumstances(run: Mapping[str, Any]) -> str:
     )
 
 
-def _comparison(row: Mapping[str, Any]) -> tuple[str, ...]:
-    ours, other = row["ours"], row["other"]
-    what = f"{row['name']}: {row['size']}"
+def _groups(rows: Iterable[Row]) -> dict[str, list[Row]]:
+    """Rows of one name together, in the order in which the names come first."""
+    groups: dict[str, list[Row]] = {}
+    for row in rows:
+        groups.setdefault(row["name"], []).append(row)
+    return groups
+
+
+def _group(name: str, rows: Sequence[Row]) -> str:
+    against = next((row["against"] for row in rows if row["against"]), "")
+    beside = f" <small>against {html.escape(against)}</small>" if against else ""
+    head = f'<tr><th scope="rowgroup" colspan="4">{_title(name)}{beside}</th></tr>'
+    return "\n".join(["<tbody>", head, *map(_comparison, rows), "</tbody>"])
+
+
+def _comparison(row: Row) -> str:
+    ours, other, size = row["ours"], row["other"], html.escape(row["size"])
     if other is None:
-        return what, "—", _seconds(ours["seconds"]), "—", "—", _megabytes(ours), "—"
-    return (
-        what,
-        row["against"],
-        _seconds(ours["seconds"]),
-        _seconds(other["seconds"]),
-        f"**{other['seconds'] / ours['seconds']:.2g}**",
-        f"{_megabytes(ours)}, {_megabytes(other)}",
-        f"{row['apart']:.0e}".replace("-", "\N{NON-BREAKING HYPHEN}"),
-    )
+        return _row(size, _cost(ours), "—", "—")
+    apart = f"{row['apart']:.0e}".replace("-", "\N{NON-BREAKING HYPHEN}")
+    ratio = f"<strong>{other['seconds'] / ours['seconds']:.2g}</strong>"
+    return _row(f"{size}; apart {apart}", _cost(ours), _cost(other), ratio)
 
 
-def _seconds(seconds: float) -> str:
-    shown = f"{seconds * 1000:.0f} ms" if seconds < 1 else f"{seconds:.3g} s"
-    return shown.replace(" ", "\N{NO-BREAK SPACE}")
+def _cost(cost: Mapping[str, float | None]) -> str:
+    """Time, and below it memory, where it was measured."""
+    seconds = cost["seconds"] or 0.0
+    time = f"{seconds * 1000:.0f} ms" if seconds < 1 else f"{seconds:.3g} s"
+    if cost["memory"] is None:
+        return _whole(time)
+    memory = f"{cost['memory']:,.0f} MB"
+    return f"{_whole(time)}<br><small>{_whole(memory)}</small>"
 
 
-def _megabytes(cost: Mapping[str, float]) -> str:
-    return f"{cost['memory']:,.0f}"
+def _whole(text: str) -> str:
+    return text.replace(" ", "\N{NO-BREAK SPACE}")
 
 
-def _notes(rows: Iterable[Mapping[str, Any]]) -> str:
+def _notes(rows: Iterable[Row], left_out: Iterable[Mapping[str, str]]) -> str:
+    """What is to be said about the rows, and which are missing."""
     said = {f"{row['name']}: {row['note']}." for row in rows if row["note"]}
-    return "\n".join(f"- {note[0].upper()}{note[1:]}" for note in sorted(said))
+    said |= {f"{row['name']}: left out, {row['why']}." for row in left_out}
+    return "\n".join(f"- {_title(note)}" for note in sorted(said))
 
 
-def _growth(one: Mapping[str, Any]) -> tuple[str, ...]:
+def _growth(one: Mapping[str, Any]) -> str:
     sizes = ", ".join(f"{size:,}" for size in one["sizes"])
-    return one["name"], one["variable"], sizes, f"{one['exponent']:.2f}", f"{one['theory']:g}"
+    what = f"{_title(one['name'])}, in {one['variable']}<br><small>{sizes}</small>"
+    return _row(what, f"{one['exponent']:.2f}", f"{one['theory']:g}")
 
 
-def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
-    lines = [head, ("---",) * len(head), *rows]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+def _title(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def _row(first: str, *cells: str) -> str:
+    numbers = "".join(f"<td>{cell}</td>" for cell in cells)
+    return f'<tr><th scope="row">{first}</th>{numbers}</tr>'
+
+
+def _table(names: Sequence[str], bodies: Iterable[str]) -> str:
+    """A table in HTML, so that it fits a narrow screen: Markdown has no second lines."""
+    head = "".join(f'<th scope="col">{name}</th>' if name else "<td></td>" for name in names)
+    opened = f'<div class="molrg-speed"><table class="table"><thead><tr>{head}</tr></thead>'
+    return "\n".join([opened, *bodies, "</table></div>"])
