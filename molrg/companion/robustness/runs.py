@@ -14,7 +14,6 @@ from loky import get_reusable_executor
 from rich.console import Console
 
 from molrg import checks, claims, interrupts
-from molrg.companion import scorecard
 from molrg.companion.jobs import RunStopped
 from molrg.companion.layout import Layout
 from molrg.companion.notebooks import Notebook, select
@@ -177,9 +176,9 @@ def _alone() -> Iterator[None]:
 
 
 def _usual_seconds(chosen: Sequence[Notebook]) -> dict[str, float]:
-    """What each claim has cost the book, or its recorded run."""
-    recorded, own = scorecard.kept(), claims.records(Layout.of({}).records)
-    known = {id: record["cpu_seconds"] for id, record in (recorded | own).items()}
+    """What the quick run of each claim has cost here."""
+    own = claims.records(Layout.of({}).records)
+    known = {id: record["cpu_seconds"] for id, record in own.items()}
     return {notebook.claim: known.get(notebook.claim, _GUESS) for notebook in chosen}
 
 
