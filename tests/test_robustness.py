@@ -134,6 +134,14 @@ def test_a_trial_gives_what_papermill_does(project):
     assert own == run
 
 
+def test_a_cell_that_draws_for_itself_gets_its_drawing(project):
+    draw = "plt.figure().savefig(buffer := io.BytesIO())\nvalues = [0.1 * bool(buffer.tell())] * 5"
+    tiny(project, "C07", ["import io\nimport matplotlib.pyplot as plt", draw])
+    outcome = trials.trial(select(["07"])[0].path, {}, 100)
+    assert (outcome["verdict"], outcome["why"]) == ("reproduced", "")
+    assert outcome["estimates"] == [0.1]
+
+
 @pytest.mark.parametrize(
     ("body", "verdict", "why"),
     [
