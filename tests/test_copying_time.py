@@ -113,6 +113,13 @@ def test_times_of_made_up_courses_and_their_slopes():
     assert study.slopes(moments.reset_index(), "half") == pytest.approx([0.0], abs=1e-12)
 
 
+def test_the_best_error_counts_from_a_tenth_above_it():
+    course = {"seed": 0, "N": 2, "step": [10, 100, 1000], "error": [4.0, 2.0, 2.4], "copies": 0.0}
+    moments = study.times(pd.DataFrame(course))
+    assert moments.best.item() == pytest.approx(10**1.9)  # 2.2 is nine tenths of the way to 2
+    assert math.isnan(moments["copy"].item())
+
+
 def test_a_censored_time_does_not_count_and_one_time_gives_no_slope():
     moments = pd.DataFrame({"seed": [0, 0, 0, 1], "N": [2, 4, 8, 2], "copy": [1, 2, math.nan, 1]})
     slopes = study.slopes(moments, "copy")

@@ -99,3 +99,5 @@ def test_the_furthest_reading_is_taken_up_to_a_noise_level_for_each_seed():
         {"seed": [2, 2, 2, 1], "sigma": [0.1, 0.5, 1.0, 0.1], "trace": [7.0, 14.0, 70.0, 3.5]}
     )
     assert study.furthest(table, "trace", 7, 0.5) == [1.0, 0.5]
+    table["sigma"] = table["sigma"].replace({1.0: 1.01 * 0.5})  # to one per cent: counts, too
+    assert study.furthest(table, "trace", 7, 0.5) == [9.0, 0.5]

@@ -74,6 +74,24 @@ def test_advantage_is_over_the_nearer_rival():
     assert study.advantage(table(distances), "digits") == pytest.approx(0.5)
 
 
+def test_a_trial_has_a_number_for_every_set_level_and_reference(monkeypatch):
+    """The exact denoiser of two components stands for the network; EM is few steps."""
+    monkeypatch.setattr(study, "_ITERATIONS", 2)
+    monkeypatch.setattr(study, "LEVELS", (1.0, 3.4))
+    monkeypatch.setattr(study, "_DIRECTIONS", 2)
+    law = study.mixture.__wrapped__(2, 2, 0)
+    network = law.denoiser(DDPM())
+    monkeypatch.setattr(study.editing_setting, "network", lambda model: network)
+    row = study.trial(0, "exact", K=2, d=2, N=2, pictures=2, weights=0.0)
+    distances = torch.tensor(row["distance"])
+    assert distances.shape == (len(study.SETS), 2, len(study.REFERENCES))
+    mixture = study.REFERENCES.index("mixture")
+    assert distances[..., mixture].max() < 1e-6, "the network is the mixture"
+    assert (torch.tensor(row["error"])[..., mixture] - 1).abs().max() < 1e-4
+    assert distances[..., study.REFERENCES.index("random groups")].min() > 1e-3
+    assert row["own"] > max(row["others"], row["own of random groups"])
+
+
 def test_sizes_are_told_by_images_held_out():
     small = {"N": 240, "held": 40, "compared": 4}
     rows = mixture_sizes.table(["mnist"], [(1, 2), (2, 4), (40, 4)], **small)

@@ -66,6 +66,9 @@ def test_scores_end_at_one_and_at_the_ratio_of_the_errors():
     N, scores = cost.scores(made_up(4))
     assert list(N) == [2, 4, 8, 16, 32, 64] and scores["error"].shape == (2, 6)
     assert (scores["error"][:, -1] == 1).all() and (np.diff(scores["gap"]) > 0).all()
+    test = made_up(4)["test"].to_numpy().reshape(2, 6)
+    assert scores["gap"] == pytest.approx((1 - test) / test)
+    assert scores["error"] == pytest.approx((1 - test) / (1 - test[:, [5]]))
 
 
 def test_the_linear_dimension_of_a_flat_cloud_is_its_rank():

@@ -240,6 +240,14 @@ def test_shuffled_is_the_mean_over_all_other_pairs():
     assert abs(found.shuffled - np.mean(cosines)) < EXACT
 
 
+def test_distance_is_of_squares_and_over_all_other_pairs():
+    a, b = normal(5, 3), normal(5, 3, seed=1)
+    squares = np.array([[(p - q).square().sum().item() for q in b] for p in a])
+    others = squares[~np.eye(5, dtype=bool)].mean()
+    expected = squares.diagonal().mean() / others
+    assert memorization.agreement(a, b).distance == pytest.approx(expected)
+
+
 # bad input
 
 

@@ -311,6 +311,25 @@ def test_the_page_begins_with_what_is_fragile(flips, lost, of, said):
     assert said in robustness.pages.markdown({"C07": record}).splitlines()
 
 
+@pytest.mark.parametrize(
+    ("estimates", "said"),
+    [
+        ([0.4, 0.5, 0.6], "largest of error ≤ 1: 5.0 s.d. away from the bound"),
+        ([0.49999, 0.5, 0.50001], "largest of error ≤ 1: over 100 standard deviations away"),
+        ([0.5, 0.5, 0.5], "no condition moves"),
+        ([], "not yet run"),
+    ],
+)
+def test_where_the_verdict_stays_the_condition_nearest_its_bound_goes_first(flips, estimates, said):
+    kinds = [moves.AS_REGISTERED, moves.OTHER_SEEDS, moves.OTHER_SEEDS]
+    trials_made = [
+        {"kind": kind, "verdict": "reproduced", "missed": [], "estimates": [value]}
+        for kind, value in zip(kinds, estimates, strict=False)
+    ]
+    record = {"id": "C07", "conditions": ["largest of error ≤ 1"], "trials": trials_made}
+    assert summary.first_to_go(record).startswith(said)
+
+
 def test_a_control_that_passes_is_named_with_its_condition():
     why = "ControlPassed: C07: the control gives 2, which does not clearly fail: mean of error ≤ 1"
     trial = {"kind": moves.OTHER_SEEDS, "verdict": "control passed", "why": why}

@@ -315,6 +315,12 @@ def test_a_transition_outside_the_range_is_reported_by_its_side(centre, said):
     assert found.at(0.9) == 2.0**said
 
 
+def test_a_curve_that_rests_on_the_level_has_come_down_to_it():
+    assert stats.crossing([1, 2, 4, 8], [1.0, 0.5, 0.5, 0.0], 0.5) == 2
+    assert stats.crossing([1, 2, 4, 8], [0.0, 0.5, 0.5, 1.0], 0.5, falls=False) == 2
+    assert stats.crossing([1, 4], [1.0, 0.0], 0.5) == pytest.approx(2)
+
+
 def test_a_flat_score_has_no_transition():
     found = stats.fit_transition(NS, curves(low=0.3, high=0.32), levels=None, draws=5)
     assert not found.found
