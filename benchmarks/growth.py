@@ -68,7 +68,7 @@ def all_of_them() -> Iterator[Growth]:
     yield fitted(
         "sweep over a diagram",
         "trials",
-        [1, 2, 4],
+        [4, 8, 16],
         1,
         lambda trials: comparisons.diagrams(trials, 1).ours,
     )

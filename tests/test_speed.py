@@ -119,6 +119,7 @@ def test_notebooks_of_both_ways_have_the_same_values(measuring, monkeypatch):
     assert row.note == "on the clock 50 s, and 80 s one after another"
     written = {"comparisons": [dataclasses.asdict(row)]}
     assert "<td>60\N{NO-BREAK SPACE}s</td>" in speed.markdown(kept() | written)
+    assert "apart 0<" in speed.markdown(kept() | written)
     monkeypatch.setattr(whole_run, "_both", lambda which, jobs: (*spent, False))
     with pytest.raises(measuring.Differ, match=r"run of notebooks, .*: values differ"):
         list(whole_run.rows())

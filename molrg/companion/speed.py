@@ -78,7 +78,8 @@ def _comparison(row: Row) -> str:
     ours, other, size = row["ours"], row["other"], html.escape(row["size"])
     if other is None:
         return _row(size, _cost(ours), "—", "—")
-    apart = f"{row['apart']:.0e}".replace("-", "\N{NON-BREAKING HYPHEN}")
+    apart = f"{row['apart']:.0e}" if row["apart"] else "0"
+    apart = apart.replace("-", "\N{NON-BREAKING HYPHEN}")
     ratio = f"<strong>{other['seconds'] / ours['seconds']:.2g}</strong>"
     return _row(f"{size}; apart {apart}", _cost(ours), _cost(other), ratio)
 
