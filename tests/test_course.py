@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import json
 import re
@@ -31,6 +32,12 @@ def test_every_self_check_has_a_right_and_two_wrong_answers_here():
     assert not [label for label, (right, wrong) in ANSWERS.items() if not right or len(wrong) < 2]
 
 
+@functools.cache
+def checked(label: str, said: str) -> course.Result:
+    """What is said of a wrong answer; for some the exercise has to be solved first."""
+    return course.check(label, ANSWERS[label][1][said])
+
+
 @pytest.mark.parametrize(("label", "k"), RIGHT)
 def test_a_right_answer_is_right(label, k):
     result = course.check(label, ANSWERS[label][0][k])
@@ -40,7 +47,7 @@ def test_a_right_answer_is_right(label, k):
 
 @pytest.mark.parametrize(("label", "said"), WRONG)
 def test_of_a_wrong_answer_it_is_said_what_is_off(label, said):
-    result = course.check(label, ANSWERS[label][1][said])
+    result = checked(label, said)
     assert not result
     assert said in repr(result)
     assert "\n" not in repr(result)
@@ -50,9 +57,9 @@ def test_of_a_wrong_answer_it_is_said_what_is_off(label, said):
 def test_what_is_said_of_a_wrong_answer_never_holds_the_right_one(label):
     right, wrong = ANSWERS[label]
     plain = [str(answer) for answer in right if isinstance(answer, (int, float, str, list))]
-    for answer in wrong.values():
-        said = course.check(label, answer).words.split(" is asked for")[0]
-        assert not [text for text in plain if re.search(rf"(?<![\w.]){re.escape(text)}\b", said)]
+    for said in wrong:
+        words = checked(label, said).words.split(" is asked for")[0]
+        assert not [text for text in plain if re.search(rf"(?<![\w.]){re.escape(text)}\b", words)]
 
 
 @pytest.mark.parametrize("nothing", [None, ...])
@@ -103,7 +110,8 @@ def test_a_number_that_is_read_off_may_be_a_fifth_off():
             compare.read_off("ex-a", far, right, "a level")
 
 
-def exercises():
+@functools.cache
+def exercises() -> dict[str, str]:
     """Label and text of every exercise in notebooks and problem pages."""
     texts = [path.read_text(encoding="utf-8") for path in (ROOT / "book").glob("*.md")]
     for path in (ROOT / "notebooks").glob("*.ipynb"):
