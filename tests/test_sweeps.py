@@ -172,63 +172,6 @@ def test_threads_give_the_same_table(fn, tmp_path):
         assert same(table, two_loops()) and not executor._shutdown
 
 
-@pytest.fixture(scope="module")
-def dask():
-    """An executor on a scheduler with two worker processes, over TCP on loopback."""
-    distributed = pytest.importorskip("distributed", reason="the extra `dask` is not installed")
-    options = {
-        "n_workers": 2,
-        "threads_per_worker": 1,
-        "processes": True,
-        "dashboard_address": None,
-    }
-    with (
-        distributed.LocalCluster(host="127.0.0.1", **options) as cluster,
-        distributed.Client(cluster) as client,
-    ):
-        yield client.get_executor()
-
-
-@pytest.mark.parametrize("fn", [mean, batched_mean, decorated_mean])
-def test_dask_gives_the_same_table(dask, fn, tmp_path):
-    table = sweeps.run(fn, CELLS, seeds=range(3), executor=dask, store=tmp_path / "s", chunk=2)
-    assert same(table, two_loops())
-
-
-def kills_its_worker_once(seed, flag):
-    if seed == 2 and not Path(flag).exists():
-        Path(flag).touch()
-        os.kill(os.getpid(), signal.SIGKILL)
-    return {"square": seed**2}
-
-
-def test_a_killed_dask_worker_loses_nothing(dask, tmp_path):
-    flag = tmp_path / "killed"
-    table = sweeps.run(
-        kills_its_worker_once,
-        [{"flag": str(flag)}],
-        seeds=range(6),
-        executor=dask,
-        store=tmp_path / "s",
-    )
-    assert flag.exists() and list(table["square"]) == [0, 1, 4, 9, 16, 25]
-
-
-def raises_at_three(seed, flag):
-    if seed == 3:
-        raise KeyError("no such thing")
-    return {"square": seed**2}
-
-
-def test_an_error_on_dask_names_the_job(dask, tmp_path):
-    with pytest.raises(
-        sweeps.JobFailed, match=r"raises_at_three at \{'flag': 0\}, seed 3: KeyError"
-    ):
-        sweeps.run(
-            raises_at_three, [{"flag": 0}], seeds=range(6), executor=dask, store=tmp_path / "s"
-        )
-
-
 # scripts: a function of __main__, in processes of its own
 
 SCRIPT = """
@@ -312,10 +255,10 @@ def ended(process):
 
 
 def until(condition):
-    for _ in range(6000):
+    for _ in range(1200):
         if condition():
             return
-        time.sleep(0.01)
+        time.sleep(0.05)
     raise AssertionError("waited a minute in vain")
 
 
@@ -594,3 +537,66 @@ def test_progress_is_shown_on_a_terminal_only(capsys):
     sweeps.run(mean, CELLS, seeds=range(3), progress=True)
     out, err = capsys.readouterr()
     assert out == "" and "12/12" in err and "left" in err
+
+
+# Dask
+
+
+@pytest.fixture(scope="module")
+def dask():
+    """An executor on a scheduler with two worker processes, over TCP on loopback.
+
+    They work even when idle, so that the tests with them are the last of the file.
+    """
+    distributed = pytest.importorskip("distributed", reason="the extra `dask` is not installed")
+    options = {
+        "n_workers": 2,
+        "threads_per_worker": 1,
+        "processes": True,
+        "dashboard_address": None,
+    }
+    with (
+        distributed.LocalCluster(host="127.0.0.1", **options) as cluster,
+        distributed.Client(cluster) as client,
+    ):
+        yield client.get_executor()
+
+
+@pytest.mark.parametrize("fn", [mean, batched_mean, decorated_mean])
+def test_dask_gives_the_same_table(dask, fn, tmp_path):
+    table = sweeps.run(fn, CELLS, seeds=range(3), executor=dask, store=tmp_path / "s", chunk=2)
+    assert same(table, two_loops())
+
+
+def kills_its_worker_once(seed, flag):
+    if seed == 2 and not Path(flag).exists():
+        Path(flag).touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return {"square": seed**2}
+
+
+def test_a_killed_dask_worker_loses_nothing(dask, tmp_path):
+    flag = tmp_path / "killed"
+    table = sweeps.run(
+        kills_its_worker_once,
+        [{"flag": str(flag)}],
+        seeds=range(6),
+        executor=dask,
+        store=tmp_path / "s",
+    )
+    assert flag.exists() and list(table["square"]) == [0, 1, 4, 9, 16, 25]
+
+
+def raises_at_three(seed, flag):
+    if seed == 3:
+        raise KeyError("no such thing")
+    return {"square": seed**2}
+
+
+def test_an_error_on_dask_names_the_job(dask, tmp_path):
+    with pytest.raises(
+        sweeps.JobFailed, match=r"raises_at_three at \{'flag': 0\}, seed 3: KeyError"
+    ):
+        sweeps.run(
+            raises_at_three, [{"flag": 0}], seeds=range(6), executor=dask, store=tmp_path / "s"
+        )
