@@ -31,7 +31,7 @@ _CALLS = {
     "builtins.exec",
 }
 # Trials run the cells of the clone's own notebooks, which are code and trusted as such.
-_RUNS_NOTEBOOKS = {"molrg/companion/robustness/trials.py": ["compile", "exec", "exec"]}
+_RUNS_NOTEBOOKS = {"molrg/companion/robustness/trials.py": ["compile", "exec"]}
 _METHODS = {"to_pickle", "read_pickle", "extractall", "extract"}
 
 

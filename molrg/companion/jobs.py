@@ -6,8 +6,6 @@ import json
 import os
 import re
 import shutil
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Mapping
@@ -21,6 +19,7 @@ import yaml
 
 from molrg import claims, files, interrupts
 from molrg.companion import keys, machine, settings
+from molrg.companion.forkserver import ForkServer
 from molrg.companion.layout import Layout
 from molrg.companion.notebooks import Notebook
 from molrg.companion.stopped import Stopped
@@ -41,6 +40,7 @@ class Job:
     layout: Layout
     overrides: Mapping[str, Any]
     threads: int
+    server: ForkServer
     started: float = field(default_factory=time.monotonic)
 
     def __post_init__(self) -> None:
@@ -54,37 +54,24 @@ class Job:
         self.output = self.folder / self.notebook.path.name
         self.settings = self.folder / "settings"
         with open(self.folder / "log", "w", encoding="utf-8") as log:
-            self.process = subprocess.Popen(
-                self._command(),
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                stdin=subprocess.DEVNULL,
-                env=settings.neutral(self.settings, self._environment()),
-                start_new_session=True,
-            )
+            environment = settings.neutral(self.settings, self._environment())
+            self.process = self.server.start(self._words(), environment, log)
 
-    def _command(self) -> list[str]:
-        """Papermill, which ends when this process does."""
-        lines = (
-            f"from molrg import interrupts; interrupts.follow({os.getpid()})",
-            "from molrg.companion import lean; lean.leave_out()",
-            "from papermill.cli import papermill; papermill()",
-        )
-        command = [sys.executable, "-c", "\n".join(lines)]
-        command += [str(self.notebook.path), str(self.output), "--no-progress-bar"]
-        command += ["--kernel", "python3", "--language", "python"]
-        command += ["--autosave-cell-every", "5"]  # seconds: so that a flood is seen
+    def _words(self) -> list[str]:
+        """What papermill is told."""
+        words = [str(self.notebook.path), str(self.output), "--no-progress-bar"]
+        words += ["--kernel", "python3", "--language", "python"]
+        words += ["--autosave-cell-every", "5"]  # seconds: so that a flood is seen
         # in seconds; a kernel that dies is noticed at once, but a clock may jump by days meanwhile
-        command += ["--start-timeout", "1000000"]
-        command += ["--cwd", str(self.notebook.path.parent)]
+        words += ["--start-timeout", "1000000"]
+        words += ["--cwd", str(self.notebook.path.parent)]
         if self.overrides:
-            command += ["--parameters_yaml", yaml.safe_dump(dict(self.overrides))]
-        return command
+            words += ["--parameters_yaml", yaml.safe_dump(dict(self.overrides))]
+        return words
 
     def _environment(self) -> dict[str, str]:
         """Where the record goes, and how many threads there are."""
-        names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-        return {name: str(self.threads) for name in names} | {"MOLRG_RECORDS": str(self.folder)}
+        return settings.threads(self.threads) | {"MOLRG_RECORDS": str(self.folder)}
 
     @property
     def elapsed(self) -> str:
@@ -122,8 +109,9 @@ class Job:
             with suppress(RunStopped):
                 self.finish()
             return
-        interrupts.end(self.process.pid)
-        self.process.wait()
+        if self.process.poll() is None:
+            interrupts.end(self.process.pid)
+            self.process.wait()
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def finish(self) -> dict:

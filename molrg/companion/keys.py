@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +14,10 @@ from molrg.companion.notebooks import Notebook
 
 # They run notebooks or check answers, and no notebook imports them.
 _LEFT_OUT = ("companion", "course", "__main__.py")
+_PACKAGE = Path(__file__).resolve().parents[1]
 
 
-def of(notebook: Notebook, overrides: Mapping[str, Any], package: Path | None = None) -> str:
+def of(notebook: Notebook, overrides: Mapping[str, Any], package: Path = _PACKAGE) -> str:
     """A hash of cells, parameters, claim, Python, package, lock, schema and recorded runs.
 
     Args:
@@ -25,14 +26,23 @@ def of(notebook: Notebook, overrides: Mapping[str, Any], package: Path | None = 
         package: the folder of the package; that of this one where omitted.
     """
     root = claims.root()
-    package = package or Path(__file__).resolve().parents[1]
     said = [_cells(notebook), dict(overrides), claims.claim(notebook.claim), sys.version_info[:2]]
     digest = hashlib.sha256(json.dumps(said, sort_keys=True, default=str).encode())
-    for path in package_files(package):
-        digest.update(f"{path.relative_to(package).as_posix()} {files.sha256(path)}\n".encode())
-    for path in (*_project_files(root), *recorded_files(root, notebook.claim)):
-        digest.update(f"{path.relative_to(root).as_posix()} {files.sha256(path)}\n".encode())
+    for line in _lines(package, package_files(package)):
+        digest.update(line.encode())
+    for line in _lines(root, (*_project_files(root), *recorded_files(root, notebook.claim))):
+        digest.update(line.encode())
     return digest.hexdigest()
+
+
+def of_package(package: Path = _PACKAGE) -> str:
+    """A hash of every file of the package that a notebook can reach."""
+    return hashlib.sha256("".join(_lines(package, package_files(package))).encode()).hexdigest()
+
+
+def _lines(folder: Path, paths: Iterable[Path]) -> Iterator[str]:
+    for path in paths:
+        yield f"{path.relative_to(folder).as_posix()} {files.sha256(path)}\n"
 
 
 def package_files(package: Path) -> list[Path]:

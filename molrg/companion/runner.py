@@ -21,6 +21,7 @@ from rich.table import Table
 
 from molrg import checks, claims, files, interrupts
 from molrg.companion import comparison, machine, scorecard, settings
+from molrg.companion.forkserver import ForkServer
 from molrg.companion.jobs import Job, RunStopped
 from molrg.companion.layout import Layout, fresh
 from molrg.companion.notebooks import Notebook, select
@@ -136,18 +137,22 @@ def _run(
     running: list[Job] = []
     records: dict[str, dict] = {}
     shutil.rmtree(layout.partial, ignore_errors=True)  # of a run that was killed
+    server = ForkServer(chosen, threads, layout.partial)
     with board.live():
         try:
             while waiting or running:
-                while waiting and len(running) < jobs:
-                    notebook = waiting.pop(0)
+                while waiting and len(running) < jobs and not server.importing():
+                    notebook = waiting[0]
                     if fresh(notebook, overrides, layout):
                         records[notebook.claim] = json.loads(
                             layout.record(notebook).read_text(encoding="utf-8")
                         )
                         board.done(notebook.name, "unchanged", "", records[notebook.claim])
+                    elif server.ready():
+                        running.append(Job(notebook, layout, overrides, threads, server))
                     else:
-                        running.append(Job(notebook, layout, overrides, threads))
+                        break
+                    waiting.pop(0)
                 for job in list(running):
                     board.rows[job.notebook.name] = [job.progress(), job.elapsed, "", ""]
                     job.refuse_flood()
@@ -164,6 +169,7 @@ def _run(
             for job in running:
                 board.rows[job.notebook.name][0] = "cut short"
                 job.abandon()
+            server.close()
             shutil.rmtree(layout.partial, ignore_errors=True)
     return records
 

@@ -56,6 +56,12 @@ def neutral(folder: Path, more: Mapping[str, str] | None = None) -> dict[str, st
     return environment | {"PYTHONWARNINGS": "ignore"} | dict(more or {})
 
 
+def threads(number: int) -> dict[str, str]:
+    """Variables that say how many threads a process may compute with."""
+    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+    return {name: str(number) for name in names}
+
+
 def refuse_settings_of_figures() -> None:
     """Check that no matplotlibrc lies beside the notebooks, where matplotlib would read it first.
 

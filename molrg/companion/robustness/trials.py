@@ -6,7 +6,6 @@ notebooks do, and each trial is a fork of it: the same cells, the same parameter
 
 from __future__ import annotations
 
-import ast
 import io
 import json
 import multiprocessing
@@ -15,7 +14,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import redirect_stderr, redirect_stdout, suppress
 from pathlib import Path
 from typing import Any
@@ -27,7 +26,7 @@ from IPython.display import display
 from matplotlib.figure import Figure
 
 from molrg import claims, interrupts
-from molrg.companion import overview
+from molrg.companion import imported, overview
 from molrg.companion.notebooks import Notebook
 
 CONTROL_PASSED, FAILED, TOO_LONG = "control passed", "failed", "took too long"
@@ -109,17 +108,7 @@ def measure(
 def _import_what_it_imports(notebook: Notebook) -> None:
     """Import here what the cells import, so that every fork has it; a failure is left to them."""
     mpl.use("Agg")
-    for statement in _imports(notebook):
-        with suppress(Exception):
-            exec(statement, {})
-
-
-def _imports(notebook: Notebook) -> Iterator[str]:
-    for cell in _code_cells(notebook):
-        with suppress(SyntaxError):
-            for node in ast.walk(ast.parse(cell.source)):
-                if isinstance(node, (ast.Import, ast.ImportFrom)):
-                    yield ast.unparse(node)
+    imported.bring_in(imported.names([notebook]))
 
 
 def _code_cells(notebook: Notebook) -> list[Any]:
