@@ -172,16 +172,14 @@ def test_nothing_outlives_a_run(project):
     assert psutil.Process().children(recursive=True) == before
 
 
-def test_what_cells_import_is_found_once_and_brought_in(tmp_path):
-    (tmp_path / "notebooks").mkdir()
-    cells = [
-        "import json, os.path\nfrom molrg import claims, plots",
-        "import json",
-        "no code",
-        "f(",
-    ]
-    names = [("json", ""), ("os.path", ""), ("molrg", "claims"), ("molrg", "plots")]
+def test_what_cells_import_is_found_once_and_brought_in(tmp_path, monkeypatch):
+    for folder in ("notebooks", "planted"):
+        (tmp_path / folder).mkdir()
+    for module in ("below", "beside"):
+        (tmp_path / "planted" / f"{module}.py").write_text("thing = 1\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    cells = ["import json, planted.beside", "from planted import below\nimport json", "text", "f("]
+    names = [("json", ""), ("planted.beside", ""), ("planted", "below")]
     assert imported.names([Notebook(write(tmp_path, "any", cells))]) == names
-    sys.modules.pop("xml.dom.minidom", None)
-    imported.bring_in([("no.such.module", ""), ("xml.dom", "minidom"), ("json", "loads")])
-    assert "xml.dom.minidom" in sys.modules
+    imported.bring_in([("no.such.module", ""), ("planted.beside", "thing"), ("planted", "below")])
+    assert {"planted.below", "planted.beside"} <= set(sys.modules)
