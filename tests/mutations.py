@@ -25,7 +25,7 @@ from typing import Any, NamedTuple
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "tests" / "mutations.json"
-PER_CLAIM = 3  # mutants of a claim, of as many kinds and functions as there are
+PER_CLAIM = 6  # mutants of a claim, of as many kinds and functions as there are
 SECONDS = 300  # of CPU; a mutant that has not failed by then is stopped, which counts as caught
 MARKS = "not book and not browser and not gpu"
 SLOW_TO_IMPORT = (
@@ -91,13 +91,18 @@ TARGETS = [
     _target("C17", "hierarchy/messages", "combine", "hierarchy"),
     _target("C18", "studies/forward_backward", "chance_corrected similarity", "forward_backward"),
     _target("C19", "mixture/fitting", "_maximise", "fitting"),
+    _target("C19", "studies/fitted_mixture", "shares advantage measured", "fitted_mixture"),
     _target("C20", "jacobian/local_dimension", "_squared_distances trace", "local_dimension"),
+    _target("C20", "studies/denoiser_dimension", "furthest spectrum_traces", "denoiser_dimension"),
     _target("C21", "denoisers/patches", "Patches._estimate window_starts", "patches"),
+    _target("C21", "studies/locality", "best_windows against_gaussian growth", "locality"),
     _target("C22", "studies/copying_time", "first times slopes", "copying_time"),
     _target("C23", "denoisers/networks", "to_x0", "networks"),
     _target("C23", "studies/prediction_targets", "off_planes", "prediction_targets"),
-    _target("C24", "studies/named_directions", "share balanced_accuracy", "faces_models"),
-    _target("C25", "studies/faces_thresholds", "marginals contrasts", "faces_models"),
+    _target("C24", "studies/named_directions", "share changes balanced_accuracy", "faces_models"),
+    _target("C24", "studies/named_edits", "matched_lengths", "faces_claims"),
+    _target("C25", "studies/faces_thresholds", "marginals _table contrasts", "faces_models"),
+    _target("C25", "studies/faces_forgotten", "threshold equidistant", "faces_claims"),
 ]
 # Mutants that compute the same, by their claim and new line, and why.
 _VP = "with variance-preserving noise s^2 + gamma^2 = 1"
@@ -155,8 +160,9 @@ def changes(node: ast.AST) -> Iterator[tuple[str, ast.AST]]:
     elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
         yield from _of_call(node, node.func)
     elif isinstance(node, ast.Subscript) and _is_whole(node.slice):
+        place = ast.literal_eval(node.slice)
         element = copy.deepcopy(node)
-        element.slice = ast.Constant(ast.literal_eval(node.slice) + 1)
+        element.slice = ast.Constant(place - 1 if place else 1)  # not beyond the end
         yield "index off by one", element
 
 
@@ -170,7 +176,8 @@ def _of_operator(node: ast.BinOp) -> Iterator[tuple[str, ast.AST]]:
         other.op = _ARITHMETIC[type(node.op)]()
         yield ("+ and -" if isinstance(node.op, ast.Add | ast.Sub) else "* and /"), other
     if isinstance(node.op, ast.Mult | ast.Div):
-        yield "factor dropped", node.left
+        bare = isinstance(node.op, ast.Mult) and isinstance(node.left, ast.Constant)
+        yield "factor dropped", node.right if bare else node.left
     for side in ("left", "right"):
         part = getattr(node, side)
         if isinstance(part, ast.Constant) and isinstance(part.value, int | float):

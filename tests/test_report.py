@@ -31,6 +31,8 @@ from molrg.companion.report import (
     inputs,
     jacobian_sections,
     levels,
+    measured,
+    measuring,
     memory,
     page,
     pictures,
@@ -38,6 +40,7 @@ from molrg.companion.report import (
     reference_findings,
     section,
     sections,
+    steps,
     store,
 )
 
@@ -607,6 +610,26 @@ def test_what_was_measured_with_far_less_is_measured_again(model, data, tmp_path
 def written_settings(model, data, out):
     written(model, data, out, minutes=5, pictures=False)
     return json.loads(out.with_suffix(".json").read_text())["settings"]
+
+
+def test_a_part_that_cannot_be_measured_is_named_and_the_others_are_there(tmp_path):
+    def refuses():
+        raise ValueError("x = nan: allowed is a finite tensor")
+
+    def works():
+        return {"N": 3}
+
+    parts = [
+        steps.Step("references", "references", refuses, {}, 1.0),
+        steps.Step("images", "images", works, {}, 1.0),
+    ]
+    told, silent = measured.Measured(), Console(quiet=True)
+    measuring.measure(parts, told, store.Store(tmp_path, "print"), 60.0, silent)
+    assert told.parts == {"images": {"N": 3}}
+    assert told.left_out == [
+        "distances to references, and denoising errors: x = nan: allowed is a finite tensor"
+    ]
+    assert not told.unfinished, "more minutes would not help"
 
 
 def test_what_the_minutes_do_not_allow_is_named(model, data, tmp_path, monkeypatch):
