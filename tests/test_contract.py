@@ -407,6 +407,16 @@ def test_no_network_but_for_the_named_image_sets(path):
             "server.getso",
         ]
         return
+    if path.parent.name == "companion" and path.name in ("forks.py", "forkserver.py"):
+        code = python_of(path)
+        assert network(code) == ["socket"], "two processes of a run speak over a nameless pair"
+        assert re.findall(r"socket\.(?:socket|socketpair|create_\w+)\([^)]*\)", code) == (
+            ["socket.socket(fileno=channel)"]
+            if path.name == "forks.py"
+            else ["socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)"]
+        )
+        assert not re.search(r"\.(?:connect|bind|sendto)\b", code)
+        return
     code = (
         python_of(path)
         if path.suffix == ".py"
