@@ -23,13 +23,12 @@ HARMLESS = ("THEBE_JS_URL", "has been blocked by CORS policy")
 # What the switch of the theme does.
 CHANGE = "(theme) => Object.assign(document.documentElement.dataset, {mode: theme, theme})"
 
-# Colours that change with the theme pass through others on their way. And a third of a second after
-# a change of width or content the theme's script lets the keyboard reach the boxes that scroll, and
-# them only. This waits for both; for the script three seconds at most.
+# Colours that change with the theme pass through others on their way: they are put at their end.
+# And a third of a second after a change of width or content the theme's script lets the keyboard
+# reach the boxes that scroll, and them only. This waits for it, three seconds at most.
 SETTLE = """async () => {
   const ends = (moving) => Number.isFinite(moving.effect?.getComputedTiming().endTime);
-  await new Promise(requestAnimationFrame);
-  await Promise.allSettled(document.getAnimations().filter(ends).map((moving) => moving.finished));
+  document.getAnimations().filter(ends).forEach((moving) => moving.finish());
   const scrolls = (box) =>
     box.scrollWidth > box.clientWidth || box.scrollHeight > box.clientHeight;
   const late = (box) => scrolls(box) !== (box.tabIndex >= 0);
