@@ -3,8 +3,9 @@
     python benchmarks/whole_run.py [NN ...] [--jobs 2]
 
 Both start from a copy of the project in which nothing has been run; one thread a notebook. Exits
-with 1 where a value or a control of a claim differs. It is also a row of `bench.py`. Time is that on
-the clock: the system counts the processor time of forked kernels nowhere that a run could look.
+with 1 where a value or a control of a claim differs. It is also a row of `bench.py`.
+
+Time is that on the clock: nowhere does the system add up the processor time of forked kernels.
 """
 
 from __future__ import annotations
