@@ -62,7 +62,7 @@ def _rows(*, large: bool) -> Iterator[measuring.Row]:
     measured = map(measuring.compare, listed)
     for row in chain(measured, whole_run.rows() if large else ()):
         ratio = "alone" if row.other is None else f"{row.other.seconds / row.ours.seconds:.1f}"
-        print(f"{row.name}, {row.size}: {row.ours.seconds:.3g} CPU-s; {ratio}", flush=True)
+        print(f"{row.name}, {row.size}: {row.ours.seconds:.3g} s; {ratio}", flush=True)
         yield row
 
 
