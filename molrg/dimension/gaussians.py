@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -83,11 +84,32 @@ def gaussian_twin(x: Tensor, *, N: int | None = None, generator: torch.Generator
     Raises:
         ValueError: where x is not a finite (N, n) tensor with N >= 2.
     """
-    checks.points("x", x, 2)
-    mean = x.mean(0)
-    scaled = (x - mean) / math.sqrt(len(x))
-    factor = torch.linalg.qr(scaled, mode="r").R  # factor^T factor is the covariance
-    size = checks.count("N", len(x) if N is None else N)
-    shape = (size, len(factor))
-    z = draws.normal(shape, generator=generator, dtype=x.dtype, device=x.device)
-    return mean + z @ factor
+    return FittedGaussian.of(x).sample(len(x) if N is None else N, generator=generator)
+
+
+@dataclass(frozen=True)
+class FittedGaussian:
+    """The Gaussian with the mean and the covariance of data, from which twins are drawn."""
+
+    mean: Tensor  # (n,)
+    factor: Tensor  # (r, n); factor^T factor is the covariance
+
+    @classmethod
+    def of(cls, x: Tensor) -> FittedGaussian:
+        """Fit to points (N, n).
+
+        Raises:
+            ValueError: where x is not a finite (N, n) tensor with N >= 2.
+        """
+        checks.points("x", x, 2)
+        mean = x.mean(0)
+        scaled = (x - mean) / math.sqrt(len(x))
+        return cls(mean, torch.linalg.qr(scaled, mode="r").R)
+
+    def sample(self, N: int, *, generator: torch.Generator) -> Tensor:
+        """Draw points (N, n), as :func:`gaussian_twin`."""
+        shape = (checks.count("N", N), len(self.factor))
+        z = draws.normal(
+            shape, generator=generator, dtype=self.factor.dtype, device=self.factor.device
+        )
+        return self.mean + z @ self.factor

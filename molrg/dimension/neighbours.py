@@ -52,11 +52,19 @@ def as_cloud(x: Tensor | np.ndarray, *, drop: bool = True) -> Cloud:
         ValueError: where x is not a finite array of real numbers (N, ...) with N >= 2.
     """
     raw = numbers(x)
-    rows = np.sort(np.unique(raw, axis=0, return_index=True)[1]) if drop else np.arange(len(raw))
+    rows = _different(raw) if drop else np.arange(len(raw))
     centred = raw[rows] - raw[rows].mean(0)
     largest = float(np.abs(centred).max())
     scale = 2.0 ** math.ceil(math.log2(largest)) if largest > 0 else 1.0
     return Cloud(centred / scale, scale, rows, len(raw) - len(rows))
+
+
+def _different(points: Floats) -> Indices:
+    """Where each of the different points (N, n) stands first, ascending."""
+    first: dict[bytes, int] = {}
+    for row, point in enumerate(points + 0.0):  # to which -0 is 0
+        first.setdefault(point.tobytes(), row)
+    return np.array(list(first.values()))
 
 
 def numbers(x: Tensor | np.ndarray) -> Floats:

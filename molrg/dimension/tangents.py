@@ -15,8 +15,6 @@ from torch import Tensor
 from molrg import checks
 from molrg.dimension.neighbours import as_cloud, nearest_neighbours
 
-EXACT = "donot_use_mm_for_euclid_dist"  # by differences
-
 
 @dataclass(frozen=True)
 class Gap:
@@ -103,6 +101,8 @@ def tangent_pairs(
         ValueError: where an argument is out of range, or a neighbourhood spans less than d
             dimensions.
     """
+    from scipy.spatial.distance import pdist, squareform  # noqa: PLC0415 - slow to import
+
     cloud = as_cloud(x, drop=False)
     N = len(cloud.points)
     m = checks.count("anchors", anchors, 2, N)
@@ -113,12 +113,13 @@ def tangent_pairs(
     near = torch.cat([rows[:, None], torch.from_numpy(others)], dim=1)
     points = torch.from_numpy(cloud.points)
     patches = points[near]
-    bases = _principal(patches - patches.mean(1, keepdim=True), d)
-    frame = bases.permute(1, 0, 2).flatten(1)
-    affinity = (frame.T @ frame).square().reshape(m, d, m, d).sum((1, 3)) / d
+    patches -= patches.mean(1, keepdim=True)
+    directions = _principal(patches, d).flatten(0, 1).numpy()
+    # numpy sees a matrix times its own transpose, and computes half of it
+    cosines = torch.from_numpy(directions @ directions.T)
+    affinity = cosines.square_().reshape(m, d, m, d).sum((1, 3)) / d
     member = points.new_zeros(m, N).scatter_(1, near, 1.0)
-    chosen = points[rows]
-    distance = cloud.scale * torch.cdist(chosen, chosen, compute_mode=EXACT)
+    distance = torch.from_numpy(cloud.scale * squareform(pdist(cloud.points[rows.numpy()])))
     return TangentPairs(rows, affinity, distance, member @ member.T == 0)
 
 
@@ -149,10 +150,10 @@ def tangent_affinity(
 
 
 def _principal(cloud: Tensor, d: int) -> Tensor:
-    """`subspaces.pca` of (m, k, n) with k << n by the k x k Gram matrices: a few times quicker."""
+    """Rows are the first d principal directions of centred (m, k, n), by k x k Gram matrices."""
     energy, weights = torch.linalg.eigh(cloud @ cloud.mT)
     flat = int((energy[:, -d] <= 1e-12 * energy[:, -1]).sum())
     if flat:
         allowed = f"a smaller d: {flat} neighbourhoods span fewer dimensions"
         raise ValueError(f"d = {d}: allowed is {allowed}")
-    return cloud.mT @ (weights[..., -d:] / energy[:, None, -d:].sqrt())
+    return (weights[..., -d:] / energy[:, None, -d:].sqrt()).mT @ cloud

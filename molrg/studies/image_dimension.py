@@ -16,6 +16,7 @@ from torch import Tensor
 
 from molrg import dimension, draws
 from molrg.dimension import tangents
+from molrg.dimension.gaussians import FittedGaussian
 
 TWIN = "Gaussian twin"
 REGIONS = 10  # as many as there are classes
@@ -57,9 +58,10 @@ def readings(sets: Mapping[str, Tensor], seeds: Sequence[int]) -> pd.DataFrame:
     """
     rows = []
     for key, (name, x) in enumerate(sets.items()):
+        gaussian = FittedGaussian.of(x)
         for seed, part in zip(seeds, parts(x, seeds), strict=True):
             at = {"set": name, "n": x.shape[1], "seed": seed}
-            clouds = _clouds(x, part, (seed, key))
+            clouds = _clouds(x[part], gaussian, (seed, key))
             estimates = {cloud: dimension.readings(points) for cloud, points in clouds.items()}
             for cloud, by_method in estimates.items():
                 for method, d in by_method.items():
@@ -68,17 +70,13 @@ def readings(sets: Mapping[str, Tensor], seeds: Sequence[int]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _clouds(x: Tensor, part: Tensor, key: tuple[int, int]) -> dict[str, Tensor]:
+def _clouds(images: Tensor, gaussian: FittedGaussian, key: tuple[int, int]) -> dict[str, Tensor]:
     return {
-        "images": x[part],
-        TWIN: _twin(x, part, (_TWIN, *key)),
-        "second twin": _twin(x, part, (_SECOND, *key)),
-        "pixels shuffled": shuffle_pixels(x[part], draws.source(_SHUFFLE, *key)),
+        "images": images,
+        TWIN: gaussian.sample(len(images), generator=draws.source(_TWIN, *key)),
+        "second twin": gaussian.sample(len(images), generator=draws.source(_SECOND, *key)),
+        "pixels shuffled": shuffle_pixels(images, draws.source(_SHUFFLE, *key)),
     }
-
-
-def _twin(x: Tensor, part: Tensor, key: Sequence[int]) -> Tensor:
-    return dimension.gaussian_twin(x, N=len(part), generator=draws.source(*key))
 
 
 def references(N: int, seeds: Sequence[int]) -> pd.DataFrame:
@@ -134,9 +132,10 @@ def affinities(
     """
     rows = []
     for key, (name, (points, classes)) in enumerate(sets.items()):
+        gaussian = FittedGaussian.of(points)
         for seed, part in zip(seeds, parts(points, seeds), strict=True):
             x, y = points[part], classes[part]
-            twin = _twin(points, part, (_TWIN, seed, key))
+            twin = gaussian.sample(len(x), generator=draws.source(_TWIN, seed, key))
             mixed = y[
                 torch.randperm(len(y), generator=draws.source(_LABELS, seed, key), device="cpu")
             ]
