@@ -115,7 +115,12 @@ def copy_ratio(x: Tensor, data: Tensor) -> Tensor:
     Raises:
         ValueError: as `nearest`; where N < 2 there is no second-nearest.
     """
-    first, second = nearest(x, data, 2).unbind(-1)
+    return _first_over_second(nearest(x, data, 2))
+
+
+def _first_over_second(near: Tensor) -> Tensor:
+    """Of distances (B, 2); 1 where both are 0."""
+    first, second = near.unbind(-1)
     return torch.where(second > 0, first / second, 1.0)
 
 
@@ -153,8 +158,12 @@ def distance_ratio(x: Tensor, own: Tensor, other: Tensor) -> Tensor:
     Raises:
         ValueError: as `nearest`.
     """
-    to_own = _nearest(x, "own", own, 1)[:, 0]
-    to_other = _nearest(x, "other", other, 1)[:, 0]
+    return _own_over_other(_nearest(x, "own", own, 1), _nearest(x, "other", other, 1))
+
+
+def _own_over_other(own: Tensor, other: Tensor) -> Tensor:
+    """Of distances to the nearest, the first of each row; 1 where both are 0."""
+    to_own, to_other = own[:, 0], other[:, 0]
     return torch.where((to_own == 0) & (to_other == 0), 1.0, to_own / to_other)
 
 
@@ -229,11 +238,15 @@ def scores(
     Raises:
         ValueError: as `memorised` and `distance_ratio`.
     """
-    ratio = distance_ratio(x, own, other).mean().item()
+    for level in (c, *cs):
+        checks.real("c", level, 1e-12, 1.0)
+    near = _nearest(x, "own", own, 2)  # the slow part, once
+    ratio = _own_over_other(near, _nearest(x, "other", other, 1))
+    copying = _first_over_second(near)
     return {
-        "memorised": memorised(x, own, c=c).double().mean().item(),
-        "ratio": ratio,
-        "gl": [generalisation_score(x, own, c=level) for level in cs],
+        "memorised": (copying < c).double().mean().item(),
+        "ratio": ratio.mean().item(),
+        "gl": [(~(copying < level)).double().mean().item() for level in cs],
     }
 
 

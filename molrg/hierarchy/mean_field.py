@@ -89,13 +89,14 @@ def density_evolution(
     It carries a population of messages from level to level.
 
     Unlike mean field it has the whole distribution of messages. Unlike a tree it draws fresh rules
-    for every family, where a model shares its rules among all nodes of a level.
+    for every family, where a model shares its rules among all nodes of a level. Leaves of several
+    noise levels may be followed at once: they share parents and rules.
 
     Source: ours; density evolution, or population dynamics, of belief propagation.
 
     Args:
         leaves: (count, generator) -> finite log-messages (count, v) of random leaves whose right
-            symbol is 0.
+            symbol is 0; or (P, count, v), those of P noise levels.
         depth: levels above the leaves, >= 1.
         s: branching, >= 2.
         v: symbols, >= 2.
@@ -105,7 +106,8 @@ def density_evolution(
         generator: source of randomness; the same seed couples runs at different noise.
 
     Returns:
-        (depth + 1,) mean probability of the right symbol given all that is below it, leaves first.
+        (depth + 1,) mean probability of the right symbol given all that is below it, leaves first;
+        or (P, depth + 1).
 
     Raises:
         ValueError: where an argument is out of range.
@@ -114,11 +116,12 @@ def density_evolution(
     checks.count("depth", depth)
     checks.count("population", population, checks.count("grammars", grammars))
     messages = leaves(population, generator)
-    if messages.shape != (population, v):
+    if messages.dim() not in (2, 3) or messages.shape[-2:] != (population, v):
         given = f"leaves(...).shape = {tuple(messages.shape)}"
-        raise ValueError(f"{given}: allowed is (population, v) = ({population}, {v})")
-    messages = checks.finite("leaves(...)", messages).T
-    beliefs = [messages.softmax(0)[0].mean()]
+        allowed = f"(population, v) = ({population}, {v}), or one more axis before"
+        raise ValueError(f"{given}: allowed is {allowed}")
+    messages = checks.finite("leaves(...)", messages).movedim(-2, 0)  # (population, *P, v)
+    beliefs = [_mean_belief(messages)]
     for _ in range(depth):
         shape = (population, s)
         parents = torch.randint(population, shape, generator=generator, device="cpu")
@@ -126,7 +129,14 @@ def density_evolution(
         for members in parents.to(messages.device).chunk(grammars):
             rules = random_rules(s, v, m, generator=generator)
             rules = (rules - rules[0, 0]) % v  # symbols renamed, so that the right tuple is 0 ... 0
-            families.append(combine(rules.to(messages.device), messages[:, members])[0])
-        messages = torch.cat(families, dim=1)
-        beliefs.append(messages.softmax(0)[0].mean())
-    return torch.stack(beliefs)
+            children = messages[members].movedim(-1, 0).movedim(2, -1)  # (v, family, *P, s)
+            combined = combine(rules.to(messages.device), children.flatten(1, -2))[0]
+            families.append(combined.unflatten(1, children.shape[1:-1]).movedim(0, -1))
+        messages = torch.cat(families)
+        beliefs.append(_mean_belief(messages))
+    return torch.stack(beliefs, dim=-1)
+
+
+def _mean_belief(messages: Tensor) -> Tensor:
+    """Mean probability of symbol 0 over log-messages (population, *P, v)."""
+    return messages.movedim(-1, 0).movedim(1, -1).softmax(0)[0].mean(-1)

@@ -22,9 +22,9 @@ def combine(rules: Tensor, children: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         messages (v, C) with maximum 0; relative weights of the rules (v, m, C); their sums (v, C).
     """
     v, m, s = rules.shape
-    joint = children[..., 0].contiguous()[rules[..., 0].flatten()]
+    joint = children[..., 0].contiguous().index_select(0, rules[..., 0].flatten())
     for i in range(1, s):
-        joint += children[..., i].contiguous()[rules[..., i].flatten()]
+        joint += children[..., i].contiguous().index_select(0, rules[..., i].flatten())
     joint = joint.unflatten(0, (v, m))
     # the smallest number where no rule is possible: 0 relative to anything
     top = joint.amax(1).clamp_min(torch.finfo(joint.dtype).min)

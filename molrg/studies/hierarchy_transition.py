@@ -7,7 +7,9 @@ noise on one-hot leaves.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from bisect import bisect_left
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -36,6 +38,7 @@ def beliefs(
     *,
     trees: int,
     process: str = "epsilon",
+    leaves: bool = True,
     dtype: torch.dtype = torch.float32,
 ) -> pd.DataFrame:
     """Beliefs in the right class and in the right leaf, along the noise.
@@ -49,6 +52,7 @@ def beliefs(
         seeds: of rules, trees and noise.
         trees: over which beliefs are averaged.
         process: "epsilon" or "gaussian".
+        leaves: whether they are inferred, too, which is the longer half of inference.
         dtype: of the messages.
 
     Returns:
@@ -60,38 +64,38 @@ def beliefs(
     checks.one_of("process", process, PROCESSES)
     checks.count("trees", trees)
     levels = [float(noise) for noise in np.asarray(noises, dtype=float)]
-    rows = []
+    tables = []
     for seed in seeds:
         generator = torch.Generator().manual_seed(seed)
         model = RHM.random(*shape, generator=generator)
         tree = model.sample(trees, generator=generator)
-        evidence = _evidence(tree[0], model.v, process, dtype, generator)
-        for noise in levels:
-            marginals = model.marginals(evidence(noise))
-            rows.append(
-                {
-                    "seed": seed,
-                    "noise": noise,
-                    "class": _belief(marginals[-1], tree[-1]),
-                    "leaves": _belief(marginals[0], tree[0]),
-                }
-            )
-    return pd.DataFrame(rows)
+        evidence = _evidence(tree[0], model.v, process, levels, dtype, generator)
+        table: dict[str, Any] = {"seed": seed, "noise": levels}
+        if leaves:
+            marginals = [model.marginals(at_level) for at_level in evidence]
+            table["class"] = [_belief(of_level[-1], tree[-1]) for of_level in marginals]
+            table["leaves"] = [_belief(of_level[0], tree[0]) for of_level in marginals]
+        else:  # of all levels at once
+            posteriors = model.class_posterior(torch.cat(evidence)).unsqueeze(1).split(trees)
+            table["class"] = [_belief(of_level, tree[-1]) for of_level in posteriors]
+        tables.append(pd.DataFrame(table))
+    return pd.concat(tables, ignore_index=True)
 
 
 def _evidence(
-    leaves: Tensor, v: int, process: str, dtype: torch.dtype, generator: torch.Generator
-) -> Callable[[float], Tensor]:
-    """The evidence of the leaves as a function of the noise level."""
+    leaves: Tensor,
+    v: int,
+    process: str,
+    levels: Sequence[float],
+    dtype: torch.dtype,
+    generator: torch.Generator,
+) -> list[Tensor]:
+    """The evidence of the leaves at each noise level."""
+    if process == "epsilon":
+        return [hierarchy.epsilon_evidence(leaves, level, v, dtype=dtype) for level in levels]
     one_hot = torch.nn.functional.one_hot(leaves, v).to(dtype)
     noise = draws.normal_like(one_hot, generator=generator)
-
-    def at(level: float) -> Tensor:
-        if process == "gaussian":
-            return hierarchy.gaussian_evidence(one_hot + level * noise, level)
-        return hierarchy.epsilon_evidence(leaves, level, v, dtype=dtype)
-
-    return at
+    return [hierarchy.gaussian_evidence(one_hot + level * noise, level) for level in levels]
 
 
 def _belief(marginals: Tensor, symbols: Tensor) -> float:
@@ -178,7 +182,10 @@ def crossings(
         process: as in `beliefs`.
     """
     shallow, deep = (
-        by_seed(beliefs((L, 2, v, m), noises, seeds, trees=count, process=process), "class")
+        by_seed(
+            beliefs((L, 2, v, m), noises, seeds, trees=count, process=process, leaves=False),
+            "class",
+        )
         for L, count in zip(DEPTHS, (4 * trees, trees), strict=True)
     )
     return [crossing(noises, *pair) for pair in zip(shallow, deep, strict=True)]
@@ -282,8 +289,14 @@ def mean_field_noise(v: int, m: int, *, seed: int = 0) -> float:
     sigmas = np.linspace(0.3, 1.2, 91)
     generator = torch.Generator().manual_seed(seed)
     noise = draws.normal((20_000, v), generator=generator)
-    means = [_noisy_logits(noise, sigma).softmax(1)[:, 0].mean().item() for sigma in sigmas]
-    return float(np.interp(-fixed_point, -np.array(means), sigmas))
+
+    def lost(sigma: float) -> float:
+        """Minus the mean belief, which rises with the noise."""
+        return -_noisy_logits(noise, sigma).softmax(1)[:, 0].mean().item()
+
+    place = bisect_left(sigmas, -fixed_point, key=lost)
+    around = sigmas[max(place - 1, 0) : place + 1]
+    return float(np.interp(-fixed_point, [lost(sigma) for sigma in around], around))
 
 
 def _noisy_logits(noise: Tensor, sigma: float) -> Tensor:
@@ -304,26 +317,23 @@ def evolved_crossing(v: int, m: int, sigmas: ArrayLike, *, population: int, seed
         seed: of the population, the same for all noise levels.
     """
 
-    def leaves(sigma: float) -> Callable[[int, torch.Generator], Tensor]:
-        def draw(count: int, generator: torch.Generator) -> Tensor:
-            return _noisy_logits(draws.normal((count, v), generator=generator), sigma)
+    levels = np.asarray(sigmas, dtype=float).tolist()
 
-        return draw
+    def leaves(count: int, generator: torch.Generator) -> Tensor:
+        noise = draws.normal((count, v), generator=generator)
+        return torch.stack([_noisy_logits(noise, sigma) for sigma in levels])
 
-    curves = [
-        hierarchy.density_evolution(
-            leaves(float(sigma)),
-            max(DEPTHS),
-            2,
-            v,
-            m,
-            population=population,
-            grammars=128,
-            generator=torch.Generator().manual_seed(seed),
-        )
-        for sigma in np.asarray(sigmas, dtype=float)
-    ]
-    shallow, deep = torch.stack(curves)[:, list(DEPTHS)].T.tolist()
+    curves = hierarchy.density_evolution(
+        leaves,
+        max(DEPTHS),
+        2,
+        v,
+        m,
+        population=population,
+        grammars=128,
+        generator=torch.Generator().manual_seed(seed),
+    )
+    shallow, deep = curves[:, list(DEPTHS)].T.tolist()
     return crossing(sigmas, shallow, deep)
 
 
@@ -348,8 +358,8 @@ def without_threshold(noises: ArrayLike, seeds: Sequence[int], *, trees: int) ->
     tables = []
     for family, shapes in FAMILIES.items():
         for size, shape in zip((8, 64), shapes, strict=True):
-            table = beliefs(shape, noises, seeds, trees=trees, dtype=torch.float64)
-            tables.append(table.drop(columns="leaves").assign(family=family, size=size))
+            table = beliefs(shape, noises, seeds, trees=trees, leaves=False, dtype=torch.float64)
+            tables.append(table.assign(family=family, size=size))
     return pd.concat(tables, ignore_index=True)
 
 
