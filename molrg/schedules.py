@@ -103,9 +103,13 @@ class Schedule(ABC):
         s, gamma = self.at(t, x0)
         return s * x0 + gamma * noise
 
+    @cached_property
+    def _sigma_range(self) -> tuple[float, float]:
+        return self.sigma(0.0).item(), self.sigma(1.0).item()
+
     def _checked_sigma(self, sigma: float | Tensor) -> Tensor:
         sigma = _double(sigma)
-        low, high = self.sigma(0.0).item(), self.sigma(1.0).item()
+        low, high = self._sigma_range
         slack = 1e-9 * high
         if not ((sigma >= low - slack) & (sigma <= high + slack)).all():
             allowed = f"in [{low:.4g}, {high:.4g}], the range of {type(self).__name__}"

@@ -40,22 +40,22 @@ def test_cells_trained_together_are_those_trained_alone():
     assert len(together) == len(SIZES)
 
 
-def by_hand(x, start, rows, steps, seed):
-    """Adam on W, with U = qr(W) in the forward pass; of `rows` points of noise it uses N."""
+def by_hand(x, start, steps, seed):
+    """Adam on W, with U = qr(W) in the forward pass."""
     schedule, W = VP(), start.clone().requires_grad_(True)
     optimiser = torch.optim.Adam([W], lr=0.05)
     decay = torch.optim.lr_scheduler.LambdaLR(
         optimiser, lambda k: 0.5 * (1 + np.cos(np.pi * k / steps))
     )
-    source, N = rng(seed), len(x)
+    source = rng(seed)
     for _ in range(steps):
         u, noise = (
-            torch.rand(rows, generator=source),
-            torch.empty(rows, x.shape[1]).normal_(generator=source),
+            torch.rand(len(x), generator=source),
+            torch.empty(x.shape).normal_(generator=source),
         )
-        t = training.log_uniform_times(schedule, (0.1, 1.0), u)[:N]
+        t = training.log_uniform_times(schedule, (0.1, 1.0), u)
         s, gamma = schedule.at(t, x)
-        x_t = s * x + gamma * noise[:N].double()
+        x_t = s * x + gamma * noise.double()
         U, _ = torch.linalg.qr(W)
         optimiser.zero_grad()
         (s / (s**2 + gamma**2) * (x_t @ U @ U.T) - x).square().sum(-1).mean().backward()
@@ -65,14 +65,12 @@ def by_hand(x, start, rows, steps, seed):
     return W.detach()
 
 
-@pytest.mark.parametrize(
-    ("N", "d", "rows"), [(4, 3, 4), (5, 2, 7), (10, 4, 10), (11, 1, 13), (2, 3, 4)]
-)
-def test_a_cell_is_what_a_loop_with_qr_in_the_forward_pass_gives(N, d, rows):
+@pytest.mark.parametrize(("N", "d"), [(4, 3), (5, 2), (10, 4), (16, 1), (17, 4), (2, 3)])
+def test_a_cell_is_what_a_loop_with_qr_in_the_forward_pass_gives(N, d):
     """Padded or not, below d or above, to 1e-6: Adam's epsilon feels the scale of the loss."""
     x, start = cell(N, d, 3)
     (U,) = training.train_cells([x], [start], VP(), generators=[rng(8)], steps=25)
-    assert worst(U, by_hand(x, start, rows, 25, 8)) < 1e-6
+    assert worst(U, by_hand(x, start, 25, 8)) < 1e-6
 
 
 def test_averaging_over_noise_helps_only_with_the_tangent_gradient():

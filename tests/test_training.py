@@ -654,14 +654,31 @@ def test_padding_does_not_count():
 
 
 def test_a_batch_is_drawn_from_the_points_that_are_present():
-    """Padding first, last and in between."""
     data = torch.arange(6.0, dtype=torch.float64).view(1, 6, 1).expand(2, 6, 3).clone()
-    present = torch.tensor([[False, True, True, False, True, False], [True] * 5 + [False]])
+    present = torch.tensor([[True] * 3 + [False] * 3, [True] * 5 + [False]])
     batches = training.Batches(data, (2,), [rng(0), rng(1)], batch=50, present=present)
     x0, _, _, mask = batches.draw()
     assert mask is None
-    assert set(x0[0].flatten().tolist()) == {1.0, 2.0, 4.0}
+    assert set(x0[0].flatten().tolist()) == {0.0, 1.0, 2.0}
     assert set(x0[1].flatten().tolist()) == {0.0, 1.0, 2.0, 3.0, 4.0}
+
+
+def test_a_padded_model_draws_what_it_would_draw_alone():
+    """One source for each model, one for both (in turn), and a single model."""
+    data = normal(2, 6, 3)
+    present = torch.tensor([[True] * 2 + [False] * 4, [True] * 6])
+    for sources, alone in (([rng(0), rng(1)], [rng(0), rng(1)]), (rng(2), [rng(2)] * 2)):
+        batches = training.Batches(data, (2,), sources, present=present)
+        for _ in range(2):
+            x0, u, noise, mask = batches.draw()
+            assert x0 is batches.data and mask.equal(present)
+            for e, (source, points) in enumerate(zip(alone, (2, 6), strict=True)):
+                assert u[e, :points].equal(torch.rand(points, generator=source))
+                drawn = torch.empty(points, 3).normal_(generator=source)
+                assert noise[e, :points].equal(drawn.double())
+            assert not noise[0, 2:].any()
+    single = training.Batches(data[0], (), rng(0), present=present[0])
+    assert single.draw()[1][:2].equal(torch.rand(2, generator=rng(0)))
 
 
 def test_bad_masks_are_refused():
@@ -669,8 +686,11 @@ def test_bad_masks_are_refused():
     for present in (torch.ones(2, 6), torch.ones(3, 6, dtype=torch.bool)):
         with complains("present.shape"):
             training.Batches(data, (2,), rng(), present=present)
-    with complains("present"):
-        training.Batches(data, (2,), rng(), present=torch.zeros(2, 6, dtype=torch.bool))
+    padding_first = torch.ones(2, 6, dtype=torch.bool)
+    padding_first[1, 0] = False
+    for present in (torch.zeros(2, 6, dtype=torch.bool), padding_first, ~padding_first):
+        with complains("present"):
+            training.Batches(data, (2,), rng(), present=present)
 
 
 def test_an_optimiser_of_ones_own():

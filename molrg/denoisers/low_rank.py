@@ -149,6 +149,13 @@ class LowRank(EnsembleModule):
         points = self._points(x_t)
         return self._soft_weights(self.latent(points), *self.schedule.at(t, points))
 
+    def _own_weights(self, latent: Tensor, s: Tensor, gamma: Tensor) -> Tensor:
+        if self.K == 1:
+            return torch.ones_like(s)
+        if self.assignment == "hard":
+            return self._hard_weights(latent)
+        return self._soft_weights(latent, s, gamma)
+
     def _soft_weights(self, latent: Tensor, s: Tensor, gamma: Tensor) -> Tensor:
         variance = gamma.square().clamp_min(variance_floor(latent.dtype))
         scale = s.square() / (2 * variance * (s.square() + variance))
@@ -160,10 +167,8 @@ class LowRank(EnsembleModule):
         points = self._points(x_t)
         s, gamma = self.schedule.at(t, points)
         latent = self.latent(points)
-        if weights is None and self.assignment == "hard":
-            weights = self._hard_weights(latent)
         if weights is None:
-            weights = self._soft_weights(latent, s, gamma)
+            weights = self._own_weights(latent, s, gamma)
         # the scale applies to the few latents, not to the n coordinates
         scale = s / (s.square() + gamma.square())
         experts = ((scale * weights).unsqueeze(-1) * latent).flatten(-2)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -22,8 +23,8 @@ class Batches:
         ensemble: () or (E,).
         generator: one source for all, or one per model.
         batch: points in a step, drawn with replacement; all where omitted.
-        present: booleans (N,) or (E, N), false for rows that are padding; at least one true for
-            each model.
+        present: booleans (N,) or (E, N), false for rows that are padding, which come last; at least
+            one true for each model.
 
     Raises:
         ValueError: where a shape or a number does not fit, or data are not finite.
@@ -44,8 +45,8 @@ class Batches:
         lead, N = len(ensemble), self.data.shape[len(ensemble)]
         size = (*ensemble, N if batch is None else checks.count("batch", batch))
         event = self.data.shape[lead + 1 :]
-        self._u = torch.empty(size, dtype=torch.float32, device="cpu")
-        self._noise = torch.empty(*size, *event, dtype=torch.float32, device="cpu")
+        self._u = torch.zeros(size, dtype=torch.float32, device="cpu")
+        self._noise = torch.zeros(*size, *event, dtype=torch.float32, device="cpu")
         self._rows = None if batch is None else torch.empty(size, dtype=torch.int64, device="cpu")
         self._limits = self._points_of_models()
         self._views = self._split()
@@ -56,8 +57,9 @@ class Batches:
             value = f"{tuple(present.shape)} of {present.dtype}"
             raise ValueError(f"present.shape = {value}: allowed is {size} of torch.bool")
         present = present.to(self.data.device).expand(size)
-        if not present.any(-1).all():
-            raise ValueError("present = no point for a model: allowed is one or more for each")
+        if not present[..., 0].all() or (present[..., 1:] > present[..., :-1]).any():
+            allowed = "one point or more for each model, before all padding"
+            raise ValueError(f"present = padding before a point: allowed is {allowed}")
         return present
 
     def _points_of_models(self) -> list[int]:
@@ -69,11 +71,15 @@ class Batches:
         return self.present.sum(-1).view(-1).tolist()
 
     def _split(self) -> Sequence[Sequence[Tensor]]:
-        """What each source draws into."""
+        """What each source draws into; all points of a data set without its padding."""
         drawn = [self._u, self._noise] + ([] if self._rows is None else [self._rows])
-        if len(self.sources) == 1:
-            return [drawn]
-        return list(zip(*(tensor.unbind(0) for tensor in drawn), strict=True))
+        each: list[Any] = [drawn]
+        if self.ensemble and (self.present is not None or len(self.sources) > 1):
+            each = list(zip(*(tensor.unbind(0) for tensor in drawn), strict=True))
+        if self.present is None or self._rows is not None:
+            return each
+        pairs = zip(each, self._limits, strict=True)
+        return [[tensor[:points] for tensor in views] for views, points in pairs]
 
     def draw(self) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
         """Points (\\*E, B, \\*event), u (\\*E, B) uniform on [0, 1), noise, who is present."""
@@ -89,12 +95,9 @@ class Batches:
         return self.data[self._index()], self._u, noise, None
 
     def _index(self) -> tuple[Tensor, ...]:
-        """The drawn rows as an index of the data, those that are present."""
+        """The drawn rows as an index of the data."""
         assert self._rows is not None
         rows = self._rows.to(self.data.device)
-        if self.present is not None:
-            order = (~self.present).int().argsort(dim=-1, stable=True)
-            rows = order.gather(-1, rows)
         if not self.ensemble:
             return (rows,)
         return torch.arange(*self.ensemble, device=rows.device).unsqueeze(1), rows

@@ -13,7 +13,6 @@ from torch.nn.functional import pad
 from molrg import checks
 from molrg.denoisers.low_rank import LowRank
 from molrg.schedules import Schedule
-from molrg.training.loss import Weighting
 from molrg.training.trainer import fit
 
 
@@ -24,12 +23,11 @@ def train_cells(
     *,
     generators: Sequence[torch.Generator],
     joint: bool = False,
-    weighting: Weighting | None = None,
     **settings: Any,
 ) -> list[Tensor] | list[list[Tensor]]:
     """Train a low-rank denoiser for each data set, cells of unlike N and d together.
 
-    Small ensembles spend their time on calls. So models are grouped by N rounded up to 4, 7, 10,
+    Small ensembles spend their time on calls. So models are grouped by N rounded up to 16, 32, 64,
     ..., and smaller N are padded with points that do not count. A model's result does not depend,
     but for rounding, on which others are trained beside it. With one subspace the gradients are
     taken along the tangent space (see `LowRank`).
@@ -41,8 +39,7 @@ def train_cells(
         schedule: the forward process.
         generators: E sources of training noise.
         joint: keep the K bases of a model orthonormal as a whole; the starts must be.
-        weighting: lambda_t as a function of t; 1 where omitted.
-        **settings: for `training.fit`: steps, and where wanted lr, sigma.
+        **settings: for `training.fit`: steps, and where wanted lr, sigma, weighting.
 
     Returns:
         E trained bases (n, d_e), or E lists of K.
@@ -60,15 +57,14 @@ def train_cells(
     _check_cells(data, models, joint)
     groups: dict[int, list[int]] = defaultdict(list)
     for e, x in enumerate(data):
-        groups[1 + 3 * max(1, -(-(len(x) - 1) // 3))].append(e)
+        groups[max(16, 1 << (len(x) - 1).bit_length())].append(e)
     trained: dict[int, list[Tensor]] = {}
     for rows, members in groups.items():
         chosen = [models[e] for e in members]
         ensemble = LowRank(chosen, schedule, joint=joint, tangent=len(models[0]) == 1)
         x, present = _padded([data[e] for e in members], rows)
         sources = [generators[e] for e in members]
-        lambda_t = _over_all_rows(weighting, present)
-        fit(ensemble, x, present=present, weighting=lambda_t, generator=sources, **settings)
+        fit(ensemble, x, present=present, generator=sources, **settings)
         trained |= {e: ensemble.bases_of(place) for place, e in enumerate(members)}
     if single:
         return [trained[e][0] for e in range(len(data))]
@@ -88,16 +84,6 @@ def _check_cells(data: Sequence[Tensor], models: list[list[Tensor]], joint: bool
     names = [f"starts[{e}]" for e, start in enumerate(models) for _ in start]
     flat = [basis for start in models for basis in start]
     checks.orthonormal_each("starts", flat if frames is None else frames, () if frames else names)
-
-
-def _over_all_rows(weighting: Weighting | None, present: Tensor) -> Weighting:
-    """A weighting with which the loss is the sum over points divided by the number of rows.
-
-    The recorded runs have the loss on this scale, which Adam's epsilon feels where a gradient is as
-    small as 1e-8, such as that of a basis to which no point is assigned.
-    """
-    share = present.double().mean(-1, keepdim=True).cpu()
-    return lambda t: share * (torch.ones_like(t) if weighting is None else weighting(t))
 
 
 def _padded(data: Sequence[Tensor], rows: int) -> tuple[Tensor, Tensor]:
