@@ -26,8 +26,7 @@ def as_time(t: float | Tensor, name: str = "t") -> Tensor:
         ValueError: where an entry is not a number in [0, 1].
     """
     tensor = _double(t)
-    inside = (tensor >= 0) & (tensor <= 1)  # NaN compares false
-    if not inside.all():
+    if not tensor.equal(tensor.clamp(0, 1)):  # NaN is equal to nothing
         value = f"{t}" if tensor.dim() == 0 else f"tensor in [{tensor.min():g}, {tensor.max():g}]"
         raise ValueError(f"{name} = {value}: allowed is a number in [0, 1]")
     return tensor
