@@ -6,6 +6,7 @@ import math
 
 import torch
 from torch import Tensor
+from torch.autograd.graph import Node, get_gradient_edge
 from torch.nn import functional
 
 from molrg import checks
@@ -14,7 +15,7 @@ from molrg.jacobian.evaluation import CHECKPOINTED, evaluated
 
 # Products in one pass, and entries of x_t in them: enough to fill a processor, few enough for its
 # memory.
-_PRODUCTS_AT_ONCE = 32
+_PRODUCTS_AT_ONCE = 16
 _ENTRIES_AT_ONCE = 2**17
 
 
@@ -58,8 +59,8 @@ class Linearised:
         self.points = math.prod(self.lead)
         self.n = math.prod(shape[lead:])
         self.most = max(1, min(_PRODUCTS_AT_ONCE // self.points, _ENTRIES_AT_ONCE // x_t.numel()))
-        self.copies = 0
-        self._check(self._run(1))
+        self._run(1)
+        self._check(self._output)
 
     def _time(self, t: float | Tensor) -> float | Tensor:
         """Times as they are where there is one for all, and one for each point otherwise."""
@@ -72,6 +73,7 @@ class Linearised:
                 f"t.shape = {tuple(t.shape)}: allowed is () or what broadcasts to {self.lead}"
             ) from None
 
+    @torch.inference_mode(False)
     def _check(self, value: Tensor) -> None:
         """What the denoiser returns can be differentiated, and is what a denoiser returns."""
         if value.shape != self.x.shape:
@@ -80,32 +82,26 @@ class Linearised:
                 f" {tuple(self.x.shape)}"
             )
         checks.finite("denoiser(x_t, t)", value.detach())
-        slope = self._slope(value) if value.requires_grad else None
-        if slope is None:
+        graph = _graph(value)
+        if any("CheckpointFunction" in node.name() for node in graph):
+            raise ValueError(CHECKPOINTED)
+        if get_gradient_edge(self._inputs).node not in graph:
             raise ValueError(
                 "denoiser(x_t, t) = a constant to autograd: allowed is a differentiable function"
                 " of x_t"
             )
 
-    def _slope(self, value: Tensor) -> Tensor | None:
-        """The transpose applied to zero; None where the value does not depend on the inputs."""
-        zero = torch.zeros_like(value)
-        try:
-            return torch.autograd.grad(value, self._inputs, zero, allow_unused=True)[0]
-        except RuntimeError as error:
-            if "torch.utils.checkpoint" in str(error):
-                raise ValueError(CHECKPOINTED) from error
-            raise
-
-    def _run(self, copies: int) -> Tensor:
-        """Estimates of x_0 from copies of the points, next to one another, to be differentiated."""
+    def _run(self, copies: int) -> None:
+        """Estimate x_0 from copies of the points, next to one another, to be differentiated."""
         last = len(self.lead) - 1
         t = self.t
         if isinstance(t, Tensor) and t.dim():
             t = t.repeat_interleave(copies, last)
         with evaluated(self.denoiser):
             self._inputs = self.x.repeat_interleave(copies, last).requires_grad_()
-            return self.denoiser(self._inputs, t)
+            self._output = self.denoiser(self._inputs, t)
+        self.copies = copies
+        self._pullback: tuple[Tensor, Tensor] | None = None
 
     def _prepare(self, vectors: Tensor) -> None:
         """Run the denoiser on as many copies as the vectors can use, unless that has been done."""
@@ -116,9 +112,7 @@ class Linearised:
             )
         copies = min(vectors.shape[-1], self.most)
         if self.copies < copies:
-            self.copies = copies
-            self._output = self._run(copies)
-            self._pullback: tuple[Tensor, Tensor] | None = None
+            self._run(copies)
 
     def _products(self, value: Tensor, variable: Tensor, vectors: Tensor) -> Tensor:
         """The transposed derivative of `value` by `variable`, times each vector."""
@@ -159,6 +153,18 @@ class Linearised:
         """
         self._prepare(vectors)
         return self._products(self._output, self._inputs, vectors)
+
+
+def _graph(value: Tensor) -> set[Node]:
+    """All steps that autograd would go back through from a value."""
+    met: set[Node] = set()
+    waiting = [value.grad_fn]
+    while waiting:
+        node = waiting.pop()
+        if node is not None and node not in met:
+            met.add(node)
+            waiting += [earlier for earlier, _ in node.next_functions]
+    return met
 
 
 def dense(denoiser: Denoiser, x_t: Tensor, t: float | Tensor) -> Tensor:

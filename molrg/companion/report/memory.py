@@ -14,7 +14,7 @@ from molrg.companion.report.laws import LARGEST_GAUSSIAN
 _GRAPHS = 4  # a pass that can be differentiated twice holds about so many times what one saves
 _CLOUDS = 8  # copies in double precision that the dimension of the images needs at once
 _COVARIANCES = 4  # likewise, matrices of the Gaussian
-_PRODUCTS_AT_ONCE = 32  # as `molrg.jacobian.Linearised`, and the entries in them
+_PRODUCTS_AT_ONCE = 16  # as `molrg.jacobian.Linearised`, and the entries in them
 _ENTRIES_AT_ONCE = 2**17
 _DIMENSION = "dimension of the images"
 
