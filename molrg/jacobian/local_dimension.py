@@ -32,6 +32,7 @@ from molrg.stats import Summary
 
 _POINTS_AT_ONCE = 32
 _COLUMNS_AT_ONCE = 32
+_ENTRIES_AT_ONCE = 2**15  # in one evaluation that is not differentiated, of more points than these
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ def trace(
     probes = probes if probes is None else checks.count("probes", probes, 2)
     source = generator or torch.Generator().manual_seed(0)
     values, errors = [], []
-    for points, time in _parts(denoiser, x_t, t):
+    for points, time in _parts(denoiser, x_t, t, _POINTS_AT_ONCE):
         linear = Linearised(denoiser, points, time)
         scale = denoiser.schedule.at(time, points)[0].double()
         scale = scale.expand(points.shape).reshape(linear.points, -1)[:, 0]
@@ -96,17 +97,17 @@ def trace(
 
 
 def _parts(
-    denoiser: Denoiser, x: Tensor, t: float | Tensor
+    denoiser: Denoiser, x: Tensor, t: float | Tensor, most: int
 ) -> Iterator[tuple[Tensor, float | Tensor]]:
-    """Some points at a time, with their times; all at once where the shapes do not fit."""
+    """At most so many points at a time, with their times; all where the shapes do not fit."""
     axis = len(ensemble_of(denoiser))
     if x.dim() <= axis + 1:
         yield x, t
         return
     single = not isinstance(t, Tensor) or t.dim() == 0 or t.shape[-1] == 1
-    for start in range(0, x.shape[axis], _POINTS_AT_ONCE):
-        part = slice(start, start + _POINTS_AT_ONCE)
-        points = x.narrow(axis, start, min(_POINTS_AT_ONCE, x.shape[axis] - start))
+    for start in range(0, x.shape[axis], most):
+        part = slice(start, start + most)
+        points = x.narrow(axis, start, min(most, x.shape[axis] - start))
         yield points, t if single else t[..., part]  # type: ignore[index]
 
 
@@ -170,8 +171,10 @@ def _squared_distances(denoiser: Denoiser, x0: Tensor, noise: Tensor, t: float |
         raise ValueError(f"x0.shape = {tuple(x0.shape)}: allowed is {lead} leading axes, an event")
     sigma = _sigma(denoiser, t)
     noisy = denoiser.schedule.add_noise(x0, t, noise)
+    most = max(_POINTS_AT_ONCE, _ENTRIES_AT_ONCE // max(1, x0.shape[lead:].numel()))
     with torch.no_grad(), evaluated(denoiser):
-        estimate = torch.cat([denoiser(*part) for part in _parts(denoiser, noisy, t)], lead - 1)
+        parts = _parts(denoiser, noisy, t, most)
+        estimate = torch.cat([denoiser(*part) for part in parts], lead - 1)
     checks.finite("denoiser(x_t, t)", estimate)
     if estimate.shape != x0.shape:
         value = f"{tuple(estimate.shape)}: allowed is that of x0, {tuple(x0.shape)}"
