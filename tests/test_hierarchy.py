@@ -322,6 +322,23 @@ def test_mean_field_is_one_step_of_the_averaged_recursion(s, v, m):
     assert abs(right.mean() / total.mean() - expected) < 4.5 * error
 
 
+def test_density_evolution_of_several_noise_levels_is_that_of_each():
+    def leaves(count, g):
+        z = torch.randn(count, 6, generator=g, dtype=torch.float64)
+        return torch.stack([level * z for level in levels])
+
+    def evolved():
+        sizes = {"population": 32, "grammars": 4}
+        return h.density_evolution(leaves, 3, 2, 6, 2, **sizes, generator=rng(0))
+
+    levels = [0.5, 1.0, 2.0]
+    together = evolved()
+    assert together.shape == (3, 4)
+    for row, level in zip(together, (0.5, 1.0, 2.0), strict=True):
+        levels = [level]
+        assert worst(row, evolved()[0]) < 1e-13
+
+
 def test_density_evolution_at_depth_one_is_a_tree_of_depth_one():
     """Mean belief of one level over many grammars, both ways. False fail 1e-5."""
     v, m, q = 8, 2, 1.2

@@ -43,6 +43,16 @@ def test_a_seed_does_not_depend_on_the_others():
     assert alone["class"].tolist() == beside[beside["seed"] == 3]["class"].tolist()
 
 
+@pytest.mark.parametrize("process", ["epsilon", "gaussian"])
+def test_the_class_needs_no_leaves(process):
+    both, alone = (
+        beliefs((3, 2, 8, 3), [0.3, 0.6], [0, 1], trees=7, process=process, leaves=leaves)
+        for leaves in (True, False)
+    )
+    assert alone["class"].to_numpy() == pytest.approx(both["class"].to_numpy(), rel=1e-5)
+    assert list(alone.columns) == ["seed", "noise", "class"]
+
+
 def test_crossing_is_where_the_lead_ends():
     noises = [0.1, 0.2, 0.3]
     assert crossing(noises, [0.5, 0.5, 0.5], [0.7, 0.6, 0.4]) == pytest.approx(0.25)

@@ -131,6 +131,18 @@ def test_the_same_seed_gives_the_same_images_and_another_one_others():
     assert not torch.equal(Scenes(6, 8, scene=1).render(z), x), "another scene"
 
 
+def test_a_bent_family_is_the_one_made_so():
+    family = Scenes(5, 8)
+    for curvature in (0.0, 3.0):
+        bent, made = family.bent(curvature), Scenes(5, 8, curvature=curvature)
+        z = drawn(made)[1]
+        assert torch.equal(bent.render(z), made.render(z))
+        assert torch.equal(bent.tangents(z), made.tangents(z))
+    assert family.curvature == 1.0
+    with complains("curvature"):
+        family.bent(3.1)
+
+
 def test_factors_beyond_d_are_at_rest():
     few, many = Scenes(3, 16), Scenes(24, 16)
     _, z = drawn(few)

@@ -18,6 +18,7 @@ smaller.
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Sequence
 
@@ -93,6 +94,19 @@ class Scenes:
                 f"size = {size}: allowed is more pixels than {size}x{size} to tell {d} factors of "
                 f"{objects} objects apart, or fewer factors"
             )
+
+    def bent(self, curvature: float) -> Scenes:
+        """The same scenes at another curvature: the base and its tangent space are kept.
+
+        Args:
+            curvature: c in [0, 3].
+
+        Raises:
+            ValueError: where the curvature is out of range.
+        """
+        other = copy.copy(self)
+        other.curvature = checks.real("curvature", curvature, 0.0, 3.0)
+        return other
 
     def sample(
         self, N: int, generator: torch.Generator, *, dtype: torch.dtype = torch.float32

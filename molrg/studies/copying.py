@@ -7,7 +7,7 @@ of random numbers of its own, keyed by purpose, seed and half (`molrg.draws.sour
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -33,6 +33,7 @@ MOST = 500  # images on which an error is measured
 _HALVES, _START, _TRAINING, _SAMPLES, _OWN, _UNSEEN, _GUILTY = 0, 2, 3, 4, 5, 6, 7
 
 
+@cache  # scikit-learn reads its digits from text
 def pixels(name: str, split: str) -> Tensor:
     """Images of a set as points (B, n), those of 28 by 28 at half the resolution.
 

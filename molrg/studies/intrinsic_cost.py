@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from torch.nn.functional import avg_pool2d
 
 from molrg import draws, images, memorization, sampling, stats, sweeps
 from molrg.denoisers import MLP, Denoiser
+from molrg.images.scenes import Scenes
 from molrg.schedules import EDM
 from molrg.training import fit, loss
 
@@ -60,9 +62,7 @@ def pool(
     """
     generator = draws.source(_POOL, seed)
     if source == "rendered":
-        family = images.rendered(
-            int(d), size, objects=objects, kinds=kinds.split(), curvature=curvature, scene=seed
-        )
+        family = _scenes(int(d), size, objects, tuple(kinds.split()), seed).bent(curvature)
         x = family.sample(N + HELD_OUT, generator)[0]
     else:
         x, _ = images.load(source, n=N + HELD_OUT, generator=generator)
@@ -70,6 +70,12 @@ def pool(
     x = (x - x.mean(0)).flatten(1)
     x = x * math.sqrt(d / float(x.var(0).sum()))
     return x[:N], x[N:]
+
+
+@cache
+def _scenes(d: int, size: int, objects: int, kinds: Sequence[str], seed: int) -> Scenes:
+    """A family, once: its tangent space costs more than a thousand of its images."""
+    return Scenes(d, size, objects=objects, kinds=kinds, scene=seed)
 
 
 @sweeps.batched
@@ -240,9 +246,7 @@ def linear_edge(
     """
     agreements = []
     for d in dims:
-        family = images.rendered(
-            d, size, objects=16, kinds=("x", "y"), curvature=curvature, scene=seed
-        )
+        family = _scenes(d, size, 16, ("x", "y"), seed).bent(curvature)
         x = family.sample(60, draws.source(_SPAN, seed), dtype=torch.float64)[0]
         for N in range(d - 1, d + 4):
             agreements.append((span_residual(x, N) < 1e-8) == (d + 1 <= N))
