@@ -181,3 +181,13 @@ def test_a_store_tells_settings_and_trials_apart():
 def test_bad_input(setting):
     with complains("kinds"):
         trial(setting, kinds="own rough")
+
+
+def test_a_strip_shows_the_edits_that_were_measured(setting):
+    x_t, V = editing_setting.start(setting, 0)
+    edited = editing_setting.edit(setting, x_t, V[1:2] * -2)[0, 0]
+    shown = named_changes.strip(setting, 0, 1, (0.0, -2.0))
+    assert torch.allclose(shown[0], editing_setting.finish(setting, x_t)[0], atol=1e-5)
+    assert torch.allclose(shown[1], edited, atol=1e-5)
+    with complains("lengths"):
+        named_changes.strip(setting, 0, 1, (3.0,))

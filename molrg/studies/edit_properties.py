@@ -57,8 +57,7 @@ def properties(
         and for a smooth one cut to the mask.
     """
     setting = Setting(model, data, t, steps, device)
-    x0 = torch.cat([editing_setting.picture(setting, seed + k) for k in (0, 10, 1)])
-    x_t = editing_setting.invert(setting, x0)
+    x_t = torch.cat([editing_setting.noisy(setting, seed + k) for k in (0, 10, 1)])
     base = editing_setting.finish(setting, x_t)
 
     def change(V: Tensor, lengths: Tensor, which: slice = slice(0, 1)) -> Tensor:

@@ -129,9 +129,15 @@ def directions(
 
 
 @functools.lru_cache(maxsize=_KEPT)
+def noisy(setting: Setting, seed: int) -> Tensor:
+    """An image's noisy point (1, C, H, W)."""
+    return invert(setting, picture(setting, seed))
+
+
+@functools.lru_cache(maxsize=_KEPT)
 def start(setting: Setting, seed: int) -> tuple[Tensor, Tensor]:
     """An image's noisy point (1, C, H, W), and its first four directions there (4, C, H, W)."""
-    x_t = invert(setting, picture(setting, seed))
+    x_t = noisy(setting, seed)
     return x_t, directions(setting, x_t, 4)
 
 

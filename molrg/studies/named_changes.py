@@ -6,6 +6,7 @@ their movement are those of `editing.attributes`.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -24,7 +25,9 @@ from molrg.studies.editing_setting import Setting
 ALPHAS = torch.tensor([-2.0, -1.0, -0.5, 0.0, 0.5, 1.0, 2.0], device="cpu")
 KINDS = ("own", "smooth", "other", "white", "matched", "drawn", "principal")
 OUTCOMES = ("gain", "moved", "loose", "kept", "odds", "r2")
+UNIT = torch.tensor([-1.0, 1.0], device="cpu")
 _NOISE = 5  # purpose of random numbers
+_KEPT = 8  # images whose edits are remembered
 
 
 def trial(
@@ -37,7 +40,9 @@ def trial(
     weights: float,
     device: str = "cpu",
 ) -> dict[str, Any]:
-    """Edit one image along four directions of several kinds; a row is one image at one time.
+    """Edit one image along directions of several kinds; a row is one image at one time.
+
+    There are four of a kind, but of "other" only one, to compare with the first singular vector.
 
     Args:
         seed: of the image and of random directions.
@@ -52,7 +57,7 @@ def trial(
     Returns:
         "error", mean squared difference of the image and what comes back without an edit;
         "error_of_noise", the same from noise in place of the inverted image. For each kind, with
-        its name and "_" in front, lists over the four directions: "gain", change of the finished
+        its name and "_" in front, lists over its directions: "gain", change of the finished
         image for a unit step; but for "white" and "other" also "moved", whether an attribute moves;
         "effect" and "steady", (4, 10), how far each attribute moves and whether it does; "r2",
         linearity; "loose", whether any attribute is off by one standard deviation at the largest
@@ -63,22 +68,34 @@ def trial(
         ValueError: where a kind is none of these.
     """
     setting = Setting(model, data, t, steps, device)
-    x0, (x_t, _) = editing_setting.picture(setting, seed), editing_setting.start(setting, seed)
+    x0 = editing_setting.picture(setting, seed)
     gamma = setting.network.schedule.gamma(t)
     noise = draws.normal(x0.shape, generator=draws.source(_NOISE, seed)) * gamma
-    base = editing_setting.finish(setting, x_t)
+    base = _unedited(setting, seed)
     row: dict[str, Any] = {"error": (base - x0).square().mean().item()}
     unrelated = editing_setting.finish(setting, noise.float())
     row["error_of_noise"] = (unrelated - x0).square().mean().item()
     for kind in kinds.split():
         checks.one_of("kinds", kind, KINDS)
-        V = _directions(setting, kind, seed, row)
-        outcomes = _responses(setting, x_t, base, V, gain_only=kind in ("white", "other"))
-        row |= {f"{kind}_{name}": value for name, value in outcomes.items()}
+        outcomes = _outcomes(setting, kind, seed, row)
+        row |= {f"{kind}_{name}": np.asarray(value).tolist() for name, value in outcomes.items()}
     return row
 
 
+def _outcomes(setting: Setting, kind: str, seed: int, row: Mapping[str, Any]) -> dict[str, Any]:
+    """What steps along directions of a kind do to the finished image, to attributes and class."""
+    base = _unedited(setting, seed)
+    if kind == "own":
+        return _of_lines(setting, base, _own_lines(setting, seed))
+    V = _directions(setting, kind, seed, row)
+    if kind in ("white", "other"):
+        return {"gain": _gain(base, _edits(setting, seed, V, UNIT))}
+    return _of_lines(setting, base, _lines(setting, seed, V))
+
+
 def _directions(setting: Setting, kind: str, seed: int, row: Mapping[str, Any]) -> Tensor:
+    if kind == "other":
+        return editing_setting.candidates(setting, kind, seed)[:1]
     if kind != "matched":
         return editing_setting.candidates(setting, kind, seed)
     # lengthened to the effect of the singular vectors
@@ -87,27 +104,48 @@ def _directions(setting: Setting, kind: str, seed: int, row: Mapping[str, Any]) 
     return smooth * longer.reshape(-1, 1, 1, 1)
 
 
-def _responses(
-    setting: Setting, x_t: Tensor, base: Tensor, V: Tensor, *, gain_only: bool
-) -> dict[str, Any]:
-    """What steps along the directions do to the finished image, to attributes and class."""
-    lengths = V.new_tensor([-1.0, 1.0]) if gain_only else ALPHAS[ALPHAS != 0]
+@functools.lru_cache(maxsize=_KEPT)
+def _unedited(setting: Setting, seed: int) -> Tensor:
+    """What comes back of an image without an edit, (1, C, H, W)."""
+    return editing_setting.finish(setting, editing_setting.start(setting, seed)[0])
+
+
+def _edits(setting: Setting, seed: int, V: Tensor, lengths: Tensor) -> Tensor:
+    """Finished images at some lengths along directions (m, C, H, W), (m, lengths, C, H, W)."""
     shifts = (V[:, None] * lengths.reshape(1, -1, 1, 1, 1)).flatten(0, 1)
-    edited = editing_setting.edit(setting, x_t, shifts)[0].unflatten(0, (len(V), -1))
-    change = torch.linalg.vector_norm((edited - base).flatten(2), dim=-1)
-    gain = {"gain": change[:, lengths.abs() == 1].mean(1).tolist()}
-    if gain_only:
-        return gain
+    x_t = editing_setting.start(setting, seed)[0]
+    return editing_setting.edit(setting, x_t, shifts)[0].unflatten(0, (len(V), -1))
+
+
+def _lines(setting: Setting, seed: int, V: Tensor) -> Tensor:
+    """Finished images at all lengths of `ALPHAS`, (m, alphas, C, H, W)."""
+    base = _unedited(setting, seed)
     unedited = base.expand(len(V), 1, *base.shape[1:])
-    middle = len(ALPHAS) // 2
-    whole = torch.cat([edited[:, :middle], unedited, edited[:, middle:]], 1)
+    back, forth = _edits(setting, seed, V, ALPHAS[ALPHAS != 0]).chunk(2, 1)
+    return torch.cat([back, unedited, forth], 1)
+
+
+@functools.lru_cache(maxsize=_KEPT)
+def _own_lines(setting: Setting, seed: int) -> Tensor:
+    """Those along the image's own directions, which figures show as well."""
+    return _lines(setting, seed, editing_setting.start(setting, seed)[1])
+
+
+def _gain(base: Tensor, edited: Tensor) -> Tensor:
+    """Size of the change of the finished image for a unit step, of edits (m, 2, C, H, W)."""
+    return torch.linalg.vector_norm((edited - base).flatten(2), dim=-1).mean(1)
+
+
+def _of_lines(setting: Setting, base: Tensor, lines: Tensor) -> dict[str, Any]:
+    """Outcomes of edits at all lengths of `ALPHAS`."""
     classifier, _ = editing_setting.observer(setting)
-    outcomes = _of_attributes(setting, whole)
-    outcomes["r2"] = editing.linearity((whole - base).flatten(2), ALPHAS)
+    outcomes = {"gain": _gain(base, lines[:, ALPHAS.abs() == 1])}
+    outcomes |= _of_attributes(setting, lines)
+    outcomes["r2"] = editing.linearity((lines - base).flatten(2), ALPHAS)
     if classifier is not None:
-        ends = whole[:, [middle, 0, -1]]
+        ends = lines[:, [len(ALPHAS) // 2, 0, -1]]
         outcomes |= _of_class(classifier(ends.flatten(0, 1)).unflatten(0, (-1, 3)))
-    return gain | {name: np.asarray(value).tolist() for name, value in outcomes.items()}
+    return outcomes
 
 
 def _of_attributes(setting: Setting, edited: Tensor) -> dict[str, Any]:
@@ -197,10 +235,22 @@ def furthest(table: pd.DataFrame, count: int) -> pd.DataFrame:
 
 
 def strip(setting: Setting, seed: int, direction: int, lengths: Sequence[float]) -> Tensor:
-    """Edits of one image along one of its own directions, (lengths, C, H, W)."""
-    x_t, V = editing_setting.start(setting, seed)
-    shifts = V[direction] * V.new_tensor(lengths).reshape(-1, 1, 1, 1)
-    return editing_setting.edit(setting, x_t, shifts)[0]
+    """Edits of one image along one of its own directions, (lengths, C, H, W).
+
+    Args:
+        setting: network, images, time and steps.
+        seed: of the image.
+        direction: from 0 to 3.
+        lengths: of the steps, out of `ALPHAS`.
+
+    Raises:
+        ValueError: where a length is none of these.
+    """
+    allowed = tuple(ALPHAS.tolist())
+    for length in lengths:
+        checks.one_of("lengths", length, allowed)
+    places = [allowed.index(length) for length in lengths]
+    return _own_lines(setting, seed)[direction, places]
 
 
 def outcome_means(table: pd.DataFrame, kinds: Sequence[str]) -> pd.DataFrame:
