@@ -73,3 +73,12 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
             aside.replace(target)
     finally:
         shutil.rmtree(hidden, ignore_errors=True)
+
+
+def is_hub_id(name: str) -> bool:
+    """Whether a name can only be that of a model of the hub, owner/name.
+
+    Args:
+        name: of a model.
+    """
+    return re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", name) is not None and not Path(name).exists()

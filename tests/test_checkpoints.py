@@ -576,9 +576,35 @@ def test_latent_diffusion_on_the_hub_is_refused(monkeypatch):
     def load_config(cls, source, **more):
         return {"vae": ["diffusers", "AutoencoderKL"]}
 
+    monkeypatch.setattr("diffusers.utils.hub_utils.model_info", lambda name, **more: None)
     monkeypatch.setattr(ConfigMixin, "load_config", classmethod(load_config))
     with complains("path_or_repo_id"):
         denoisers.from_pretrained("owner/name")
+
+
+@pytest.mark.parametrize("revision", [None, "1" * 40])
+def test_a_hub_that_does_not_answer_is_asked_once_and_its_cache_read(
+    folder, tmp_path, monkeypatch, revision
+):
+    """The cache as it lies on a disk after a first download; no loader is sent to the hub."""
+    place, commit = tmp_path / "hub" / "models--owner--tiny", revision or "0" * 40
+    shutil.copytree(folder, place / "snapshots" / commit)
+    (place / "refs").mkdir()
+    (place / "refs" / "main").write_text("0" * 40)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    asked_for = []
+
+    def nobody(name, **more):
+        asked_for.append((name, more["revision"]))
+        raise OSError("no network")
+
+    monkeypatch.setattr("diffusers.utils.hub_utils.model_info", nobody)
+    monkeypatch.setattr("molrg.denoisers.folders.on_hub", None)
+    read, x = denoisers.from_pretrained("owner/tiny", revision=revision), images(SMALL)
+    assert torch.equal(read(x, 0.5), denoisers.from_pretrained(folder)(x, 0.5))
+    with pytest.raises(FileNotFoundError, match=r"owner/other: .*the hub cannot be reached"):
+        denoisers.from_pretrained("owner/other")
+    assert asked_for == [("owner/tiny", revision), ("owner/other", None)]
 
 
 def test_a_pipeline_without_its_autoencoder_is_none_of_latents(folder):

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import difflib
 import math
-import re
 import tempfile
 from pathlib import Path
 
 from rich.console import Console
 
 import molrg
+from molrg import files
 from molrg.companion import machine
 
 SHIPPED = Path(molrg.__file__).parent / "zoo" / "models"  # `molrg.zoo.shipped` loads torch
 LEAST_MINUTES = 0.01
-_HUB_ID = re.compile(r"\w[\w.-]*/\w[\w.-]*")
 
 
 def require_minutes(minutes: float) -> float:
@@ -62,15 +61,6 @@ def denoisers() -> list[str]:
     return sorted(path.parent.name for path in SHIPPED.glob("*/unet"))
 
 
-def is_hub_id(name: str) -> bool:
-    """Whether a name can only be that of a model of the hub, owner/name.
-
-    Args:
-        name: of a model.
-    """
-    return _HUB_ID.fullmatch(name) is not None and not Path(name).exists()
-
-
 def require_model(name: str, console: Console) -> None:
     """Where a name can be no model, say so at once.
 
@@ -83,7 +73,7 @@ def require_model(name: str, console: Console) -> None:
     """
     if name in denoisers() or Path(name).exists():
         return
-    if is_hub_id(name):
+    if files.is_hub_id(name):
         console.print(f"{name} is no folder here; trying the hub", markup=False, highlight=False)
         return
     if "/" in name or "\\" in name or name.startswith((".", "~")):

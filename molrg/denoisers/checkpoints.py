@@ -72,12 +72,7 @@ def from_pretrained(
     for name, value in (("variant", variant), ("subfolder", subfolder), ("revision", revision)):
         if value is not None and not isinstance(value, str):
             raise ValueError(f"{name} = {value!r}: allowed is a name, or None")
-    if Path(path_or_repo_id).exists():
-        parts = folders.local(Path(path_or_repo_id), variant=variant, subfolder=subfolder)
-    else:
-        parts = folders.on_hub(
-            str(path_or_repo_id), variant=variant, subfolder=subfolder, revision=revision
-        )
+    parts = folders.found(path_or_repo_id, variant=variant, subfolder=subfolder, revision=revision)
     trained = schedulers.read(parts)
     denoiser = UNet(
         _network(parts), trained.schedule, prediction=trained.prediction, clip=trained.clip

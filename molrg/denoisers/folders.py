@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from molrg.denoisers import seals
+from molrg import files
+from molrg.denoisers import hub, seals
 
 NAME = "diffusion_pytorch_model"
 LAYOUT = (
@@ -56,6 +57,35 @@ class Parts:
                 f"path_or_repo_id = {self.source}: allowed is {LAYOUT} ({place}: not an object)"
             )
         return config
+
+
+def found(
+    path_or_repo_id: str | Path, *, variant: str | None, subfolder: str | None, revision: str | None
+) -> Parts:
+    """The parts of a model: of a folder, of the hub, or of its cache where it does not answer.
+
+    Args:
+        path_or_repo_id: a folder, or owner/name.
+        variant: of the weights.
+        subfolder: of the network, where that is not unet.
+        revision: branch, tag or commit on the hub.
+
+    Raises:
+        FileNotFoundError: as `on_hub`.
+        ValueError: as `local` and `on_hub`.
+    """
+    folder: Path | None = Path(path_or_repo_id)
+    name = str(path_or_repo_id)
+    if files.is_hub_id(name):
+        try:
+            folder = hub.cached(name, revision)
+        except FileNotFoundError as error:
+            raise _nowhere(name, error) from error
+    elif not Path(name).exists():
+        folder = None
+    if folder is None:
+        return on_hub(name, variant=variant, subfolder=subfolder, revision=revision)
+    return local(folder, variant=variant, subfolder=subfolder)
 
 
 def local(folder: Path, *, variant: str | None, subfolder: str | None) -> Parts:
@@ -122,12 +152,15 @@ def _first(whole: Parts, name: str, subfolders: list[str | None]) -> str | None:
             reason = error
         else:
             return subfolder
-    raise FileNotFoundError(
-        f"{whole.source}: no such folder here, and not found on the hub or in its cache ({reason})."
+    raise _nowhere(whole.source, reason) from reason
+
+
+def _nowhere(name: str, reason: Exception) -> FileNotFoundError:
+    return FileNotFoundError(
+        f"{name}: no such folder here, and not found on the hub or in its cache ({reason})."
         f" Name a local folder ({LAYOUT}), or a model that is shipped (`molrg.zoo.names()` with"
-        f" `molrg.zoo.load`), or run `python -m molrg fetch {whole.source}` once where there is a"
-        " network"
-    ) from reason
+        f" `molrg.zoo.load`), or run `python -m molrg fetch {name}` once where there is a network"
+    )
 
 
 def _refusal(source: Path | str, allowed: str) -> ValueError:

@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 from molrg import draws, images, zoo
-from molrg.companion.report import hub
 from molrg.companion.sample_copies import LEAST, first_rows
 from molrg.denoisers.networks import UNet
 
@@ -108,7 +107,7 @@ def read(name: str, source: str, *, device: str, size: int | None, seed: int) ->
 def _denoiser(name: str, device: str) -> UNet:
     """The model; errors call it so, and not by the argument of the function that loads it."""
     try:
-        return zoo.load_denoiser(hub.place(name), device=device)
+        return zoo.load_denoiser(name, device=device)
     except ValueError as error:
         raise ValueError(str(error).replace("path_or_repo_id", "model", 1)) from error
 
