@@ -97,9 +97,11 @@ def test_a_rotation_of_space_rotates_the_result(joint):
         assert abs(found.objective - plain.objective) < 1e-9
 
 
-def test_errors_of_an_ensemble_are_those_of_each():
-    estimate = [torch.stack([bases(9, [2, 2, 3], seed=s)[k] for s in range(6)]) for k in range(3)]
-    truth = bases(9, [2, 3, 3], seed=50)
+@pytest.mark.parametrize("more", [[], [1, 1, 1, 1]])
+def test_errors_of_an_ensemble_are_those_of_each(more):
+    each = [bases(9, [2, 2, 3, *more], seed=s) for s in range(6)]
+    estimate = [torch.stack(subspace) for subspace in zip(*each, strict=True)]
+    truth = bases(9, [2, 3, 3, *more], seed=50)
     found = sub.subspace_errors(estimate, truth)
     for s in range(6):
         assert abs(found[s] - sub.subspace_error([U[s] for U in estimate], truth)) < EXACT

@@ -75,6 +75,22 @@ def test_only_whole_starts_are_compared():
     assert 0 <= row["single"] <= 1
 
 
+@pytest.mark.parametrize(
+    ("study", "cells"),
+    [
+        (bent.recover, [{"angle": a, "dims": "2 3", "N": 4, "lift": "+1"} for a in (90.0, 5.0)]),
+        (bent.recover, [{"angle": 20.0, "dims": "2 2", "noise": 0.1, "lift": "ones"}]),
+        (bent.recover_rare, [{"share": 0.3, "angle": 20.0, "d": 2, "N": N} for N in (5, 12)]),
+    ],
+)
+def test_data_sets_of_several_cells_at_once_are_data_sets_alone(study, cells):
+    cells = [cell | SMALL for cell in cells]
+    columns = ["all"] if study is bent.recover_rare else ["all", "oracle", "shuffled", "single"]
+    together = sweeps.run(study, cells, seeds=range(3))[columns]
+    alone = sweeps.run(study, cells, seeds=range(3), chunk=1)[columns]
+    np.testing.assert_allclose(together, alone, atol=1e-7)
+
+
 def test_success_depends_on_the_angle_of_the_row():
     table = pd.DataFrame({"angle": [90.0, 5.0], "all": [0.05, 0.05], "other": [1.0, 2.0]})
     done = bent.with_success(table, "all")

@@ -384,6 +384,14 @@ def test_spectral_labels_separate_orthogonal_subspaces_and_not_noise():
     assert sub.clustering_accuracy(sub.spectral_labels(normal(90, 24), 3, seed=0), labels) < 0.7
 
 
+def test_a_single_point_orthogonal_to_all_others_is_a_cluster():
+    labels = torch.tensor([0, 0, 1, 0, 0, 0, 0, 0])
+    x, _ = MoLRG.random(9, [3], generator=rng()).sample(8, generator=rng(1))
+    x[2] = torch.linalg.svd(x).Vh[-1]
+    for seed in range(4):
+        assert sub.clustering_accuracy(sub.spectral_labels(x, 2, seed=seed), labels) == 1
+
+
 # bad input
 
 U = sub.random_basis(6, 2, generator=rng())

@@ -1,13 +1,16 @@
 r"""K-subspaces with bent assumptions: small angles, noise, unequal shares and dimensions, means.
 
-The functions of one seed are for `molrg.sweeps.run`, which adds the cell and the seed to the row.
+The functions of cells and seeds are for `molrg.sweeps.run`, which adds both to the row.
 Errors are `molrg.subspaces.subspace_error` from the truth; `with_success` turns them into success.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
+from itertools import groupby
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from molrg import checks, stats
+from molrg import checks, draws, stats, sweeps
 from molrg.denoisers import LowRank
 from molrg.mixture import MoLRG
 from molrg.schedules import VP
@@ -24,8 +27,10 @@ from molrg.subspaces import (
     k_subspaces,
     pca,
     projector_distance,
+    random_bases,
     random_basis,
     subspace_error,
+    subspace_errors,
     whitened,
 )
 from molrg.training import evaluate, fit
@@ -35,6 +40,7 @@ LIFTS = (
     "+1",
     "ones",
 )  # nothing, a dimension more, and that with a coordinate that is always one
+Cells = Sequence[Mapping[str, Any]]
 ZERO_LOSS = 1 - 1e-12  # share of the energy that a start has to catch to count as at zero loss
 
 
@@ -68,18 +74,8 @@ def _gram(points: Tensor) -> Tensor:
     return points @ points.T
 
 
-def recover(
-    seed: int,
-    *,
-    angle: float,
-    dims: str,
-    N: int = 0,
-    noise: float = 0.0,
-    mean: float = 0.0,
-    lift: str = "",
-    n: int = 48,
-    starts: int = 48,
-) -> dict[str, float]:
+@sweeps.batched
+def recover(cells: Cells, seeds: Sequence[int]) -> list[dict[str, float]]:
     """Errors of K-subspaces from several starts, and of PCA with labels that are given.
 
     One row is one data set. "random", "whitened" and "all" are the errors of the best of the random
@@ -89,7 +85,20 @@ def recover(
     end at zero loss.
 
     Args:
-        seed: of the mixture, the data and the starts.
+        cells: with the keys of `Bent`.
+        seeds: of the mixtures, the data and the starts.
+
+    Raises:
+        ValueError: where a value is out of range.
+    """
+    return _by_cell(_recovered, cells, seeds)
+
+
+@dataclass(frozen=True)
+class Bent:
+    """A cell of `recover`.
+
+    Attributes:
         angle: between all pairs of subspaces, degrees.
         dims: dimensions of the subspaces, such as "2 3 4".
         N: samples of each subspace; d_k + 1 of the k-th where it is 0.
@@ -100,91 +109,168 @@ def recover(
             cluster.
         n: ambient dimension.
         starts: of which all but one are random.
-
-    Raises:
-        ValueError: where an argument is out of range.
     """
-    checks.one_of("lift", lift, LIFTS)
-    sizes = [int(size) for size in dims.split()]
-    generator = torch.Generator().manual_seed(seed)
-    truth = MoLRG.random(n, sizes, angle=angle, generator=generator).bases
-    directions = torch.randn(len(sizes), n, generator=generator, dtype=torch.float64, device="cpu")
-    mixture = MoLRG(truth, means=list(mean * normalize(directions)), noise=noise)
-    x, labels = mixture.sample([N or d + 1 for d in sizes], generator=generator)
 
-    points = torch.cat([x, torch.ones_like(x[:, :1])], 1) if lift == "ones" else x
-    clustering = _cluster(points, [d + bool(lift) for d in sizes], starts, generator)
+    angle: float
+    dims: str
+    N: int = 0
+    noise: float = 0.0
+    mean: float = 0.0
+    lift: str = ""
+    n: int = 48
+    starts: int = 48
+
+    def __post_init__(self) -> None:
+        checks.one_of("lift", self.lift, LIFTS)
+
+    @property
+    def sizes(self) -> list[int]:
+        """The dimensions as numbers."""
+        return [int(size) for size in self.dims.split()]
+
+    def draw(self, generator: torch.Generator) -> tuple[Tensor, Tensor, list[Tensor]]:
+        """Points (N, n), their labels, and the true bases."""
+        truth = random_bases(self.n, self.sizes, angle=self.angle, generator=generator)
+        directions = draws.normal((len(truth), self.n), generator=generator, dtype=torch.float64)
+        means = list(self.mean * normalize(directions))
+        mixture = MoLRG(truth, means=means, noise=self.noise)
+        x, labels = mixture.sample([self.N or d + 1 for d in self.sizes], generator=generator)
+        return x, labels, truth
+
+
+def _recovered(cell: Mapping[str, Any], seeds: Sequence[int]) -> list[dict[str, float]]:
+    """Rows of one cell, all data sets clustered as one ensemble."""
+    setting = Bent(**cell)
+    generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+    drawn = [setting.draw(generator) for generator in generators]
+    x, labels = (torch.stack(part) for part in list(zip(*drawn, strict=True))[:2])
+    truth = _stacked([bases for _, _, bases in drawn])
+
+    ones = torch.ones_like(x[..., :1])
+    points = torch.cat([x, ones], -1) if setting.lift == "ones" else x
+    dims = [d + bool(setting.lift) for d in setting.sizes]
+    clustering = _cluster(points, dims, setting.starts, generators)
     bases = _starts(clustering)
-    if lift:
-        centred = _principal(x, clustering.labels, sizes, truth[::-1], centred=True)
+    if setting.lift:
+        centred = _centred(x, clustering.labels, setting.sizes, truth[::-1])
         bases = dict.fromkeys(bases, centred)
-    bases["oracle"] = _principal(x, labels, sizes, truth)
-    mixed = labels[torch.randperm(len(labels), generator=generator, device="cpu")]
-    bases["shuffled"] = _principal(x, mixed, sizes, truth)
+    bases["oracle"] = _principal(x, labels, setting.sizes)
+    bases["shuffled"] = _principal(x, _shuffled(labels, generators), setting.sizes)
 
-    errors = {name: subspace_error(estimate, truth) for name, estimate in bases.items()}
+    errors = {name: subspace_errors(estimate, truth) for name, estimate in bases.items()}
     distances = map(projector_distance, bases["oracle"], truth)
     squares = torch.stack([distance**2 for distance in distances])
-    at_zero_loss = clustering.objectives[:-1] > ZERO_LOSS * points.square().sum(-1).mean()
-    errors["rms"] = float(squares.mean().sqrt())
-    errors["single"] = float(at_zero_loss.double().mean())
-    return errors
+    energies = points.square().sum(-1).mean(-1, keepdim=True)
+    at_zero_loss = clustering.objectives[:, :-1] > ZERO_LOSS * energies
+    errors["rms"] = squares.mean(0).sqrt()
+    errors["single"] = at_zero_loss.double().mean(-1)
+    return _rows(errors)
 
 
-def recover_rare(
-    seed: int, *, N: int, share: float, angle: float, n: int = 48, d: int = 4, starts: int = 48
-) -> dict[str, float]:
+@sweeps.batched
+def recover_rare(cells: Cells, seeds: Sequence[int]) -> list[dict[str, float]]:
     """Error of K-subspaces where one of two components is rarer than the other.
 
     One row is one data set; "all" is the error of the best of all starts by its objective.
 
     Args:
-        seed: of the mixture, the data and the starts.
-        N: samples in all, with random labels.
-        share: of the rarer component.
-        angle: between the two subspaces, degrees.
-        n: ambient dimension.
-        d: dimension of both subspaces.
-        starts: of which all but one are random.
+        cells: with keys share, that of the rarer component; angle between the two subspaces, in
+            degrees; N, samples in all, with random labels; n; d, of both; starts, of which all but
+            one are random.
+        seeds: of the mixtures, the data and the starts.
     """
-    generator = torch.Generator().manual_seed(seed)
-    truth = MoLRG.random(n, [d, d], angle=angle, generator=generator).bases
-    mixture = MoLRG(truth, weights=[share, 1 - share])
-    x, _ = mixture.sample(N, generator=generator)
-    clustering = _cluster(x, [d, d], starts, generator)
-    return {"all": subspace_error(_starts(clustering)["all"], truth)}
+    return _by_cell(_rare, cells, seeds)
 
 
-def _cluster(x: Tensor, dims: Sequence[int], starts: int, generator: torch.Generator) -> KSubspaces:
+def _rare(cell: Mapping[str, Any], seeds: Sequence[int]) -> list[dict[str, float]]:
+    dims = [cell["d"]] * 2
+    generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+    bases = [random_bases(cell["n"], dims, angle=cell["angle"], generator=g) for g in generators]
+    weights = [cell["share"], 1 - cell["share"]]
+    mixtures = [MoLRG(pair, weights=weights) for pair in bases]
+    samples = [
+        mixture.sample(cell["N"], generator=generator)[0]
+        for mixture, generator in zip(mixtures, generators, strict=True)
+    ]
+    clustering = _cluster(torch.stack(samples), dims, cell["starts"], generators)
+    return _rows({"all": subspace_errors(_starts(clustering)["all"], _stacked(bases))})
+
+
+def _by_cell(
+    study: Callable[[Mapping[str, Any], Sequence[int]], list[dict[str, float]]],
+    cells: Cells,
+    seeds: Sequence[int],
+) -> list[dict[str, float]]:
+    """Rows of a study of one cell and many seeds, for jobs of several cells one after another."""
+    jobs = groupby(zip(cells, seeds, strict=True), key=lambda job: job[0])
+    return [row for cell, its in jobs for row in study(cell, [seed for _, seed in its])]
+
+
+def _rows(columns: Mapping[str, Tensor]) -> list[dict[str, float]]:
+    """A row for each data set."""
+    values = zip(*(column.tolist() for column in columns.values()), strict=True)
+    return [dict(zip(columns, row, strict=True)) for row in values]
+
+
+def _stacked(bases: Sequence[Sequence[Tensor]]) -> list[Tensor]:
+    """K bases (S, n, d_k) from those of each of S data sets."""
+    return [torch.stack(subspace) for subspace in zip(*bases, strict=True)]
+
+
+def _shuffled(labels: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
+    """Labels (S, N), those of every data set in an order of its own."""
+    N = labels.shape[-1]
+    orders = [torch.randperm(N, generator=generator, device="cpu") for generator in generators]
+    return labels.gather(-1, torch.stack(orders).to(labels.device))
+
+
+def _cluster(
+    x: Tensor, dims: Sequence[int], starts: int, generators: Sequence[torch.Generator]
+) -> KSubspaces:
     """K-subspaces from random starts and, last, from spectral clustering of the whitened points."""
     return k_subspaces(
-        x, len(dims), dims, restarts=starts - 1, init="random+whitened", generator=generator
+        x, len(dims), dims, restarts=starts - 1, init="random+whitened", generator=generators
     )
 
 
 def _starts(clustering: KSubspaces) -> dict[str, list[Tensor]]:
-    """Bases of the best random start, of the whitened one, and of the best of all."""
+    """Bases (S, n, d_k) of the best random start, of the whitened one, and of the best of all."""
     objectives = clustering.objectives
-    best = int(objectives[:-1].argmax())
-    chosen = {"random": best, "whitened": -1, "all": int(objectives.argmax())}
-    return {name: [basis[k] for basis in clustering.starts] for name, k in chosen.items()}
+    last = torch.full_like(objectives[:, 0], objectives.shape[1] - 1, dtype=torch.int64)
+    chosen = {
+        "random": objectives[:, :-1].argmax(-1),
+        "whitened": last,
+        "all": objectives.argmax(-1),
+    }
+    rows = torch.arange(len(objectives), device=objectives.device)
+    return {name: [U[rows, start] for U in clustering.starts] for name, start in chosen.items()}
 
 
-def _principal(
-    x: Tensor,
-    labels: Tensor,
-    dims: Sequence[int],
-    instead: Sequence[Tensor],
-    centred: bool = False,
+def _principal(x: Tensor, labels: Tensor, dims: Sequence[int]) -> list[Tensor]:
+    """Principal subspace of each cluster of (S, N, n); clusters are as large in all data sets."""
+    order = labels.argsort(dim=-1, stable=True)
+    sizes = labels[0].bincount(minlength=len(dims)).tolist()
+    clusters = x.take_along_dim(order.unsqueeze(-1), 1).split(sizes, 1)
+    return [pca(cluster, d) for cluster, d in zip(clusters, dims, strict=True)]
+
+
+def _centred(
+    x: Tensor, labels: Tensor, dims: Sequence[int], instead: Sequence[Tensor]
 ) -> list[Tensor]:
-    """Principal subspace of each cluster, about its mean if `centred`; `instead` of empty ones."""
-    bases = []
-    for k, d in enumerate(dims):
-        cluster = x[labels == k]
-        if centred and len(cluster):
-            cluster = cluster - cluster.mean(0)
-        bases.append(pca(cluster, d) if len(cluster) else instead[k])
-    return bases
+    """Principal subspace of each cluster about its mean; `instead` of empty ones."""
+
+    def principal(points: Tensor, k: int, empty: Tensor) -> Tensor:
+        return pca(points - points.mean(0), dims[k]) if len(points) else empty
+
+    return [
+        torch.stack(
+            [
+                principal(points[chosen == k], k, empty)
+                for points, chosen, empty in zip(x, labels, instead[k], strict=True)
+            ]
+        )
+        for k in range(len(dims))
+    ]
 
 
 def train(

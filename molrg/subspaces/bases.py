@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -118,6 +119,7 @@ def random_bases(
     return [torch.stack(column, dim=1) for column in columns]
 
 
+@lru_cache(maxsize=64)
 def _equiangular(m: int, cosine: float) -> Tensor:
     """m unit vectors (m, r) with |inner product| = cosine in every pair, r as small as may be."""
     for signed in (-cosine, cosine):  # the obtuse simplex saves a dimension where cosine = 1/(m-1)

@@ -51,6 +51,7 @@ def _whole(labels: Any) -> Tensor:
     return torch.as_tensor(labels, device="cpu").long()
 
 
+_ORTHOGONAL = 1e-20  # square of a cosine that is zero to rounding
 _INITS = ("random", "balanced", "spectral", "whitened", "random+spectral", "random+whitened")
 
 
@@ -235,6 +236,8 @@ def spectral_labels(x: Tensor, K: int, *, seed: int) -> Tensor:
 
     A classical method to compare with; the affinity is that of thresholding-based subspace
     clustering (Heckel and Boelcskei, 2015) without the threshold, the clustering scikit-learn's.
+    Where the points fall into exactly K groups with no affinity between them, to rounding, spectral
+    clustering is to return these groups; they are found as connected components, without k-means.
 
     Args:
         x: data (N, n).
@@ -249,8 +252,13 @@ def spectral_labels(x: Tensor, K: int, *, seed: int) -> Tensor:
     """
     checks.points("x", x)
     checks.count("K", K, 1, x.shape[0])
+    from scipy.sparse.csgraph import connected_components  # noqa: PLC0415 - slow to import
+
     unit = normalize(x.double(), dim=-1)
     affinity = (unit @ unit.mT).square().cpu().numpy()
+    groups, labels = connected_components(affinity > _ORTHOGONAL, directed=False)
+    if groups == K:
+        return torch.from_numpy(labels).long().to(x.device)
     from sklearn.cluster import SpectralClustering  # noqa: PLC0415 - slow to import
 
     model = SpectralClustering(K, affinity="precomputed", random_state=seed, assign_labels="kmeans")

@@ -19,6 +19,7 @@ from molrg import checks
 from molrg.subspaces.bases import orthonormalise
 
 Bases = Sequence[Tensor]
+_ALL_ORDERS = 5  # subspaces of which every permutation is tried
 
 
 def principal_angles(first: Tensor, second: Tensor) -> Tensor:
@@ -142,29 +143,36 @@ def subspace_error(estimate: Tensor | Bases, truth: Tensor | Bases) -> float:
         [estimate] if isinstance(estimate, Tensor) and estimate.dim() == 2 else list(estimate)
     )
     truth = [truth] if isinstance(truth, Tensor) and truth.dim() == 2 else list(truth)
-    distances = _pairwise(estimate, truth)
-    return float(distances[np.arange(len(truth)), bottleneck_assignment(distances)].max())
+    return _smallest_largest(_pairwise(estimate, truth))
+
+
+def _smallest_largest(distances: NDArray[np.float64]) -> float:
+    """The largest distance of the permutation where it is smallest."""
+    return float(distances[np.arange(len(distances)), bottleneck_assignment(distances)].max())
 
 
 def subspace_errors(estimate: Bases, truth: Bases) -> Tensor:
     r"""`subspace_error` of an ensemble: (..., n, d_k) and (..., n, d*_k), leading axes broadcast.
 
     Args:
-        estimate: K orthonormal bases, K <= 5 (all permutations are tried).
+        estimate: K orthonormal bases.
         truth: K orthonormal bases.
 
     Returns:
         (...) errors in [0, 1].
 
     Raises:
-        ValueError: where the numbers of bases differ or K is too large.
+        ValueError: where the numbers of bases differ.
     """
-    if len(estimate) != len(truth):
-        allowed = f"as many as truth, {len(truth)}"
-        raise ValueError(f"len(estimate) = {len(estimate)}: allowed is {allowed}")
-    K = checks.count("len(truth)", len(truth), 1, 5)
-    distances = [[projector_distance(u, v) for v in truth] for u in estimate]
-    orders = itertools.permutations(range(K))
-    return torch.stack(
-        [torch.stack([distances[k][order[k]] for k in range(K)]).amax(0) for order in orders]
-    ).amin(0)
+    K = len(truth)
+    if len(estimate) != K:
+        raise ValueError(f"len(estimate) = {len(estimate)}: allowed is as many as truth, {K}")
+    pairs = [[projector_distance(u, v) for v in truth] for u in estimate]
+    distances = torch.stack([torch.stack(row, -1) for row in pairs], -2)  # (..., K, K)
+    if K > _ALL_ORDERS:
+        tables = distances.reshape(-1, K, K).double().cpu().numpy()
+        smallest = [_smallest_largest(table) for table in tables]
+        return distances.new_tensor(smallest).reshape(distances.shape[:-2])
+    orders = torch.tensor(list(itertools.permutations(range(K))), device=distances.device)
+    rows = torch.arange(K, device=distances.device)
+    return distances[..., rows, orders].amax(-1).amin(-1)
