@@ -65,9 +65,21 @@ def normal(
     return torch.randn(tuple(shape), generator=generator, dtype=dtype, device="cpu").to(device)
 
 
-def normal_like(x: Tensor, *, generator: torch.Generator) -> Tensor:
-    """Standard normal numbers of the shape, dtype and device of `x`."""
-    return normal(x.shape, generator=generator, dtype=x.dtype, device=x.device)
+def normal_like(x: Tensor, *, generator: Generators) -> Tensor:
+    """Standard normal numbers of the shape, dtype and device of `x`.
+
+    Several generators draw equal parts of the rows, one after another, each as it would alone.
+
+    Raises:
+        ValueError: where there are several generators, and the rows are no multiple of them.
+    """
+    if isinstance(generator, torch.Generator):
+        return normal(x.shape, generator=generator, dtype=x.dtype, device=x.device)
+    if not generator or len(x) % len(generator):
+        allowed = f"one, or a number that divides {len(x)} rows"
+        raise ValueError(f"len(generator) = {len(generator)}: allowed is {allowed}")
+    parts = zip(x.chunk(len(generator)), generator, strict=True)
+    return torch.cat([normal_like(part, generator=own) for part, own in parts])
 
 
 def uniform(

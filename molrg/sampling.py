@@ -23,6 +23,7 @@ from torch import Tensor
 
 from molrg import checks, draws
 from molrg.denoisers.protocol import Denoiser, check_denoiser
+from molrg.draws import Generators
 from molrg.schedules import Schedule, as_time
 
 
@@ -249,7 +250,7 @@ def ancestral(
     x_t: Tensor,
     times: Tensor,
     *,
-    generator: torch.Generator,
+    generator: Generators,
     clip: float | None = None,
     denoise_last: bool = False,
 ) -> Iterator[Step]:
@@ -267,7 +268,7 @@ def ancestral(
         denoiser: any denoiser.
         x_t: starting points (B, \\*event) at ``times[0]``.
         times: (steps + 1,) strictly descending in [0, 1].
-        generator: source of the noise.
+        generator: source of the noise, or several for equal parts of the points (`draws`).
         clip: bound on the entries of x0_hat, > 0, or None.
         denoise_last: go on from the last time to no noise at all, if there is any left.
 

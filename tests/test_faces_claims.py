@@ -75,12 +75,19 @@ def test_what_came_back_is_kept_by_its_own_face_and_not_by_another():
 
 
 def test_a_trial_has_every_curve_and_begins_at_certain():
-    row = faces_forgotten.trial(0, "faces", N=4, steps=3, weights=0.0)
+    row = faces_forgotten.trial(0, model="faces", N=4, steps=3, weights=0.0)
     assert set(row) == set(faces_forgotten.CURVES)
     shape = (len(ATTRIBUTES), len(faces_forgotten.LEVELS))
     assert all(curve.shape == shape for curve in row.values())
     assert (row["exact"][0, :3] > 0.9).all()
     assert row["unrelated"].mean() < 0.6
+
+
+def test_seeds_that_go_back_together_do_as_alone():
+    cell = {"model": "faces", "N": 3, "steps": 2, "weights": 0.0}
+    together = faces_forgotten.trial.batched([cell] * 2, [0, 1])
+    for name, curve in faces_forgotten.trial(1, **cell).items():
+        assert together[1][name] == pytest.approx(curve, abs=1e-6), name
 
 
 def test_estimates_are_near_the_face_at_low_noise(exact):

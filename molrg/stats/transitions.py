@@ -168,8 +168,8 @@ def fit_transition(
     least = checks.real("contrast", contrast, 0.0) if levels is None else 0.0
     rng = np.random.default_rng(seed)
     picks = rng.integers(len(rows), size=(checks.count("draws", draws), len(rows)))
-    curves = _fit_each(u, rows, picks, levels, falls, least)
-    best = _fit(u, rows.mean(0), levels, falls, least)
+    every_row = np.arange(len(rows))
+    best, *curves = _fit_each(u, rows, np.vstack([every_row, picks]), levels, falls, least)
     return Transition(
         *best,
         centre_interval=_interval([curve.centre for curve in curves], len(rows)),

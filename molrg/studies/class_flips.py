@@ -21,7 +21,7 @@ from molrg import checks, images, zoo
 from molrg.denoisers import Denoiser
 from molrg.stats import fit_transition
 from molrg.studies import forward_backward
-from molrg.studies.forward_backward import chance_corrected, similarity
+from molrg.studies.forward_backward import chance_corrected, directions
 from molrg.zoo.classifiers import Classifier
 
 LAYERS = ("pixels", "1", "2", "3", "4", "5", "6", "features", "logits")
@@ -93,10 +93,38 @@ class Observer:
             medians={name: float(value(x).median()) for name, value in ATTRIBUTES.items()},
         )
 
+    @torch.no_grad()
+    def look(self, x: Tensor) -> Seen:
+        """Look at images (B, C, H, W)."""
+        layers = [x, *self.classifier.layers(x)]
+        return Seen(
+            classes=layers[-1].argmax(1),
+            attributes={name: value(x) > self.medians[name] for name, value in ATTRIBUTES.items()},
+            directions=self._directions(layers),
+        )
+
+    def typical_directions(self, half: int) -> list[Tensor]:
+        """By layer, unit rows: the mean directions of the classes over a half of the images."""
+        pairs = zip(self.typical[half], self.centres, strict=True)
+        return self._directions([mean.reshape(-1, *c.shape) + c for mean, c in pairs])
+
+    def _directions(self, layers: Sequence[Tensor]) -> list[Tensor]:
+        pairs = zip(layers, self.centres, strict=True)
+        return [directions(layer, centre=centre) for layer, centre in pairs]
+
     def originals(self, seed: int) -> Tensor:
         """One test image of each class, (10, C, H, W)."""
         rows = [(self.labels == k).nonzero()[:, 0] for k in range(CLASSES)]
         return self.x[[int(row[seed % len(row)]) for row in rows]]
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What an observer sees of B images."""
+
+    classes: Tensor  # (B,)
+    attributes: dict[str, Tensor]  # whether each is above its median, (B,)
+    directions: list[Tensor]  # by layer: centred, unit rows (B, n)
 
 
 def _class_means(unit: Tensor, classes: Tensor, part: int) -> Tensor:
@@ -142,31 +170,28 @@ def outcomes(
     for seed in seeds:
         generator = torch.Generator().manual_seed(seed)
         x0 = observer.originals(seed).repeat_interleave(draws, 0)
+        old = observer.look(x0)
         for t in times:
             x = forward_backward.run(observer.denoiser, x0, t, steps=steps, generator=generator)
-            columns = _compare(observer, x0, x.clamp(-1, 1), draws)
+            columns = _compare(observer, old, observer.look(x.clamp(-1, 1)), draws)
             about = {"seed": seed, "t": t, "image": np.arange(len(x0)) // draws}
             about["draw"] = np.arange(len(x0)) % draws
             tables.append(pd.DataFrame(about | columns))
     return pd.concat(tables, ignore_index=True)
 
 
-@torch.no_grad()
-def _compare(observer: Observer, x0: Tensor, x: Tensor, draws: int) -> dict[str, np.ndarray]:
-    old = [x0, *observer.classifier.layers(x0)]
-    new = [x, *observer.classifier.layers(x)]
-    before, after = old[-1].argmax(1), new[-1].argmax(1)
+def _compare(observer: Observer, old: Seen, new: Seen, draws: int) -> dict[str, np.ndarray]:
+    before, after = old.classes, new.classes
     columns = {"class": before == after, "class of another": before.roll(draws) == after}
-    for name, value in ATTRIBUTES.items():
-        median = observer.medians[name]
-        columns[name] = (value(x0) > median) == (value(x) > median)
-    for layer, a, b, centre in zip(LAYERS, old, new, observer.centres, strict=True):
-        columns[layer] = similarity(a, b, centre=centre)
-    for half, typical in enumerate(observer.typical):
-        for layer, b, means, centre in zip(LAYERS, new, typical, observer.centres, strict=True):
-            mean = means[before]
-            cosine = similarity(b, mean.reshape(b.shape) + centre, centre=centre)
-            columns[f"{layer}, others {half}"] = cosine * mean.norm(dim=1)
+    for name in ATTRIBUTES:
+        columns[name] = old.attributes[name] == new.attributes[name]
+    for layer, a, b in zip(LAYERS, old.directions, new.directions, strict=True):
+        columns[layer] = (a * b).sum(-1)
+    for half, means in enumerate(observer.typical):
+        typical = zip(LAYERS, new.directions, observer.typical_directions(half), means, strict=True)
+        for layer, b, unit, mean in typical:
+            cosine = (b * unit[before]).sum(-1)
+            columns[f"{layer}, others {half}"] = cosine * mean.norm(dim=1)[before]
     return {name: column.double().cpu().numpy() for name, column in columns.items()}
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import numpy as np
@@ -37,49 +37,73 @@ def exact_law() -> MoLRG:
     return faces.mixture(noise=0.0)
 
 
-def trial(seed: int, model: str, N: int, steps: int, weights: float) -> dict[str, Any]:
+@sweeps.batched
+def trial(cells: Sequence[Mapping[str, Any]], seeds: Sequence[int]) -> list[dict[str, Any]]:
     """The four curves of every attribute, means over the faces of one seed.
 
-    Args:
-        seed: of the faces and of all noise.
-        model: a network of faces without a pose: its name in the zoo, or a folder.
-        N: number of faces.
-        steps: of the grid from 1 to 0, on the way back.
-        weights: tells networks of one name apart in a store.
+    One row is one seed: for each of `CURVES` chance-corrected shares (attributes, levels), at
+    `LEVELS`.
 
-    Returns:
-        For each of `CURVES` chance-corrected shares (attributes, levels), at `LEVELS`.
+    Args:
+        cells: with "model", a network of faces without a pose: its name in the zoo, or a folder;
+            "N" faces; "steps" of the grid from 1 to 0, on the way back; "weights", which tells
+            networks of one name apart in a store.
+        seeds: of the faces and of all noise.
     """
-    pictures, factors = faces.draw(N, generator=draws.source(_FACES, seed))
-    network = editing_setting.network(model)
+    groups: dict[tuple, list[int]] = {}
+    for job, cell in enumerate(cells):
+        groups.setdefault(tuple(cell.items()), []).append(job)
+    rows: dict[int, dict[str, Any]] = {}
+    for alike, jobs in groups.items():
+        rows |= zip(jobs, _of_cell(dict(alike), [seeds[job] for job in jobs]), strict=True)
+    return [rows[job] for job in range(len(cells))]
+
+
+def _of_cell(cell: Mapping[str, Any], seeds: Sequence[int]) -> list[dict[str, Any]]:
+    """The rows of some seeds, whose faces go back together: the exact law is slow to read."""
+    N = cell["N"]
+    drawn = [faces.draw(N, generator=draws.source(_FACES, seed)) for seed in seeds]
+    pictures = torch.cat([faces_of_seed for faces_of_seed, _ in drawn])
+    factors = pd.concat([table for _, table in drawn], ignore_index=True)
+    others = np.arange(len(factors)).reshape(-1, N)
+    unrelated = factors.iloc[np.roll(others, 1, axis=1).flatten()]
+
+    network = editing_setting.network(cell["model"])
     reader = cast(readers.Readers, shipped.load("faces-readers"))
     law = exact_law()
 
+    def keys(purpose: int) -> list[int]:
+        return [10 * seed + purpose for seed in seeds]
+
     def back(denoiser: Denoiser, purpose: int) -> dict[float, dict[str, Tensor]]:
-        start = 10 * seed + purpose
         return faces_thresholds.come_back(
-            denoiser, reader, pictures, LEVELS, steps=steps, seed=start
+            denoiser, reader, pictures, LEVELS, steps=cell["steps"], seed=keys(purpose)
         )
 
     schedule = network.schedule
-    exact = faces_thresholds.exact(
-        pictures, factors, schedule, LEVELS, law=law, seed=10 * seed + _EXACT
-    )
+    exact = faces_thresholds.exact(pictures, factors, schedule, LEVELS, law=law, seed=keys(_EXACT))
     returned = back(network, _NETWORK)
     sampled = back(law.denoiser(schedule), _SAMPLER)
     tables = {
         "exact": exact,
         "sampler": faces_thresholds.kept_by(sampled, factors),
         "network": faces_thresholds.kept_by(returned, factors),
-        "unrelated": faces_thresholds.kept_by(returned, factors.iloc[np.roll(np.arange(N), 1)]),
+        "unrelated": faces_thresholds.kept_by(returned, unrelated),
     }
-    return {name: _curves(table) for name, table in tables.items()}
+    by_name = {name: _curves(table, N) for name, table in tables.items()}
+    return [{name: by_name[name][i] for name in CURVES} for i in range(len(seeds))]
 
 
-def _curves(table: pd.DataFrame) -> NDArray[np.float64]:
-    """Means over faces, (attributes, levels)."""
-    means = table.groupby(["attribute", "sigma"])["score"].mean().unstack()
-    return means.loc[list(faces.ATTRIBUTES)].to_numpy()
+def _curves(table: pd.DataFrame, N: int) -> list[NDArray[np.float64]]:
+    """Means over every N faces, (attributes, levels) each."""
+    return [
+        rows.groupby(["attribute", "sigma"])["score"]
+        .mean()
+        .unstack()
+        .loc[list(faces.ATTRIBUTES)]
+        .to_numpy()
+        for _, rows in table.groupby(table["face"] // N)
+    ]
 
 
 def trials(
@@ -88,7 +112,8 @@ def trials(
     """A row of `trial` for each seed, kept between runs in the paper profile."""
     weights = editing_setting.weight_sum(editing_setting.network(model))
     cell = {"model": model, "N": N, "steps": steps, "weights": weights}
-    return sweeps.run(trial, [cell], seeds=seeds, store=sweeps.kept("c25_trials", profile))
+    store = sweeps.kept("c25_trials", profile)
+    return sweeps.run(trial, [cell], seeds=seeds, store=store, chunk=5)
 
 
 def curves(table: pd.DataFrame, name: str, attribute: str) -> NDArray[np.float64]:

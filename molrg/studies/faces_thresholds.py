@@ -17,6 +17,7 @@ from torch import Tensor
 
 from molrg import checks, draws
 from molrg.denoisers import Denoiser
+from molrg.draws import Generators
 from molrg.images import faces
 from molrg.mixture import MoLRG
 from molrg.schedules import Schedule
@@ -52,7 +53,7 @@ def exact(
     sigmas: Sequence[float] = SIGMAS,
     *,
     law: MoLRG | None = None,
-    seed: int = 0,
+    seed: int | Sequence[int] = 0,
 ) -> pd.DataFrame:
     """Posterior probability of the true value of each attribute, exactly, over the noise level.
 
@@ -64,7 +65,7 @@ def exact(
         schedule: the forward process.
         sigmas: noise levels.
         law: the mixture of all kinds; that without noise where omitted.
-        seed: of the noise.
+        seed: of the noise; or several, for equal parts of the pictures.
 
     Returns:
         A row for each noise level, attribute and face: `sigma` (that of the schedule), `attribute`,
@@ -78,7 +79,7 @@ def exact(
     tables = []
     for level, wanted in enumerate(sigmas):
         t = schedule.t_of_sigma(wanted).item()
-        noise = draws.normal_like(clean, generator=draws.source(seed, level))
+        noise = draws.normal_like(clean, generator=_sources(seed, level))
         noisy = schedule.add_noise(clean, t, noise)
         parts = [law.responsibilities(part, t, schedule) for part in noisy.split(AT_ONCE)]
         kept = {
@@ -129,7 +130,7 @@ def come_back(
     sigmas: Sequence[float] = SIGMAS,
     *,
     steps: int = 20,
-    seed: int = 0,
+    seed: int | Sequence[int] = 0,
 ) -> dict[float, dict[str, Tensor]]:
     """What is read from faces that were noised and denoised at random.
 
@@ -139,7 +140,7 @@ def come_back(
         pictures: (N, 3, 32, 32).
         sigmas: noise levels.
         steps: as in `molrg.studies.forward_backward.run`.
-        seed: of both noises.
+        seed: of both noises; or several for equal parts of the pictures, which go back together.
 
     Returns:
         {noise level of the schedule: {attribute: place of the value that is read, (N,)}}.
@@ -151,16 +152,24 @@ def come_back(
     outcomes = {}
     for level, wanted in enumerate(sigmas):
         t = schedule.t_of_sigma(wanted).item()
-        generator = draws.source(seed, level)
-        parts = [
+        generator = _sources(seed, level)
+        parts = pictures.split(AT_ONCE) if isinstance(seed, int) else (pictures,)
+        returned = [
             forward_backward.run(denoiser, part, t, steps=steps, generator=generator)
-            for part in pictures.split(AT_ONCE)
+            for part in parts
         ]
-        read = readers.read(reader, torch.cat(parts))
+        read = readers.read(reader, torch.cat(returned))
         outcomes[schedule.sigma(t).item()] = {
             name: read[name].argmax(1).cpu() for name in faces.ATTRIBUTES
         }
     return outcomes
+
+
+def _sources(seed: int | Sequence[int], level: int) -> Generators:
+    """Generators of one noise level: one, or one for each of several seeds."""
+    if isinstance(seed, int):
+        return draws.source(seed, level)
+    return [draws.source(own, level) for own in seed]
 
 
 def kept_by(outcomes: dict[float, dict[str, Tensor]], factors: pd.DataFrame) -> pd.DataFrame:

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from molrg import checks, draws, sampling
 from molrg.denoisers import Denoiser
+from molrg.draws import Generators
 from molrg.schedules import Schedule
 from molrg.stats import fit_transition
 
@@ -52,7 +53,7 @@ def run(
     *,
     steps: int = 20,
     rho: float = 7.0,
-    generator: torch.Generator,
+    generator: Generators,
 ) -> Tensor:
     """Noise every point up to t, and denoise it by ancestral sampling along `truncated_grid`.
 
@@ -67,7 +68,7 @@ def run(
         t: how far, in (0, 1].
         steps: of the grid from 1 to 0.
         rho: of `molrg.sampling.time_grid`.
-        generator: source of both noises.
+        generator: source of both noises, or several for equal parts of the points.
 
     Returns:
         (B, \\*event), one draw for each point.
@@ -81,8 +82,17 @@ def run(
     return sampling.finish(sampling.ancestral(denoiser, x_t, times, generator=generator))
 
 
-def _centred(name: str, features: Tensor, centre: Tensor) -> Tensor:
-    """Features less their mean, flat and of unit length."""
+def directions(features: Tensor, *, centre: Tensor, name: str = "features") -> Tensor:
+    """Features less their mean, flat and of unit length, (B, n).
+
+    Args:
+        features: (B, \\*event).
+        centre: the mean over a large set, (\\*event).
+        name: what the features are called in an error.
+
+    Raises:
+        ValueError: where shapes differ or entries are not finite.
+    """
     shape = tuple(checks.finite(name, features).shape)
     if len(shape) < 2 or not features.numel():
         raise ValueError(f"{name}.shape = {shape}: allowed is (B, *event), not empty")
@@ -109,7 +119,8 @@ def similarity(a: Tensor, b: Tensor, *, centre: Tensor) -> Tensor:
     """
     if a.shape != b.shape:
         raise ValueError(f"b.shape = {tuple(b.shape)}: allowed is that of a, {tuple(a.shape)}")
-    return (_centred("a", a, centre) * _centred("b", b, centre)).sum(-1)
+    first = directions(a, centre=centre, name="a")
+    return (first * directions(b, centre=centre, name="b")).sum(-1)
 
 
 def mean_pairwise_similarity(features: Tensor, *, centre: Tensor) -> float:
@@ -125,9 +136,9 @@ def mean_pairwise_similarity(features: Tensor, *, centre: Tensor) -> float:
     N = len(features)
     if N < 2:
         raise ValueError(f"len(features) = {N}: allowed is >= 2, a pair")
-    directions = _centred("features", features, centre).double()
-    own = directions.square().sum().item()  # N, but for rows equal to the centre
-    return (directions.sum(0).square().sum().item() - own) / (N * (N - 1))
+    unit = directions(features, centre=centre).double()
+    own = unit.square().sum().item()  # N, but for rows equal to the centre
+    return (unit.sum(0).square().sum().item() - own) / (N * (N - 1))
 
 
 def pairwise_agreement(classes: Tensor) -> float:

@@ -213,6 +213,18 @@ def test_draws_are_of_their_key(seed, other, N, dtype):
     assert len(draws.spread(rng(), N)) == N
 
 
+@given(seeds, st.integers(1, 3), st.integers(1, 3), dtypes)
+def test_several_generators_draw_equal_parts(seed, parts, rows, dtype):
+    x = torch.zeros(parts * rows, 2, dtype=dtype)
+    drawn = draws.normal_like(x, generator=[draws.source(seed, part) for part in range(parts)])
+    for part, block in enumerate(drawn.split(rows)):
+        own = draws.normal((rows, 2), generator=draws.source(seed, part), dtype=dtype)
+        assert torch.equal(block, own)
+    for wrong in ([], [rng()] * (parts * rows + 1)):
+        with complains("len(generator)"):
+            draws.normal_like(x, generator=wrong)
+
+
 @given(st.one_of(st.just(()), st.tuples(st.integers(max_value=-1))))
 def test_a_key_is_of_whole_numbers(key):
     with complains("key"):
