@@ -10,6 +10,7 @@ from molrg.denoisers.protocol import Denoiser, check_denoiser
 from molrg.schedules import Schedule, variance_floor
 
 CHUNK = 2**22  # numbers in the largest array
+_AT_ONCE = 2**18  # numbers in an array that the processor keeps at hand
 
 
 def window_starts(length: int, size: int) -> list[int]:
@@ -89,13 +90,17 @@ class Patches(nn.Module):
         images = points.unflatten(1, self.data.shape[:3])
         s, gamma = s[..., None, None], gamma[..., None, None]  # (b, 1, 1, 1)
         variance = gamma.square().clamp_min(variance_floor(points.dtype))
-        # |x_t - s x|^2 of single pixels less what is the same for all x
-        cross = torch.einsum("bchw,chwn->bhwn", images, self.data)
-        distance = s.square() * self.data.square().sum(0) - 2 * s * cross
-        distance = torch.einsum("ph,bhwn->bpwn", self.tall, distance)
-        distance = torch.einsum("qw,bpwn->bpqn", self.wide, distance)
-        weights = torch.softmax(-0.5 * distance / variance, dim=-1)
+        few = max(1, _AT_ONCE // images[:, 0].numel())
+        distances = [self._distances(part, images, s) for part in self.data.split(few, -1)]
+        weights = torch.softmax(torch.cat(distances, -1).mul_(-0.5 / variance), dim=-1)
         return torch.einsum("bhwn,chwn->bchw", weights, self.data).flatten(1)
+
+    def _distances(self, data: Tensor, images: Tensor, s: Tensor) -> Tensor:
+        """|x_t - s x|^2 of the window of each pixel, (b, H, W, n), less what all x share."""
+        cross = torch.einsum("bchw,chwn->bhwn", 2 * s * images, data)
+        distance = s.square() * data.square().sum(0) - cross
+        distance = torch.einsum("ph,bhwn->bpwn", self.tall, distance)
+        return torch.einsum("qw,bpwn->bpqn", self.wide, distance)
 
 
 class Windowed(nn.Module):

@@ -7,7 +7,8 @@ attributes at one noise level, and named and followed to the finished picture at
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cache
+from dataclasses import dataclass
+from functools import cache, lru_cache
 from typing import Any, cast
 
 import numpy as np
@@ -15,7 +16,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from molrg import draws, editing, sweeps
+from molrg import checks, draws, editing, sampling, sweeps
 from molrg.denoisers import Denoiser
 from molrg.images import faces
 from molrg.studies import editing_setting, named_directions
@@ -26,7 +27,30 @@ HIGH = 0.72  # noise level of the edits
 K = 10  # directions, and attributes with a tangent
 STEPS = 10  # of DDIM
 FLIPPED = 0.5  # change of probability from which another value counts as taken
+_KEPT = 8  # faces whose noisy point and directions are remembered
 _FACE, _NOISE, _SMOOTH, _SHUFFLE, _REFERENCE = 1, 2, 3, 4, 5  # purposes of random numbers
+
+
+@dataclass(frozen=True)
+class _Start:
+    """A face of a seed and what its edits begin with."""
+
+    pictures: Tensor  # (2, 3, size, size): the face, and another
+    factors: pd.DataFrame  # of both
+    t: float
+    x_t: Tensor  # the face at t, (1, 3, size, size)
+    V: Tensor  # its singular vectors there, (K, 3, size, size)
+
+
+@lru_cache(maxsize=_KEPT)
+def _start(seed: int, model: str) -> _Start:
+    network = editing_setting.network(model)
+    pictures, factors = faces.draw(2, pose=True, generator=draws.source(_FACE, seed))
+    face = pictures[:1]
+    t = network.schedule.t_of_sigma(HIGH).item()
+    x_t = editing.invert(network, face, t, steps=STEPS, corrections=4)
+    V = named_directions.leading(network, x_t, t, K)[0].mT.unflatten(1, face.shape[1:])
+    return _Start(pictures, factors, t, x_t, V)
 
 
 def trial(seed: int, model: str, alpha: float, weights: float) -> dict[str, Any]:
@@ -47,13 +71,11 @@ def trial(seed: int, model: str, alpha: float, weights: float) -> dict[str, Any]
         inversion, mean square of a pixel.
     """
     network = editing_setting.network(model)
-    pictures, factors = faces.draw(2, pose=True, generator=draws.source(_FACE, seed))
+    start = _start(seed, model)
+    t, x_t, V = start.t, start.x_t, start.V
+    face = start.pictures[:1]
     smooth = editing.smooth(reference(), K, generator=draws.source(_SMOOTH, seed))
-    face = pictures[:1]
-    row = _spans(network, face, factors, smooth, seed)
-    t = network.schedule.t_of_sigma(HIGH).item()
-    x_t = editing.invert(network, face, t, steps=STEPS, corrections=4)
-    V = named_directions.leading(network, x_t, t, K)[0].mT.unflatten(1, face.shape[1:])
+    row = _spans(network, face, start.factors, smooth, seed)
     back = editing.finish(network, x_t, t, steps=STEPS)
     row["error"] = (back - face).square().mean().item()
     row |= outcome(network, x_t, t, alpha * V)
@@ -72,6 +94,12 @@ def reference() -> Tensor:
     return faces.draw(500, pose=True, generator=draws.source(_REFERENCE))[0]
 
 
+@cache
+def _principal() -> Tensor:
+    """The first principal directions of these faces, (n, K)."""
+    return editing.principal(reference(), K).flatten(1).mT
+
+
 def _spans(
     network: Denoiser, face: Tensor, factors: pd.DataFrame, smooth: Tensor, seed: int
 ) -> dict[str, Any]:
@@ -81,13 +109,12 @@ def _spans(
     noise = draws.normal_like(face, generator=draws.source(_NOISE, seed))
     right = named_directions.leading(network, schedule.add_noise(face, t, noise), t, K)
     own, other = faces.tangents(factors)[:, None]
-    principal = editing.principal(reference(), K).flatten(1).mT
     random = smooth.flatten(1).mT[None]
     share = named_directions.share
     return {
         "own": share(right, own).item(),
         "other": share(right, other).item(),
-        "principal": share(right, principal).item(),
+        "principal": share(right, _principal()).item(),
         "smooth": share(random, own).item(),
         "smooth_other": share(random, other).item(),
     }
@@ -110,8 +137,10 @@ def outcome(network: Denoiser, x_t: Tensor, t: float, shifts: Tensor) -> dict[st
     """
     model = cast(readers.Readers, shipped.load("faces-readers"))
     points = torch.cat([x_t, x_t + shifts, x_t - shifts])
+    times = sampling.time_grid(network.schedule, STEPS, start=t)
+    steps = list(sampling.ddim(network, points, times))
     pairs = []
-    for picture in (network(points, t), editing.finish(network, points, t, steps=STEPS)):
+    for picture in (steps[0].x0_hat, steps[-1].x_t):
         before = picture[:1].expand_as(picture[1:])
         pairs.append(named_directions.changes(model, before, picture[1:]))
     first, finished = pairs
@@ -151,7 +180,7 @@ def matched_lengths(
         return torch.linalg.vector_norm(change, dim=1)[:, None, None, None]
 
     wanted = effect(alpha * V).square().mean().sqrt()
-    lengths = torch.full_like(effect(smooth), alpha)
+    lengths = smooth.new_full((len(smooth), 1, 1, 1), alpha)
     for _ in range(2):
         lengths = lengths * wanted / effect(lengths * smooth)
     return lengths
@@ -188,21 +217,24 @@ def strips(
         model: as in `trial`.
         lengths: of the steps that are shown.
         alpha: length of the step for which a name is given.
-        k: number of directions.
+        k: number of directions, at most K.
 
     Returns:
         {"1: name before the edit is finished (name after)": pictures (lengths, 3, 32, 32)}, and
         the face, (1, 3, 32, 32).
+
+    Raises:
+        ValueError: where k is out of range.
     """
+    k = checks.count("k", k, 1, K)
     network = editing_setting.network(model)
-    face = faces.draw(2, pose=True, generator=draws.source(_FACE, seed))[0][:1]
-    t = network.schedule.t_of_sigma(HIGH).item()
-    x_t = editing.invert(network, face, t, steps=STEPS, corrections=4)
-    V = named_directions.leading(network, x_t, t, k)[0].mT.unflatten(1, face.shape[1:])
+    start = _start(seed, model)
+    t, x_t, V = start.t, start.x_t, start.V[:k]
     told = outcome(network, x_t, t, alpha * V)
-    steps = x_t.new_tensor(lengths)[:, None, None, None]
+    shifts = V[:, None] * x_t.new_tensor(lengths)[:, None, None, None]
+    edited = editing.edit(network, x_t, t, shifts.flatten(0, 1), steps=STEPS)[0]
     rows = {}
-    for number, v in enumerate(V):
+    for number, pictures in enumerate(edited.unflatten(0, (len(V), -1))):
         title = f"{number + 1}: {told['names'][number]} ({told['confirmed'][number]})"
-        rows[title] = editing.finish(network, x_t + steps * v, t, steps=STEPS)
-    return rows, face
+        rows[title] = pictures
+    return rows, start.pictures[:1]
