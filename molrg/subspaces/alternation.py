@@ -79,6 +79,7 @@ class Runs:
 
     def __post_init__(self) -> None:
         self._spare: dict[int, Tensor] = {}
+        self._kept = self.wanted.flatten().nonzero().squeeze(1)
 
     @classmethod
     def of(
@@ -115,6 +116,8 @@ class Runs:
 
     def of_runs(self, tensor: Tensor, runs: Tensor) -> Tensor:
         """The entries of a (D, ...) tensor that belong to these runs."""
+        if len(tensor) == 1:
+            return tensor.expand(len(runs), *tensor.shape[1:])  # not copied
         return tensor[runs // (len(self.labels) // len(self.z))]
 
     def energies(self, runs: Tensor) -> Tensor:
@@ -146,7 +149,7 @@ class Runs:
     def _complete(self, runs: Tensor, k: Tensor, known: Tensor) -> None:
         """Fewer points than dimensions: directions that are not `known` (C, m) are drawn."""
         V = self.of_runs(self.V, runs)
-        drawn = self.spare(runs)[torch.arange(len(k), device=k.device), k]
+        drawn = torch.stack([columns[i] for columns, i in zip(self.spare(runs), k, strict=True)])
         given = torch.where(known.unsqueeze(1), V @ self.inner[runs, k], drawn)
         # the known columns come first and stay
         full = torch.linalg.qr(given).Q * self.wanted[k].unsqueeze(1)
@@ -157,18 +160,29 @@ class Runs:
     def _refit_jointly(self, runs: Tensor, covariances: Tensor, counts: Tensor) -> None:
         r, sizes = covariances.shape[-1], self.wanted.sum(-1)
         enough = (counts >= sizes).all(-1) & (int(sizes.sum()) <= r)
-        short = runs[~enough]
-        V = self.of_runs(self.V, short)
+        if enough.any():
+            self._polar_steps(runs[enough], covariances[enough])
+        if not enough.all():
+            self._completed_polar_steps(runs[~enough], covariances[~enough])
+
+    def _polar_steps(self, runs: Tensor, covariances: Tensor) -> None:
+        inner = self.inner[runs]
         for _ in range(_POLAR_STEPS):
-            climbed = self._columns(covariances @ self.inner[runs])
-            self.inner[runs[enough]] = self._blocks(polar(climbed[enough]))
-            self.outside[runs[enough]] = False
-            if len(short):
-                spare = self._columns(self.spare(short))
-                full = self._blocks(self._polar_completed(V @ climbed[~enough], spare))
-                self.full[short] = full
-                self.inner[short] = V.mT.unsqueeze(1) @ full
-                self.outside[short] = True
+            inner = self._blocks(polar(self._columns(covariances @ inner)))
+        self.inner[runs] = inner
+        self.outside[runs] = False
+
+    def _completed_polar_steps(self, runs: Tensor, covariances: Tensor) -> None:
+        """Polar steps where the points of some cluster are too few: the rest is drawn."""
+        V, inner = self.of_runs(self.V, runs), self.inner[runs]
+        spare = self._columns(torch.stack(self.spare(runs)))
+        for _ in range(_POLAR_STEPS):
+            climbed = V @ self._columns(covariances @ inner)
+            full = self._blocks(self._polar_completed(climbed, spare))
+            inner = V.mT.unsqueeze(1) @ full
+        self.full[runs] = full
+        self.inner[runs] = inner
+        self.outside[runs] = True
 
     @staticmethod
     def _polar_completed(x: Tensor, spare: Tensor) -> Tensor:
@@ -180,15 +194,15 @@ class Runs:
 
     def _columns(self, blocks: Tensor) -> Tensor:
         """[U_1 ... U_K] (C, rows, sum of d_k) from padded blocks (C, K, rows, m)."""
-        return blocks.movedim(1, 2).flatten(2)[..., self.wanted.flatten()]
+        return blocks.movedim(1, 2).flatten(2).index_select(-1, self._kept)
 
     def _blocks(self, columns: Tensor) -> Tensor:
         padded = columns.new_zeros(*columns.shape[:2], self.wanted.numel())
-        padded[..., self.wanted.flatten()] = columns
+        padded.index_copy_(-1, self._kept, columns)
         return padded.unflatten(2, tuple(self.wanted.shape)).movedim(2, 1)
 
-    def spare(self, runs: Tensor) -> Tensor:
-        """Gaussian columns (runs, K, n, m), drawn for a data set when it first needs them."""
+    def spare(self, runs: Tensor) -> list[Tensor]:
+        """Gaussian columns (K, n, m) of each run, drawn for a data set when it first needs them."""
         starts = len(self.labels) // len(self.z)
         for i in (runs // starts).unique().tolist():
             if i not in self._spare:
@@ -196,12 +210,13 @@ class Runs:
                 source = self.generators[i]
                 drawn = draws.normal(shape, generator=source, dtype=torch.float64)
                 self._spare[i] = drawn.to(self.full)
-        return torch.stack([self._spare[run // starts][run % starts] for run in runs.tolist()])
+        return [self._spare[run // starts][run % starts] for run in runs.tolist()]
 
     def bases(self) -> list[Tensor]:
         """The K bases in n dimensions, each (P, n, d_k)."""
-        V = self.of_runs(self.V, torch.arange(len(self.labels), device=self.V.device))
-        chosen = torch.where(self.outside[..., None, None], self.full, V.unsqueeze(1) @ self.inner)
+        inner = self.inner.unflatten(0, (len(self.z), -1))
+        lifted = torch.einsum("dni, drkim -> drknm", self.V, inner).flatten(0, 1)
+        chosen = torch.where(self.outside[..., None, None], self.full, lifted)
         return [chosen[:, k, :, :d].clone() for k, d in enumerate(self.wanted.sum(-1).tolist())]
 
     def climb(self, max_iterations: int) -> int:
