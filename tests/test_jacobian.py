@@ -173,6 +173,10 @@ def _convolutions():
         "with strides": lambda x: torch.nn.functional.interpolate(
             last(conv(x, w[0], None, 2, 1)), scale_factor=2.0
         ),
+        "wider padding than kernel": lambda x: last(conv(x, w[0][:, :, :1, :1], None, 1, 1))[
+            ..., 1:-1, 1:-1
+        ],
+        "not square": lambda x: last(conv(x, w[0][:, :, :, :1], None, (1, 1), (1, 0))),
         "in groups": lambda x: last(conv(conv(x, w[0], None, 1, 1), w[2], None, 1, 1, 1, 2)),
     }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 import pytest
+from factories import complains
 
 from molrg.images import faces
 from molrg.studies import named_edits, named_reach
@@ -46,3 +47,8 @@ def test_a_direction_agrees_with_itself_and_a_longer_step_changes_more(monkeypat
     table = named_reach.transfer(0, "faces-pose", 3.0)
     assert (table["agreement"] == 1).all() and (table["own"] == 1).all()
     assert named_edits.K == 10
+
+
+def test_a_strip_has_no_more_directions_than_are_measured():
+    with complains("k"):
+        named_edits.strips(0, "faces-pose", (0.0, 1.0), alpha=3.0, k=named_edits.K + 1)
