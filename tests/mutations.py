@@ -94,7 +94,9 @@ TARGETS = [
     _target("C19", "studies/fitted_mixture", "shares advantage measured", "fitted_mixture"),
     _target("C20", "jacobian/local_dimension", "_squared_distances trace", "local_dimension"),
     _target("C20", "studies/denoiser_dimension", "furthest spectrum_traces", "denoiser_dimension"),
-    _target("C21", "denoisers/patches", "Patches._estimate Patches._distances window_starts", "patches"),
+    _target(
+        "C21", "denoisers/patches", "Patches._estimate Patches._distances window_starts", "patches"
+    ),
     _target("C21", "studies/locality", "best_windows against_gaussian growth", "locality"),
     _target("C22", "studies/copying_time", "first times slopes", "copying_time"),
     _target("C23", "denoisers/networks", "to_x0", "networks"),
