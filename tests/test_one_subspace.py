@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 import torch
-from factories import EXACT, worst
+from factories import complains, EXACT, worst
 
 from molrg import sweeps
 from molrg.studies import one_subspace
@@ -89,3 +89,9 @@ def test_the_weakest_direction_is_that_of_the_latents():
 )
 def test_what_is_swept_over_can_be_stored(fn):
     assert sweeps.fingerprint(fn)
+
+
+@pytest.mark.parametrize("counts", [[0, 3], range(20, one_subspace.SAMPLES + 2)])
+def test_more_samples_than_are_drawn_are_refused(counts):
+    with complains("counts"):
+        one_subspace.training_errors([2], counts, [0], n=8, steps=2)

@@ -15,12 +15,12 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from molrg import stats, sweeps, training
+from molrg import checks, stats, sweeps, training
 from molrg.draws import normal
 from molrg.schedules import VP
 from molrg.subspaces import orthonormalise, pca, projector_distance, random_basis
 
-SAMPLES = 24  # drawn for every trial, and so the largest N
+SAMPLES = 32  # drawn for every trial, and so the largest N
 SCHEDULE = VP()
 
 Cells = Sequence[Mapping[str, Any]]
@@ -140,10 +140,13 @@ def training_errors(
         draws: draws of noise that are averaged in a step, for each sample.
         lr: largest step size.
         store: where finished trials are kept.
+
+    Raises:
+        ValueError: where a count is out of range.
     """
+    dims, counts = list(dims), [checks.count("counts", N, 1, SAMPLES) for N in counts]
     settings = {"n": n, "noise": noise, "low": sigma[0], "high": sigma[1]}
     settings |= {"draws": draws, "steps": steps, "lr": lr}
-    dims = list(dims)
     cells = [settings | {"d": d, "N": N} for N in counts for d in dims]
     return judged(sweeps.run(errors_by_training, cells, seeds=seeds, chunk=1000, store=store))
 
