@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 import torch
-from factories import complains, EXACT, worst
+from factories import EXACT, complains, worst
 
 from molrg import sweeps
 from molrg.studies import one_subspace
