@@ -14,6 +14,10 @@ BIN   := $(VENV)/bin
 PY    := $(BIN)/python
 STAMP := $(VENV)/.molrg-installed
 
+# The marks of the tests that run beside the others, and the files that have any.
+BESIDE       := book or browser or fault
+BESIDE_FILES  = $(shell grep -lE "mark\.(book|browser|fault)\b" tests/test_*.py)
+
 RUN   := $(PY) -m molrg run $(if $(JOBS),--jobs $(JOBS))
 
 .DEFAULT_GOAL := help
@@ -32,13 +36,14 @@ book: env ## run the notebooks and build the site: _build/html/index.html
 
 test: export OMP_NUM_THREADS ?= 1
 test: env ## all the tests: package, ledger, notebooks, strict build of the book
-	@echo "==> style, types, direction of imports"
-	@$(MAKE) --no-print-directory lint
-	@echo "==> running the notebooks"
-	@$(RUN)
-	@echo "==> package and ledger; beside them the book: verdict lines by nbval, warnings as errors"
-	@$(PY) -m pytest -m "book or browser" tests >_build/tests-of-the-book.log 2>&1 & book=$$!; \
-	    $(PY) -m pytest -m "not book and not browser and not nightly"; package=$$?; \
+	@mkdir -p _build
+	@echo "==> running the notebooks; beside them style, types, direction of imports"
+	@$(MAKE) --no-print-directory lint >_build/lint.log 2>&1 & lint=$$!; \
+	    $(RUN); run=$$?; \
+	    wait $$lint; lint=$$?; cat _build/lint.log; exit $$((run || lint))
+	@echo "==> package and ledger; beside them faults and the book: verdict lines by nbval, warnings as errors"
+	@$(PY) -m pytest -m "($(BESIDE)) and not nightly" $(BESIDE_FILES) >_build/tests-of-the-book.log 2>&1 & book=$$!; \
+	    $(PY) -m pytest -m "not ($(BESIDE)) and not nightly"; package=$$?; \
 	    wait $$book; book=$$?; cat _build/tests-of-the-book.log; exit $$((package || book))
 
 test-faults: env ## every fault that the tests inject, those too that take minutes

@@ -88,9 +88,44 @@ FEWER = """() => {
 
 # Not in the full run: of the entries of the reference, which have one template, twenty a page are
 # left to the rules, and the contents at the side, the same on all pages, to the first of a folder.
+# And the contrast of a text with its ground, which takes longest, is judged once for each look: the
+# colours, the size and the weight of the letters, and all that lies behind them.
 FEWEST = """(first) => {
   [...document.querySelectorAll("dl.py")].slice(20).forEach((entry) => entry.remove());
   if (!first) document.querySelector(".bd-sidebar-primary .bd-links")?.remove();
+  const grounds = new Map([[null, ""]]);
+  const ground = (node) => {
+    if (!grounds.has(node)) {
+      const {backgroundColor, backgroundImage, opacity} = getComputedStyle(node);
+      const own = `${backgroundColor} ${backgroundImage} ${opacity}`;
+      const behind = ground(node.parentElement);
+      grounds.set(node, own === "rgba(0, 0, 0, 0) none 1" ? behind : `${own} on ${behind}`);
+    }
+    return grounds.get(node);
+  };
+  const texts = [...document.body.querySelectorAll("*")].filter((node) =>
+    node.checkVisibility() &&
+    [...node.childNodes].some((child) => child.nodeType === Node.TEXT_NODE && child.data.trim()));
+  const seen = new Set();
+  for (const text of texts) {
+    const {color, fontSize, fontWeight, textShadow} = getComputedStyle(text);
+    const look = [color, fontSize, fontWeight, textShadow, ground(text)].join(" ");
+    if (seen.has(look)) text.dataset.sameLook = "";
+    seen.add(look);
+  }
+}"""
+
+
+# What the rules of axe say that is serious; what is inside an equation is MathJax's own.
+# Without `preload` false it fetches the style sheets again, which a page from a file may not.
+RULES = """async () => {
+  axe.configure({rules: [{id: "color-contrast", selector: "*:not([data-same-look])"}]});
+  const outside = {exclude: [["mjx-container"]]};
+  const options = {resultTypes: ["violations"], preload: false};
+  const {violations} = await axe.run(outside, options);
+  return violations
+    .filter((rule) => ["serious", "critical"].includes(rule.impact))
+    .flatMap((rule) => rule.nodes.map((node) => [rule.id, node.html.slice(0, 120)]));
 }"""
 
 
@@ -211,20 +246,15 @@ def _look(page: Any, visit: Visit) -> None:
 
 
 def _ask(page: Any, visit: Visit) -> None:
-    """What the rules of axe say; what is inside an equation is MathJax's own."""
+    """What the rules of accessibility say."""
     from axe_playwright_python.sync_playwright import Axe
 
-    outside = {"exclude": [["mjx-container"]]}
-    # Without `preload` it fetches the style sheets again, which a page from a file may not.
-    options = {"resultTypes": ["violations"], "preload": False}
     page.evaluate(FEWER)
     page.evaluate(SETTLE)
-    answer = Axe().run(page, context=outside, options=options).response
+    page.evaluate(Axe().axe_script)
+    for rule, place in page.evaluate(RULES):
+        visit.note(f"axe: {rule}", place)
     visit.asked = True
-    for violation in answer["violations"]:
-        if violation["impact"] in ("serious", "critical"):
-            for node in violation["nodes"]:
-                visit.note(f"axe: {violation['id']}", node["html"][:120])
 
 
 def broken_links(visits: Iterable[Visit], site: Path) -> list[str]:
