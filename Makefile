@@ -16,12 +16,12 @@ STAMP := $(VENV)/.molrg-installed
 
 # The marks of the tests that run beside the others, and the files that have any.
 BESIDE       := book or browser or fault
-BESIDE_FILES  = $(shell grep -lE "mark\.(book|browser|fault)\b" tests/test_*.py)
+BESIDE_FILES  = $(shell grep -rlE "mark\.(book|browser|fault)\b" tests --include="test_*.py")
 
 RUN   := $(PY) -m molrg run $(if $(JOBS),--jobs $(JOBS))
 
 .DEFAULT_GOAL := help
-.PHONY: help env book test test-faults test-browser pdf lint lab claims doctor bench coverage mutate student solutions slides clean
+.PHONY: help env book test executed test-faults test-browser pdf lint lab claims doctor bench coverage mutate student solutions slides clean
 
 help: ## this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,15 +36,15 @@ book: env ## run the notebooks and build the site: _build/html/index.html
 
 test: export OMP_NUM_THREADS ?= 1
 test: env ## all the tests: package, ledger, notebooks, strict build of the book
-	@mkdir -p _build
 	@echo "==> running the notebooks; beside them style, types, direction of imports"
-	@$(MAKE) --no-print-directory lint >_build/lint.log 2>&1 & lint=$$!; \
-	    $(RUN); run=$$?; \
-	    wait $$lint; lint=$$?; cat _build/lint.log; exit $$((run || lint))
+	@$(MAKE) --no-print-directory -j2 lint executed
 	@echo "==> package and ledger; beside them faults and the book: verdict lines by nbval, warnings as errors"
 	@$(PY) -m pytest -m "($(BESIDE)) and not nightly" $(BESIDE_FILES) >_build/tests-of-the-book.log 2>&1 & book=$$!; \
 	    $(PY) -m pytest -m "not ($(BESIDE)) and not nightly"; package=$$?; \
 	    wait $$book; book=$$?; cat _build/tests-of-the-book.log; exit $$((package || book))
+
+executed: env
+	@$(RUN)
 
 test-faults: env ## every fault that the tests inject, those too that take minutes
 	@$(PY) -m pytest -m "(fault or nightly) and not book" tests

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -203,18 +204,18 @@ if __name__ == "__main__":
 JOBS = 24
 
 
-@pytest.fixture
-def start(tmp_path):
+@contextmanager
+def starter(folder):
     """Start the script on a store: seconds of sleep a job, threads, and how many wait for one
     another.
     """
-    script = tmp_path / "script.py"
+    script = folder / "script.py"
     script.write_text(SCRIPT)
     started = []
 
     def begin(store, *, sleep=0.0, threads=1, together=0):
         told = {
-            "LOG": tmp_path / f"{store}-calls",
+            "LOG": folder / f"{store}-calls",
             "SLEEP": sleep,
             "TOGETHER": together,
             "PYTHONPATH": ROOT,
@@ -224,7 +225,7 @@ def start(tmp_path):
         )  # both: Dask leaves the latter behind
         started.append(
             subprocess.Popen(
-                [sys.executable, str(script), str(tmp_path / store)],
+                [sys.executable, str(script), str(folder / store)],
                 text=True,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
@@ -240,6 +241,20 @@ def start(tmp_path):
     for process in started:
         process.kill()
         process.communicate()
+
+
+@pytest.fixture
+def start(tmp_path):
+    with starter(tmp_path) as begin:
+        yield begin
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A run of one thread that nothing disturbs: its table, and its store."""
+    folder = tmp_path_factory.mktemp("whole")
+    with starter(folder) as begin:
+        yield ended(begin("store")), folder / "store"
 
 
 def calls(store):
@@ -285,11 +300,11 @@ def without_timings(store):
     "kill -9 in the middle, with one and two workers",
     "workers end; the rest is done, nothing twice, the table is the same",
 )
-def test_a_killed_run_goes_on_and_ends_the_same(start, tmp_path, threads):
+def test_a_killed_run_goes_on_and_ends_the_same(start, whole, tmp_path, threads):
     """With two threads, in two processes of one thread each, to which a function of __main__ is
     sent.
     """
-    store, whole = tmp_path / "store", tmp_path / "whole"
+    store = tmp_path / "store"
     killed = start("store", sleep=0.1, threads=threads)
     until(lambda: len(finished(store)) >= 6)
     workers = psutil.Process(killed.pid).children(recursive=True)
@@ -305,8 +320,9 @@ def test_a_killed_run_goes_on_and_ends_the_same(start, tmp_path, threads):
         {(d, seed) for d in range(2, 8) for seed in range(4)} - set(done)
     )
     assert {used for _, _, used in again} == {1} and len({pid for _, pid, _ in again}) <= threads
-    assert resumed == ended(start("whole", threads=threads)) and resumed.count("\n") == JOBS + 1
-    assert without_timings(store) == without_timings(whole)
+    table, undisturbed = whole
+    assert resumed == table and resumed.count("\n") == JOBS + 1
+    assert without_timings(store) == without_timings(undisturbed)
 
 
 @pytest.mark.fault(
@@ -314,10 +330,10 @@ def test_a_killed_run_goes_on_and_ends_the_same(start, tmp_path, threads):
     "two sweeps on one store",
     "they share the work; both tables are whole",
 )
-def test_two_runs_on_one_store_share_the_work(start, tmp_path):
+def test_two_runs_on_one_store_share_the_work(start, whole, tmp_path):
     runs = [start("store", sleep=0.05, together=2) for _ in range(2)]
     first, second = map(ended, runs)
-    assert first == second == ended(start("alone"))
+    assert first == second == whole[0]
     computed = calls(tmp_path / "store")
     assert {pid for _, pid, _ in computed} == {run.pid for run in runs}
     assert len(computed) <= JOBS + 2, "only the last task may be done twice, where they meet"

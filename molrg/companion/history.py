@@ -17,6 +17,9 @@ from molrg.companion.stopped import Stopped
 FILE = "book/criteria_history.yml"
 LEDGER = "book/claims.yml"
 
+# The same in C, where there is one: the ledger of every commit is read.
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
 
 class NoHistory(Stopped):
     """The project is not a clone with its whole history."""
@@ -94,7 +97,7 @@ def collect(root: Path) -> dict[str, dict[str, Any]]:
     seen: dict[str, dict[str, Any]] = {}
     history: dict[str, dict[str, Any]] = {}
     for commit, day, subject in _commits(root, LEDGER):
-        ledger = yaml.safe_load(_git(root, "show", f"{commit}:{LEDGER}"))["claims"]
+        ledger = yaml.load(_git(root, "show", f"{commit}:{LEDGER}"), _LOADER)["claims"]
         for id, entry in ledger.items():
             judged = _judged(entry)
             if id not in seen:
