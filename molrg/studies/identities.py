@@ -28,6 +28,7 @@ from molrg.training import exact_loss, loss
 
 SCHEDULE = VP()
 TIMES = (0.05, 0.2, 0.4, 0.7)  # noise levels at which the identities are measured
+_AT_ONCE = 50  # draws for every point, so that they stay in the processor's cache
 
 Loss = Callable[[Sequence[Tensor], float], Tensor]
 
@@ -69,7 +70,11 @@ def original_loss(
     """
     shape = (draws * len(x), x.shape[1])
     noise = normal(shape, generator=generator, dtype=x.dtype, device=x.device)
-    return loss(LowRank(list(bases), SCHEDULE), x.repeat(draws, 1), t, noise=noise)
+    denoiser, total = LowRank(list(bases), SCHEDULE), x.new_zeros(())
+    for part in noise.split(_AT_ONCE * len(x)):
+        points = x.repeat(len(part) // len(x), 1)
+        total += len(part) * loss(denoiser, points, t, noise=part)
+    return total / len(noise)
 
 
 def deviation(x: Tensor, tried: Iterable[Sequence[Tensor]], measured: Loss) -> float:
