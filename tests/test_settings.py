@@ -117,3 +117,10 @@ def test_the_users_own_packages_are_seen_only_where_ours_are_among_them(tmp_path
     mine = Path(settings.find_spec("ipykernel").origin).parents[1]
     monkeypatch.setattr(settings.site, "getusersitepackages", lambda: str(mine))
     assert "PYTHONNOUSERSITE" not in settings.neutral(tmp_path / "b")
+
+
+def test_threads_that_wait_sleep_unless_the_shell_says_otherwise(tmp_path, monkeypatch):
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    assert settings.neutral(tmp_path / "one")["OMP_WAIT_POLICY"] == "PASSIVE"
+    monkeypatch.setenv("OMP_WAIT_POLICY", "ACTIVE")
+    assert settings.neutral(tmp_path / "two")["OMP_WAIT_POLICY"] == "ACTIVE"
