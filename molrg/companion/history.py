@@ -17,9 +17,6 @@ from molrg.companion.stopped import Stopped
 FILE = "book/criteria_history.yml"
 LEDGER = "book/claims.yml"
 
-# The same in C, where there is one: the ledger of every commit is read.
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-
 
 class NoHistory(Stopped):
     """The project is not a clone with its whole history."""
@@ -97,7 +94,7 @@ def collect(root: Path) -> dict[str, dict[str, Any]]:
     seen: dict[str, dict[str, Any]] = {}
     history: dict[str, dict[str, Any]] = {}
     for commit, day, subject in _commits(root, LEDGER):
-        ledger = yaml.load(_git(root, "show", f"{commit}:{LEDGER}"), _LOADER)["claims"]
+        ledger = yaml.safe_load(_git(root, "show", f"{commit}:{LEDGER}"))["claims"]
         for id, entry in ledger.items():
             judged = _judged(entry)
             if id not in seen:

@@ -30,6 +30,7 @@ WITHOUT = {
     "molrg.provenance": "asks git and the machine",
     "molrg.denoisers.checkpoints": "reads and writes folders of weights",
     "molrg.denoisers.folders": "reads folders of weights",
+    "molrg.denoisers.hub": "asks the hub, reads its cache",
     "molrg.denoisers.schedulers": "reads a scheduler's file",
     "molrg.denoisers.seals": "writes checksums beside files",
     "molrg.dimension.array_files": "reads files",
