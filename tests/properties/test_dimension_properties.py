@@ -60,6 +60,7 @@ BORDERS = [
         dimension.calibration,
         lambda: {"N": 24, "dims": [2], "k": 5, "generator": rng()},
         {"N": no_count(20), "dims": st.sampled_from([[0], [1.5]]), "k": no_count(3, 6)},
+        {"k": "(?:k|N)"},  # more neighbours ask for more points
     ),
     Border(
         dimension.gaussian_twin,
