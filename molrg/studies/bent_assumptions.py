@@ -6,10 +6,9 @@ Errors are `molrg.subspaces.subspace_error` from the truth; `with_success` turns
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -91,7 +90,7 @@ def recover(cells: Cells, seeds: Sequence[int]) -> list[dict[str, float]]:
     Raises:
         ValueError: where a value is out of range.
     """
-    return _by_cell(_recovered, cells, seeds)
+    return sweeps.by_cell(_recovered, cells, seeds)
 
 
 @dataclass(frozen=True)
@@ -179,7 +178,7 @@ def recover_rare(cells: Cells, seeds: Sequence[int]) -> list[dict[str, float]]:
             one are random.
         seeds: of the mixtures, the data and the starts.
     """
-    return _by_cell(_rare, cells, seeds)
+    return sweeps.by_cell(_rare, cells, seeds)
 
 
 def _rare(cell: Mapping[str, Any], seeds: Sequence[int]) -> list[dict[str, float]]:
@@ -194,16 +193,6 @@ def _rare(cell: Mapping[str, Any], seeds: Sequence[int]) -> list[dict[str, float
     ]
     clustering = _cluster(torch.stack(samples), dims, cell["starts"], generators)
     return _rows({"all": subspace_errors(_starts(clustering)["all"], _stacked(bases))})
-
-
-def _by_cell(
-    study: Callable[[Mapping[str, Any], Sequence[int]], list[dict[str, float]]],
-    cells: Cells,
-    seeds: Sequence[int],
-) -> list[dict[str, float]]:
-    """Rows of a study of one cell and many seeds, for jobs of several cells one after another."""
-    jobs = groupby(zip(cells, seeds, strict=True), key=lambda job: job[0])
-    return [row for cell, its in jobs for row in study(cell, [seed for _, seed in its])]
 
 
 def _rows(columns: Mapping[str, Tensor]) -> list[dict[str, float]]:

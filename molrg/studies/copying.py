@@ -89,13 +89,7 @@ def train_and_sample(
     Raises:
         ValueError: where the source is none of the three, or the set has too few images.
     """
-    groups: dict[tuple, list[int]] = {}
-    for job, cell in enumerate(cells):
-        groups.setdefault(tuple(cell.items()), []).append(job)
-    rows: dict[int, dict[str, Any]] = {}
-    for alike, jobs in groups.items():
-        rows |= zip(jobs, _of_cell(dict(alike), [seeds[job] for job in jobs]), strict=True)
-    return [rows[job] for job in range(len(cells))]
+    return sweeps.by_cell(_of_cell, cells, seeds)
 
 
 def _of_cell(cell: Mapping[str, Any], seeds: Sequence[int]) -> list[dict[str, Any]]:

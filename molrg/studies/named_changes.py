@@ -42,7 +42,7 @@ def trial(
 ) -> dict[str, Any]:
     """Edit one image along directions of several kinds; a row is one image at one time.
 
-    There are four of a kind, but of "other" only one, to compare with the first singular vector.
+    There are four of each kind, but only one of "other", to compare with the first singular vector.
 
     Args:
         seed: of the image and of random directions.

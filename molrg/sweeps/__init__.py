@@ -1,6 +1,6 @@
 """Sweeps over cells and seeds, with stores that lose nothing."""
 
-from molrg.sweeps.batches import batched
+from molrg.sweeps.batches import batched, by_cell
 from molrg.sweeps.fingerprints import fingerprint
 from molrg.sweeps.runner import JobFailed, kept, run
 from molrg.sweeps.stores import Job, Store, key_of, lines, name_of, plain
@@ -10,6 +10,7 @@ __all__ = [
     "JobFailed",
     "Store",
     "batched",
+    "by_cell",
     "fingerprint",
     "kept",
     "key_of",

@@ -26,3 +26,27 @@ def batched(fn: Batch) -> Callable[..., dict[str, Any]]:
 
     setattr(one, "batched", fn)  # noqa: B010 - no attribute that a type checker knows
     return one
+
+
+def by_cell(
+    of_cell: Callable[[Mapping[str, Any], Sequence[int]], list[dict[str, Any]]],
+    cells: Sequence[Mapping[str, Any]],
+    seeds: Sequence[int],
+) -> list[dict[str, Any]]:
+    """Rows of jobs, those of one cell together, in the order of the jobs.
+
+    Args:
+        of_cell: takes a cell and its seeds; returns a row for each seed.
+        cells: one a job, with hashable values.
+        seeds: one a job.
+
+    Raises:
+        ValueError: where `of_cell` does not return a row for each seed.
+    """
+    groups: dict[tuple, list[int]] = {}
+    for job, cell in enumerate(cells):
+        groups.setdefault(tuple(cell.items()), []).append(job)
+    rows: dict[int, dict[str, Any]] = {}
+    for alike, jobs in groups.items():
+        rows |= zip(jobs, of_cell(dict(alike), [seeds[job] for job in jobs]), strict=True)
+    return [rows[job] for job in range(len(cells))]

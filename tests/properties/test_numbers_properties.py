@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 import pandas as pd
+import pytest
 import torch
 from factories import SCHEDULES, complains, normal, rng
 from hypothesis import given, strategies as st
@@ -27,7 +28,7 @@ from strategies import (
     times,
 )
 
-from molrg import checks, draws, stats
+from molrg import checks, draws, stats, sweeps
 from molrg.schedules import DDPM, EDM, VP, Discrete, as_time, variance_floor
 
 no_time = no_real(0.0, 1.0)
@@ -386,3 +387,20 @@ def test_checks_of_bases_and_weights(parts, stretch):
     assert checks.flat_events("x", events, 4).shape == (3, 4)
     with complains("x.shape"):
         checks.flat_events("x", events, 5)
+
+
+@given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 9)), max_size=8))
+def test_jobs_of_one_cell_are_computed_together(jobs):
+    cells, seeds = [{"a": a} for a, _ in jobs], [seed for _, seed in jobs]
+    together = []
+
+    def rows(cell, its):
+        together.append((cell["a"], its))
+        return [{"a": cell["a"], "seed": seed} for seed in its]
+
+    found = sweeps.by_cell(rows, cells, seeds)
+    assert found == [{"a": a, "seed": seed} for a, seed in jobs]
+    assert sorted(a for a, _ in together) == sorted({a for a, _ in jobs})
+    if jobs:
+        with pytest.raises(ValueError):  # noqa: PT011 - zip's own
+            sweeps.by_cell(lambda cell, its: [], cells, seeds)
