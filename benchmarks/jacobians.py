@@ -21,6 +21,8 @@ from molrg.schedules import DDPM
 from molrg.zoo import recipes
 
 TIME, TOP, WANTED = 0.7, 10, 5e-4  # of the tenth value, relative
+STEPS = 8  # of the power method, where the exact value is not known
+AGAINST = "LOCO-Edit's power method, on our products"
 
 
 def all_of_them(*, large: bool = True) -> Iterator[Comparison]:
@@ -74,27 +76,42 @@ def leading(point: Callable[[], tuple[UNet, Tensor]], pixels: int) -> Comparison
     def other() -> Work:
         denoiser, x = point()
         exact = torch.from_numpy(measured(precise, repeats=1)[1])  # its memory is not counted
-        return lambda: power_method(jacobian.Linearised(denoiser, x, TIME), TOP, exact, WANTED)[0]
+        near = lambda S: abs(S[-1] / exact[TOP - 1] - 1) <= WANTED
+        return lambda: power_method(jacobian.Linearised(denoiser, x, TIME), TOP, near)
 
-    against = "LOCO-Edit's power method, on our products"
     note = f"the power method stops where its tenth value is within {WANTED:g} of the exact one"
     name = "ten largest singular values"
-    return Comparison(name, f"{pixels:,} pixels", ours, other, against, 2e-3, note=note)
+    return Comparison(name, f"{pixels:,} pixels", ours, other, AGAINST, 2e-3, note=note)
 
 
 def hub_format(size: int) -> Comparison:
-    """The ten largest of a network in the hub's format, too large for a matrix: ours alone."""
+    """The ten largest of a network in the hub's format, too large for a matrix.
 
-    def ours() -> Work:
+    The exact values are not known. Both ways find them from below, so larger ones are nearer. The
+    power method is stopped after a number of steps.
+    """
+
+    def point() -> tuple[UNet, Tensor]:
         with tempfile.TemporaryDirectory() as folder:
             network = recipes.unet((3, size, size), (8, 16, 24), seed=0)
             checkpoints.save(UNet(network, DDPM()), f"{folder}/network")
             denoiser = checkpoints.from_pretrained(f"{folder}/network").eval()
         shape = (1, 3, size, size)
-        x = draws.normal(shape, generator=torch.Generator().manual_seed(0))
+        return denoiser, draws.normal(shape, generator=torch.Generator().manual_seed(0))
+
+    def ours() -> Work:
+        denoiser, x = point()
         return lambda: jacobian.top_singular(denoiser, x, TIME, TOP, tolerance=0.3)[1][0]
 
+    def other() -> Work:
+        denoiser, x = point()
+        return lambda: power_method(jacobian.Linearised(denoiser, x, TIME), TOP, steps=STEPS)
+
     pixels = 3 * size**2
-    note = f"a matrix of {4 * pixels**2 / 1e9:.0f} GB in single precision; tolerance 0.3"
+    note = (
+        f"at {pixels:,} pixels a matrix would have {4 * pixels**2 / 1e9:.0f} GB, and the exact "
+        f"values are not known; ours is asked for a tolerance of 0.3, the power method is stopped "
+        f"after {STEPS} steps, {2 * TOP * STEPS} products, and is still that far below"
+    )
     name = "ten largest singular values"
-    return Comparison(name, f"{pixels:,} pixels", ours, None, "", 0.0, note=note)
+    return Comparison(name, f"{pixels:,} pixels", ours, other, AGAINST, 1.0, note=note)

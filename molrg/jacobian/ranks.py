@@ -41,7 +41,10 @@ def numerical_rank(singular_values: Tensor, eta: float = 0.99) -> Tensor:
     lowest = singular_values.min().item()
     if lowest < 0:
         raise ValueError(f"singular_values = smallest {lowest:.3g}: allowed is >= 0")
-    energy = singular_values.double().square().sort(descending=True).values
+    values = singular_values.double()
+    largest = values.amax(-1, keepdim=True)
+    scaled = values / torch.where(largest > 0, largest, 1)  # so that squares are in range
+    energy = scaled.square().sort(descending=True).values
     return _first_above(energy.cumsum(-1), _share(eta) * energy.sum(-1, keepdim=True))
 
 

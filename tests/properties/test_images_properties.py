@@ -226,7 +226,7 @@ BORDERS = [
     Border(
         Scenes,
         lambda: {"d": 2, "size": 8},
-        {"d": no_count(1, 16), "size": no_count(2), "curvature": no_real(0, 3)},
+        {"d": no_count(1, 24), "size": no_count(2), "curvature": no_real(0, 3)},
     ),
     Border(Scenes(2, 8).bent, lambda: {"curvature": 1.0}, {"curvature": no_real(0, 3)}),
     Border(Scenes(2, 8).sample, lambda: {"N": 2, "generator": rng()}, {"N": no_count()}),
@@ -251,7 +251,7 @@ BORDERS = [
     Border(
         rendered,
         lambda: {"d": 2, "size": 8},
-        {"d": no_count(1, 16), "size": no_count(2), "curvature": no_real(0, 3)},
+        {"d": no_count(1, 24), "size": no_count(2), "curvature": no_real(0, 3)},
     ),
     Border(
         faces.draw,

@@ -82,8 +82,8 @@ BORDERS = [
         fitted,
         lambda: {"K": 2},
         {
-            "x": spoiled(POINTS),
-            "K": no_count(1, 5),
+            "x": st.one_of(spoiled(POINTS), st.just(POINTS[:4])),  # N > K (d + 1)
+            "K": no_count(),
             "d": no_count(1, 3),
             "starts": no_count(),
             "iterations": no_count(),
