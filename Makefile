@@ -120,14 +120,15 @@ $(PY):
 	"$$chosen" -m venv "$(VENV)"
 
 # An interpreter alone is what is left where the making of .venv was cut short.
+# --no-compile: Python compiles what is imported, which is a small part of what is installed.
 $(STAMP): requirements.lock pyproject.toml | $(PY)
 	@$(PY) -m pip --version >/dev/null 2>&1 || { \
 	    echo "==> $(VENV) has no pip (its making was cut short): putting it there"; \
 	    $(PY) -m ensurepip --upgrade >/dev/null && $(PY) -m pip --version >/dev/null; } || { \
 	    echo "make env: $(VENV) is damaged; remove it (rm -r $(VENV)), and the same command makes it anew" >&2; \
 	    exit 1; }
-	@echo "==> installing requirements.lock (minutes; 2 GB on disk with a CPU build of torch, more with CUDA)"
-	@$(PY) -m pip install -qq --disable-pip-version-check $(PIP_ARGS) -r requirements.lock
+	@echo "==> installing requirements.lock (a minute or two; 2 GB on disk with a CPU build of torch, more with CUDA)"
+	@$(PY) -m pip install -qq --no-compile --disable-pip-version-check $(PIP_ARGS) -r requirements.lock
 	@echo "==> installing molrg itself, editable"
 	@$(PY) -m pip install -qq --disable-pip-version-check $(PIP_ARGS) --no-deps --editable .
 	@touch $@

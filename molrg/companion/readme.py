@@ -8,7 +8,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 
 from molrg import claims, files, plots
-from molrg.companion import drawings
+from molrg.companion import drawings, robustness
 from molrg.companion.scorecard import outcome, totals
 from molrg.plots.dark import dark
 
@@ -24,11 +24,11 @@ _MARKERS = {
 
 def readme_table(records: Mapping[str, dict]) -> str:
     """The verdict table of the README: id, statement, verdict, and the strongest caveat."""
+    shaky = robustness.pages.shaky(robustness.kept())
     lines = ["| claim | statement | verdict | but |", "|---|---|---|---|"]
-    lines += [
-        f"| {id} | {entry['title']} | {outcome(id, records)} | {entry['but']} |"
-        for id, entry in claims.registry().items()
-    ]
+    for id, entry in claims.registry().items():
+        verdict = ", ".join(filter(None, [outcome(id, records), shaky.get(id)]))
+        lines.append(f"| {id} | {entry['title']} | {verdict} | {entry['but']} |")
     return "\n".join(lines)
 
 
