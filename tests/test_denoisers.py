@@ -7,6 +7,7 @@ import math
 import pytest
 import torch
 from factories import EXACT, SCHEDULES, bases, complains, covariances, general, normal, rng, worst
+from torch import Tensor
 
 from molrg import MoLRG, images
 from molrg.denoisers import (
@@ -19,6 +20,7 @@ from molrg.denoisers import (
     Windowed,
 )
 from molrg.schedules import EDM, VP
+from molrg.studies.curves import KernelDensity
 
 every = pytest.mark.parametrize("schedule", SCHEDULES.values(), ids=SCHEDULES)
 WEIGHTS = [0.2, 0.3, 0.5]
@@ -442,3 +444,60 @@ def test_few_images_with_constant_pixels_have_a_gaussian_in_single_precision():
         x_t, t = few + normal(8, 196, seed=seed).float(), schedule.t_of_sigma(1.0)
         exact = Gaussian(few.double(), schedule)(x_t.double(), t)
         assert worst(Gaussian(few, schedule)(x_t, t).double(), exact) < 1e-4  # single precision
+
+
+def test_a_gaussian_in_single_precision_has_the_error_of_double():
+    """Small variances of images are not rounding, however large the largest one is."""
+    data = images.load("fashion-mnist-slice")[0]
+    x = images.load("fashion-mnist-slice", "test")[0][:64]
+    single, double = Gaussian(data, EDM()), Gaussian(data.double(), EDM())
+    for sigma in (0.02, 0.05, 0.1, 0.2):
+        t, noise = EDM().t_of_sigma(sigma), normal(*x.shape).float()
+        x_t = x + sigma * noise
+        error = (single(x_t, t) - x).double().square().sum()
+        exact = (double(x_t.double(), t) - x).square().sum()
+        assert error.item() == pytest.approx(exact.item(), rel=1e-3)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_wide_component_leaves_a_narrow_one_its_variances(dtype):
+    widths = torch.tensor([1.0, 1e-4, 0.0] if dtype == torch.float32 else [1.0, 1e-14, 0.0])
+    covariances = widths.to(dtype)[:, None, None] * torch.eye(2, dtype=dtype)
+    mixture = LinearMixture([0.4, 0.4, 0.2], torch.zeros(3, 2, dtype=dtype), covariances, VP())
+    assert worst(mixture.variances, widths.to(dtype)[:, None].expand(3, 2)) < 1e-16
+
+
+def test_rounding_of_single_precision_is_no_variance():
+    """Covariances of rank 3 in 40 dimensions, rounded: at gamma = 0 a projection."""
+    A = normal(2, 40, 3)
+    mixture = LinearMixture([0.5, 0.5], torch.zeros(2, 40), (A @ A.mT).float(), VP())
+    assert (mixture.variances > 0).sum(-1).tolist() == [3, 3]
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("sigma", [0.003, 0.03, 1.0])
+def test_half_precision_is_computed_in_single(dtype, sigma):
+    """Of the same numbers, on an axis that is far from all others; large squares, too."""
+    schedule = EDM()
+    t, x_t = schedule.t_of_sigma(sigma), (300 * torch.eye(3, 8) + normal(3, 8)).to(dtype)
+    data = torch.cat([x_t, x_t + 0.1, normal(9, 8).to(dtype)])
+    U, small = torch.eye(8, 2), 0.05 * normal(3, 8).to(dtype)
+    images = data.unflatten(1, (2, 2, 2))
+    for make, points in (
+        (lambda cast: Empirical(cast(data), schedule), x_t),
+        (lambda cast: Gaussian(cast(data), schedule), x_t),
+        (lambda cast: Patches(cast(images), schedule, 2), x_t),
+        (lambda cast: KernelDensity(cast(data), schedule, noise=0.01), x_t),
+        (lambda cast: LowRank([cast(U), cast(U.roll(2, 0))], schedule), small),
+        (lambda cast: MoLRG([cast(U)], noise=0.05).denoiser(schedule), small),
+    ):
+        half = make(lambda x: x.to(dtype))(points, t)
+        assert half.dtype == dtype
+        assert worst(half, make(Tensor.float)(points.float(), t).to(dtype)) == 0
+    empirical, low_rank = Empirical(data, schedule), LowRank([U.to(dtype)], schedule)
+    for weights in (
+        empirical.weights(x_t, t),
+        low_rank.soft_weights(x_t, t),
+        low_rank.hard_weights(x_t),
+    ):
+        assert weights.dtype == dtype and weights.isfinite().all()

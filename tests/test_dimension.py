@@ -572,3 +572,8 @@ def test_the_command_line_says_what_is_wrong(tmp_path, capsys):
     ]:
         code, _, err = described(capsys, *words)
         assert code == 2 and message in err, err
+
+
+def test_a_twin_is_of_a_table_of_points():
+    with complains("x.shape"):
+        dimension.gaussian_twin(torch.zeros(6, 6, 7), generator=seeded(1))

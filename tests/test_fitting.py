@@ -222,3 +222,20 @@ def test_no_density_without_noise():
 def test_no_size_no_choice():
     with complains("table"):
         best(held_out(normal(30, 5), normal(9, 5), [], generator=rng()))
+
+
+@pytest.mark.parametrize(("dtype", "scale"), [(torch.float16, 1.0), (torch.float32, 1e-15)])
+def test_axes_beyond_the_rank_of_the_points_keep_a_variance_in_their_dtype(dtype, scale):
+    x = (scale * torch.nn.functional.pad(normal(40, 2), (0, 6))).to(dtype)
+    mixture = MoLRG.fit(x, 1, 4, starts=1, generator=rng())
+    (spectrum,) = mixture.variances
+    assert spectrum.dtype == dtype and (spectrum > 0).all()
+    assert (spectrum[2:].double() < 1e-6 * scale**2).all()
+    assert mixture.log_likelihood(x).isfinite().all()
+
+
+def test_variances_that_the_dtype_does_not_hold_are_the_fault_of_x():
+    x = normal(40, 8)
+    for spoiled in (1e-25 * x.float(), x.mul(1e-4).half(), 1e21 * x.float()):
+        with complains("x"):
+            MoLRG.fit(spoiled.to(spoiled.dtype), 1, 2, starts=1, generator=rng())

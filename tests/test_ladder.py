@@ -176,3 +176,18 @@ def test_crossings_by_hand(values, falls, expected):
 def test_bad_input(call, name):
     with complains(name):
         call()
+
+
+def test_sets_of_unlike_length_take_the_rows_of_the_longest(monkeypatch):
+    rows = []
+
+    class Watched(ladder.Trainer):
+        def __init__(self, denoiser, data, **settings):
+            rows.append(data.shape[1])
+            super().__init__(denoiser, data, **settings)
+
+    monkeypatch.setattr(ladder, "Trainer", Watched)
+    cells = [{"kind": "mlp", "width": 4, "d": D, "N": N, "steps": 10} for N in (7, 11, 13, 17, 19)]
+    together = ladder._together(cells, range(5))
+    assert rows == [2 * 19]
+    assert torch.allclose(ladder.train(seed=0, **cells[0])["errors"], together[0]["errors"])

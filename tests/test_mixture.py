@@ -513,9 +513,8 @@ def test_single_precision_tells_close_components_apart():
     sigma = 0.005
     t = EDM().t_of_sigma(sigma)
     x_t = x0 + sigma * normal(40, 300, dtype=torch.float32, seed=2)
-    double = MoLRG([basis.double() for basis in single.bases])
-    exact = double.responsibilities(x_t.double(), t, EDM())
-    assert worst(single.responsibilities(x_t, t, EDM()).double(), exact) < 1e-6
+    exact = MoLRG([U, V]).responsibilities(x_t.double(), t, EDM())
+    assert worst(single.responsibilities(x_t, t, EDM()).double(), exact) < 1e-5
     assert exact.std() > 0.1
     latent = torch.stack([x_t @ basis for basis in single.bases], 1).square().sum(-1)
     cancelled = (x_t.square().sum(-1, keepdim=True) - latent) / sigma**2
@@ -589,3 +588,15 @@ def test_moving_keeps_everything():
         assert {value.device.type for value in getattr(away, name)} == {"meta"}
     assert away.weights.device.type == away.columns.device.type == "meta"
     assert mixture.columns.device.type == "cpu"
+
+
+@pytest.mark.parametrize("sigma", [1e-3, 1e-4])
+def test_rounded_bases_are_made_orthonormal(sigma):
+    """Norms that are off by single precision would count as distances, in units of sigma^2."""
+    U = bases(60, [3, 5])
+    single, exact = MoLRG([basis.float() for basis in U], noise=sigma), MoLRG(U, noise=sigma)
+    x, _ = exact.sample(200, generator=rng(3))
+    truth = exact.log_likelihood(x)
+    assert worst(single.log_likelihood(x.float()).double(), truth) < 0.02
+    rounded = MoLRG([basis.float().double() for basis in U], noise=sigma)
+    assert worst(rounded.log_likelihood(x), truth) > 0.05

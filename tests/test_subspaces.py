@@ -606,3 +606,12 @@ def test_numbers_whose_squares_overflow_are_refused():
         sub.k_subspaces(1e200 * x, 2, 1, generator=rng())
     large = sub.k_subspaces(1e30 * x, 2, 1, generator=rng())
     assert abs(large.objective / sub.k_subspaces(x, 2, 1, generator=rng()).objective - 1e60) < 1e48
+
+
+@pytest.mark.parametrize("K", [2, 6])
+def test_errors_are_nan_for_a_model_with_nan(K):
+    truth = bases(9, [1] * K)
+    estimate = [torch.stack([U, U]) for U in truth]
+    estimate[1][0, 0, 0] = math.nan
+    errors = sub.subspace_errors(estimate, truth)
+    assert errors.isnan().tolist() == [True, False] and errors[1] < EXACT

@@ -1,6 +1,7 @@
 r"""Exact denoisers: of a training set, of a Gaussian, and of a mixture of Gaussians.
 
-That of the mixture of low-rank Gaussians is `molrg.MoLRG.denoiser`.
+That of the mixture of low-rank Gaussians is `molrg.MoLRG.denoiser`. All hold and compute
+in single precision at least, for in float16 squares and small variances are out of range.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from molrg import checks
-from molrg.schedules import Schedule, variance_floor
+from molrg.schedules import Schedule, at_least_single, variance_floor
 
 
 def _data(data: Tensor, least: int) -> Tensor:
@@ -44,11 +45,14 @@ class Empirical(nn.Module):
     def __init__(self, data: Tensor, schedule: Schedule) -> None:
         super().__init__()
         self.schedule = schedule
-        self.register_buffer("data", _data(data, 1))
+        self.register_buffer("data", at_least_single(_data(data, 1)))
 
     def weights(self, x_t: Tensor, t: float | Tensor) -> Tensor:
         """Posterior probability of every training point, (B, N)."""
-        points = checks.flat_events("x_t", x_t, self.data.shape[1])
+        return self._weights(x_t, t).to(x_t.dtype)
+
+    def _weights(self, x_t: Tensor, t: float | Tensor) -> Tensor:
+        points = at_least_single(checks.flat_events("x_t", x_t, self.data.shape[1]))
         s, gamma = self.schedule.at(t, points)
         # |x_t - s x|^2 less what is the same for all x; at gamma = 0 the nearest point wins
         distance = s.square() * self.data.square().sum(-1) - 2 * s * (points @ self.data.T)
@@ -57,7 +61,7 @@ class Empirical(nn.Module):
 
     def forward(self, x_t: Tensor, t: float | Tensor) -> Tensor:
         """Estimate x_0 from (B, \\*event)."""
-        return (self.weights(x_t, t) @ self.data).reshape(x_t.shape)
+        return (self._weights(x_t, t) @ self.data).to(x_t.dtype).reshape(x_t.shape)
 
 
 class LinearMixture(nn.Module):
@@ -70,11 +74,13 @@ class LinearMixture(nn.Module):
     Args:
         weights: (K,) non-negative, summing to one.
         means: (K, n).
-        covariances: (K, n, n), positive semidefinite.
+        covariances: (K, n, n), positive semidefinite. A variance that is no more than the rounding
+            of their entries is none.
         schedule: the forward process.
 
     Raises:
-        ValueError: where shapes disagree, entries are not finite, or an eigenvalue is negative.
+        ValueError: where shapes disagree, entries are not finite, or an eigenvalue is negative by
+            more than rounding.
     """
 
     weights: Tensor
@@ -99,17 +105,19 @@ class LinearMixture(nn.Module):
             shape = tuple(covariances.shape)
             raise ValueError(f"covariances.shape = {shape}: allowed is ({K}, {n}, {n})")
         self.schedule = schedule
+        means = at_least_single(means)
         self.register_buffer("weights", checks.probabilities("weights", weights, K).to(means))
         self.register_buffer("means", means)
         # In double precision: in single, LAPACK gives up (or NaN) where many eigenvalues are zero,
         # as with few images.
         spectra, axes = torch.linalg.eigh(covariances.double())
-        self.register_buffer("variances", _without_rounding(spectra.to(means)))  # (K, n)
+        spectra = _without_rounding(spectra, torch.finfo(covariances.dtype).eps)
+        self.register_buffer("variances", spectra.to(means))  # (K, n)
         self.register_buffer("axes", axes.to(means))  # (K, n, n)
 
     def forward(self, x_t: Tensor, t: float | Tensor) -> Tensor:
         """Estimate x_0 from (B, \\*event)."""
-        points = checks.flat_events("x_t", x_t, self.means.shape[1])
+        points = at_least_single(checks.flat_events("x_t", x_t, self.means.shape[1]))
         s, gamma = self.schedule.at(t, points)
         variance = gamma.square().clamp_min(variance_floor(points.dtype))
         log_joints, means = [], []
@@ -120,16 +128,23 @@ class LinearMixture(nn.Module):
             log_joints.append(weight.log() - 0.5 * (latent.square() / total + total.log()).sum(-1))
             means.append(mean + (s * spectrum / total * latent) @ axes.T)
         posterior = torch.stack(log_joints, -1).softmax(-1)
-        return torch.einsum("bk,kbn->bn", posterior, torch.stack(means)).reshape(x_t.shape)
+        estimate = torch.einsum("bk,kbn->bn", posterior, torch.stack(means))
+        return estimate.to(x_t.dtype).reshape(x_t.shape)
 
 
-def _without_rounding(spectra: Tensor) -> Tensor:
-    """Eigenvalues, zero where they are rounding, which is no variance even at gamma_t = 0."""
-    lowest, largest = spectra.min().item(), spectra.max().item()
-    rounding = 1e3 * torch.finfo(spectra.dtype).eps * max(largest, 1e-30)
-    if lowest < -rounding:
-        raise ValueError(f"covariances = smallest eigenvalue {lowest:.3g}: allowed is >= 0")
-    return torch.where(spectra > rounding, spectra, 0)
+def _without_rounding(spectra: Tensor, eps: float) -> Tensor:
+    """Eigenvalues (K, n), zero where they are rounding, which is no variance even at gamma_t = 0.
+
+    Rounding of the entries, of relative size `eps`, moves an eigenvalue by no more than their root
+    of squares times that; the decomposition adds its own, in double precision.
+    """
+    largest = spectra.amax(-1, keepdim=True)
+    least = spectra.amin(-1, keepdim=True)
+    if (least < -1e3 * eps * largest.clamp_min(1e-30)).any():
+        raise ValueError(f"covariances = smallest eigenvalue {least.min():.3g}: allowed is >= 0")
+    entries = eps * spectra.norm(dim=-1, keepdim=True)
+    decomposition = 1e3 * torch.finfo(spectra.dtype).eps * largest
+    return torch.where(spectra > torch.maximum(entries, decomposition), spectra, 0)
 
 
 class Gaussian(LinearMixture):
@@ -147,5 +162,7 @@ class Gaussian(LinearMixture):
 
     def __init__(self, data: Tensor, schedule: Schedule) -> None:
         flat = _data(data, 2)
-        mean, covariance = flat.mean(0, keepdim=True), torch.cov(flat.T, correction=0)
-        super().__init__(flat.new_ones(1), mean, covariance.unsqueeze(0), schedule)
+        # in double precision: the rounding of a sum over the data is not to count as variance
+        covariance = torch.cov(flat.double().T, correction=0)
+        mean = at_least_single(flat).mean(0, keepdim=True)
+        super().__init__([1.0], mean, covariance.unsqueeze(0), schedule)

@@ -12,7 +12,7 @@ from torch.nn.functional import one_hot, pad
 
 from molrg import checks
 from molrg.denoisers.ensembles import EnsembleModule
-from molrg.schedules import Schedule, variance_floor
+from molrg.schedules import Schedule, at_least_single, variance_floor
 from molrg.subspaces import orthonormalise
 
 Models = Sequence[Sequence[Tensor]]
@@ -56,7 +56,7 @@ class LowRank(EnsembleModule):
         dims: d_1 ... d_K; of a ragged ensemble, the largest of its models.
         ensemble: () or (E,).
         columns: the bases side by side, (\*E, n, K d_max), each padded with zero columns, which
-            stay zero, for so is their gradient.
+            stay zero, for so is their gradient; of single precision at least.
         sizes: the dimensions, (K,), or (E, 1, K) of a ragged ensemble.
 
     Raises:
@@ -82,6 +82,7 @@ class LowRank(EnsembleModule):
             raise ValueError("len(bases) = 0: allowed is at least one basis")
         ragged = not isinstance(bases[0], Tensor)
         columns, dims = _ragged(bases, joint) if ragged else _alike(bases, joint)
+        columns = at_least_single(columns)
         self.schedule, self.joint, self.tangent = schedule, joint, tangent
         self.assignment = checks.one_of("assignment", assignment, ("soft", "hard"))
         self.ensemble = tuple(columns.shape[:-2])
@@ -132,14 +133,14 @@ class LowRank(EnsembleModule):
 
     def latent(self, x: Tensor) -> Tensor:
         """Coordinates U_k^T x of every point on every basis, (\\*E, B, K, d_max)."""
-        return (x @ self.columns).unflatten(-1, (self.K, -1))
+        return (at_least_single(x) @ self.columns).unflatten(-1, (self.K, -1))
 
     def _points(self, x: Tensor) -> Tensor:
-        return checks.flat_events("x_t", x, self.n, self.ensemble)
+        return at_least_single(checks.flat_events("x_t", x, self.n, self.ensemble))
 
     def hard_weights(self, x: Tensor) -> Tensor:
         """One-hot weights (\\*E, B, K) on the basis with the largest projection; first of ties."""
-        return self._hard_weights(self.latent(self._points(x)))
+        return self._hard_weights(self.latent(self._points(x))).to(x.dtype)
 
     def _hard_weights(self, latent: Tensor) -> Tensor:
         return one_hot(latent.square().sum(-1).argmax(-1), self.K).to(latent.dtype)
@@ -147,7 +148,7 @@ class LowRank(EnsembleModule):
     def soft_weights(self, x_t: Tensor, t: float | Tensor) -> Tensor:
         """Posterior weights w_k(x_t), (\\*E, B, K)."""
         points = self._points(x_t)
-        return self._soft_weights(self.latent(points), *self.schedule.at(t, points))
+        return self._soft_weights(self.latent(points), *self.schedule.at(t, points)).to(x_t.dtype)
 
     def _own_weights(self, latent: Tensor, s: Tensor, gamma: Tensor) -> Tensor:
         if self.K == 1:
@@ -172,7 +173,7 @@ class LowRank(EnsembleModule):
         # the scale applies to the few latents, not to the n coordinates
         scale = s / (s.square() + gamma.square())
         experts = ((scale * weights).unsqueeze(-1) * latent).flatten(-2)
-        return (experts @ self.columns.mT).reshape(x_t.shape)
+        return (experts @ self.columns.mT).to(x_t.dtype).reshape(x_t.shape)
 
 
 def _alike(bases: Sequence[Any], joint: bool) -> tuple[Tensor, Tensor]:

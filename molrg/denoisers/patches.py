@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from molrg import checks
 from molrg.denoisers.protocol import Denoiser, check_denoiser
-from molrg.schedules import Schedule, variance_floor
+from molrg.schedules import Schedule, at_least_single, variance_floor
 
 CHUNK = 2**22  # numbers in the largest array
 _AT_ONCE = 2**18  # numbers in an array that the processor keeps at hand
@@ -61,7 +61,7 @@ class Patches(nn.Module):
 
     def __init__(self, data: Tensor, schedule: Schedule, size: int) -> None:
         super().__init__()
-        checks.finite("data", data)
+        data = at_least_single(checks.finite("data", data))
         if data.dim() != 4 or not len(data):
             raise ValueError(f"data.shape = {tuple(data.shape)}: allowed is (N, C, H, W), N >= 1")
         self.schedule = schedule
@@ -77,13 +77,13 @@ class Patches(nn.Module):
 
     def forward(self, x_t: Tensor, t: float | Tensor) -> Tensor:
         """Estimate x_0 from (B, \\*event), a few images at a time."""
-        points = checks.flat_events("x_t", x_t, self.data[..., 0].numel())
+        points = at_least_single(checks.flat_events("x_t", x_t, self.data[..., 0].numel()))
         s, gamma = self.schedule.at(t, points)
         s, gamma = (scale.expand(len(points), 1) for scale in (s, gamma))
         at_once = max(1, CHUNK // self.data.numel())
         parts = zip(points.split(at_once), s.split(at_once), gamma.split(at_once), strict=True)
         estimates = [self._estimate(*part) for part in parts]
-        return torch.cat([*estimates, points[:0]]).reshape(x_t.shape)
+        return torch.cat([*estimates, points[:0]]).to(x_t.dtype).reshape(x_t.shape)
 
     def _estimate(self, points: Tensor, s: Tensor, gamma: Tensor) -> Tensor:
         """Estimates (b, n) of points (b, n), with scales (b, 1)."""

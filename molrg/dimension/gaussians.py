@@ -102,6 +102,8 @@ class FittedGaussian:
             ValueError: where x is not a finite (N, n) tensor with N >= 2.
         """
         checks.points("x", x, 2)
+        if x.dim() != 2:
+            raise ValueError(f"x.shape = {tuple(x.shape)}: allowed is (N, n)")
         mean = x.mean(0)
         scaled = (x - mean) / math.sqrt(len(x))
         return cls(mean, torch.linalg.qr(scaled, mode="r").R)

@@ -7,7 +7,8 @@ What lies outside a subspace enters the density by its norm alone,
 .. math:: \|x_t - s_t \mu_k\|^2 - \|z_k\|^2,
 
 a difference of two nearly equal numbers where the noise is low. It is taken in double precision,
-with points and means relative to the mean of the mixture, whatever the precision of the bases.
+with points and means relative to the mean of the mixture, and with bases that are orthonormal in
+double precision: others are made so, for theirs would be off by the rounding of their norms.
 """
 
 from __future__ import annotations
@@ -20,14 +21,16 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-_BLOCK = 1 << 20  # numbers that are made double at a time: 8 MB
+from molrg.subspaces import orthonormalise
+
+_BLOCK = 1 << 20  # numbers in a block of rows: 8 MB
 
 
 class Components:
     """K low-rank Gaussians in one tensor each; C = d_1 + ... + d_K columns.
 
     Args:
-        rows: the columns of all bases, one per row, (C, n).
+        rows: the columns of all bases, one per row, (C, n); held in double precision.
         dims: d_1 ... d_K.
         weights: (K,).
         means: (K, n).
@@ -44,16 +47,17 @@ class Components:
         spectra: Tensor,
         noise: float,
     ) -> None:
-        self.rows, self.weights, self.means, self.spectra = rows, weights, means, spectra
+        self.rows = rows if rows.dtype == torch.float64 else _orthonormal(rows.double(), dims)
+        self.weights, self.means, self.spectra = weights, means, spectra
         self.noise, self.n = noise, rows.shape[1]
         self.dims = torch.tensor(dims, device=rows.device)
         self.owner = torch.arange(len(dims), device=rows.device).repeat_interleave(self.dims)
         self.centre = weights.double() @ means.double()
         self.offsets = means.double() - self.centre
-        self.shift = rows.new_zeros(len(rows), dtype=torch.float64)  # U_k^T (mu_k - centre)
+        self.shift = self.rows.new_zeros(len(rows))  # U_k^T (mu_k - centre)
         if self.offsets.any():
-            blocks = zip(self._blocks(rows), self._blocks(self.owner), strict=True)
-            products = [(block.double() * self.offsets[k]).sum(-1) for block, k in blocks]
+            blocks = zip(self._blocks(self.rows), self._blocks(self.owner), strict=True)
+            products = [(block * self.offsets[k]).sum(-1) for block, k in blocks]
             self.shift = torch.cat(products)
 
     def _blocks(self, rows: Tensor) -> tuple[Tensor, ...]:
@@ -100,6 +104,11 @@ class Components:
         weights = posterior.log_joint.softmax(-1)
         latent = weights[..., self.owner] * factors * posterior.latent
         return weights @ self.offsets, latent.to(self.rows) @ self.rows
+
+
+def _orthonormal(rows: Tensor, dims: Sequence[int]) -> Tensor:
+    """Orthonormal rows (C, n) that span for each component what its rows span."""
+    return torch.cat([orthonormalise(block.mT).mT for block in rows.split(list(dims))])
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from torch import Tensor
 from molrg import checks, draws
 from molrg.mixture import fitting
 from molrg.mixture.components import Components, Posterior
-from molrg.schedules import Schedule, variance_floor
+from molrg.schedules import Schedule, at_least_single, variance_floor
 from molrg.subspaces import random_bases
 
 
@@ -70,17 +70,17 @@ class MoLRG:
         zeros, ones = rows.new_zeros(self.K * self.n), rows.new_ones(len(rows))
         joined = _joined("means", means, [self.n] * self.K, zeros).view(self.K, self.n)
         spectra = _joined("variances", variances, self.dims, ones)
-        self._set(Components(rows, self.dims, pi, joined, spectra, self.noise), list(bases))
+        self._set(Components(rows, self.dims, pi, joined, spectra, self.noise), rows, list(bases))
         if not (spectra > 0).all():
             k = int(self.component[(spectra > 0).int().argmin()])
             spectrum = self.variances[k].tolist()
             raise ValueError(f"variances[{k}] = {spectrum}: allowed is positive numbers")
 
-    def _set(self, components: Components, bases: list[Tensor]) -> None:
-        """Hold the components, and lists of K."""
-        self._components, self._dtype = components, components.rows.dtype
+    def _set(self, components: Components, rows: Tensor, bases: list[Tensor]) -> None:
+        """Hold the components, the columns of the bases as they were given, and lists of K."""
+        self._components, self._dtype = components, rows.dtype
         self.weights, self.component = components.weights, components.owner
-        self.columns = components.rows.mT
+        self.columns = rows.mT
         self.bases = bases
         self.means = list(components.means)
         self.variances = list(components.spectra.split(self.dims))
@@ -88,8 +88,8 @@ class MoLRG:
     def to(self, device: torch.device | str) -> MoLRG:
         """The same mixture with its parameters on a device."""
         moved = copy.copy(self)
-        components = self._components.to(device)
-        moved._set(components, [block.mT for block in components.rows.split(self.dims)])
+        rows = self.columns.mT.to(device)
+        moved._set(self._components.to(device), rows, [U.mT for U in rows.split(self.dims)])
         return moved
 
     @classmethod
@@ -150,8 +150,8 @@ class MoLRG:
             The mixture, of the dtype of x and where x is, with its `history`.
 
         Raises:
-            ValueError: where x is not finite, not (N, n), too short or one point many times, or
-                another argument is out of range.
+            ValueError: where x is not finite, not (N, n), too short or one point many times, its
+                variances are below what its dtype holds, or another argument is out of range.
         """
         fitted = fitting.em(
             x,
@@ -186,12 +186,19 @@ class MoLRG:
 
     @classmethod
     def _of(cls, components: Components, dtype: torch.dtype) -> MoLRG:
-        dims = components.dims.tolist()
+        """The mixture in the dtype of x; variances that it rounds to zero are its least number."""
+        dims, limits = components.dims.tolist(), torch.finfo(dtype)
+        largest = components.spectra.max().item()
+        if not limits.tiny <= largest <= limits.max:
+            value = f"points of variance {largest:.3g} along an axis"
+            allowed = f"in [{limits.tiny:.3g}, {limits.max:.3g}], the numbers of {dtype}"
+            raise ValueError(f"x = {value}: allowed is {allowed}")
+        spectra = components.spectra.clamp_min(limits.tiny * limits.eps)
         return cls(
             [block.mT.to(dtype) for block in components.rows.split(dims)],
             components.weights,
             list(components.means),
-            list(components.spectra.split(dims)),
+            list(spectra.split(dims)),
             components.noise,
         )
 
@@ -261,8 +268,8 @@ class MoLRG:
             allowed = f"{self._dtype}, that of the bases"
             raise ValueError(f"x_t.dtype = {x_t.dtype}: allowed is {allowed}")
         points = checks.flat_events("x_t", x_t, self.n)
-        s, gamma = (scale.double() for scale in schedule.at(t, points))
-        floor = variance_floor(x_t.dtype) if bounded else 0.0
+        s, gamma = (scale.double() for scale in schedule.at(t, at_least_single(points)))
+        floor = variance_floor(torch.float64) if bounded else 0.0
         return self._components.posterior(points, s, gamma.square().clamp_min(floor))
 
     def _check_density(self, t: float | Tensor, schedule: Schedule) -> None:

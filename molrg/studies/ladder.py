@@ -7,14 +7,14 @@ measured: the exact one of the mixture, and the exact one of the training set.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
-from torch import Tensor, nn
+from torch import nn
+from torch.nn.utils.rnn import pad_sequence
 
 from molrg import checks, sweeps
 from molrg.denoisers import MLP, Denoiser, Empirical, FreeMixture, LowRank, Stacked, UNet
@@ -104,19 +104,21 @@ def _together(cells: Sequence[Mapping[str, Any]], seeds: Sequence[int]) -> list[
     keys = [2**22 + 1000 * seed + start for seed in seeds for start in range(starts)]
     sources = [torch.Generator().manual_seed(key) for key in keys]
     denoiser = _start(cells[0], sources)
-    data = _of_one_length([x for _, x in tasks]).repeat_interleave(starts, dim=0)
-    trainer = Trainer(denoiser, data, steps=steps, generator=sources, **_SETTINGS[kind])
+    sets = [x for _, x in tasks for _ in range(starts)]
+    rows = max(map(len, sets))
+    trainer = Trainer(
+        denoiser,
+        pad_sequence(sets, batch_first=True),
+        steps=steps,
+        present=torch.stack([torch.arange(rows, device=x.device) < len(x) for x in sets]),
+        generator=sources,
+        **_SETTINGS[kind],
+    )
     history = torch.stack([trainer.step() for _ in range(steps)])
     late = history[-(steps // 10) :].mean(0).view(-1, starts)
     chosen = late.argmin(1) + starts * torch.arange(len(cells), device="cpu")
     trained: Any = trainer.average or denoiser
     return _rows(trained.select(chosen), tasks, seeds)
-
-
-def _of_one_length(sets: Sequence[Tensor]) -> Tensor:
-    """Every set repeated to one length: a row drawn from it is still uniform over its points."""
-    length = math.lcm(*map(len, sets))
-    return torch.stack([x.repeat(length // len(x), 1) for x in sets])
 
 
 def _start(cell: Mapping[str, Any], sources: list[torch.Generator]) -> nn.Module:

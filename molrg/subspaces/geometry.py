@@ -8,6 +8,7 @@ name says degrees.
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -112,7 +113,11 @@ def _pairwise(estimate: Bases, truth: Bases) -> NDArray[np.float64]:
 
 
 def bottleneck_assignment(distances: NDArray) -> NDArray:
-    """The permutation of smallest largest entry (a bottleneck assignment), ties by the sum."""
+    """The permutation of smallest largest entry (a bottleneck assignment), ties by the sum.
+
+    Args:
+        distances: (K, K), none of them NaN.
+    """
     from scipy.optimize import linear_sum_assignment  # noqa: PLC0415 - slow to import
 
     for limit in np.unique(distances):
@@ -147,7 +152,9 @@ def subspace_error(estimate: Tensor | Bases, truth: Tensor | Bases) -> float:
 
 
 def _smallest_largest(distances: NDArray[np.float64]) -> float:
-    """The largest distance of the permutation where it is smallest."""
+    """The largest distance of the permutation where it is smallest; NaN where a distance is."""
+    if np.isnan(distances).any():
+        return math.nan
     return float(distances[np.arange(len(distances)), bottleneck_assignment(distances)].max())
 
 
@@ -159,7 +166,7 @@ def subspace_errors(estimate: Bases, truth: Bases) -> Tensor:
         truth: K orthonormal bases.
 
     Returns:
-        (...) errors in [0, 1].
+        (...) errors in [0, 1]; NaN for a model with NaN in a basis, as after a diverged training.
 
     Raises:
         ValueError: where the numbers of bases differ.

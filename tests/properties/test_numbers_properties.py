@@ -29,7 +29,7 @@ from strategies import (
 )
 
 from molrg import checks, draws, stats, sweeps
-from molrg.schedules import DDPM, EDM, VP, Discrete, as_time, variance_floor
+from molrg.schedules import DDPM, EDM, VP, Discrete, as_time, at_least_single, variance_floor
 
 no_time = no_real(0.0, 1.0)
 TIMES = torch.tensor([0.1, 0.9])
@@ -196,6 +196,14 @@ def test_a_table_of_signal_powers_is_given_back(steps, seed):
 def test_the_floor_can_be_divided_by(dtype):
     floor = torch.tensor(variance_floor(dtype), dtype=dtype)
     assert floor > 0 and (1 / floor).isfinite()
+
+
+@given(seeds, st.sampled_from([torch.float16, torch.bfloat16, torch.float32, torch.float64]))
+def test_half_precision_is_made_single_and_nothing_else_changes(seed, dtype):
+    x = normal(3, 4, seed=seed).to(dtype)
+    wide = at_least_single(x)
+    assert wide.dtype == (torch.float64 if dtype == torch.float64 else torch.float32)
+    assert torch.equal(wide.to(dtype), x)
 
 
 @given(seeds, seeds, st.integers(1, 5), dtypes)
