@@ -234,6 +234,12 @@ def test_axes_beyond_the_rank_of_the_points_keep_a_variance_in_their_dtype(dtype
     assert mixture.log_likelihood(x).isfinite().all()
 
 
+def test_a_round_cloud_in_half_precision_is_all_noise():
+    x = torch.cat([torch.eye(8), -torch.eye(8)]).half()
+    mixture = MoLRG.fit(x, 1, 2, starts=1, generator=rng())
+    assert (mixture.variances[0] < 1e-6).all() and mixture.noise == pytest.approx(8**-0.5)
+
+
 def test_variances_that_the_dtype_does_not_hold_are_the_fault_of_x():
     x = normal(40, 8)
     for spoiled in (1e-25 * x.float(), x.mul(1e-4).half(), 1e21 * x.float()):

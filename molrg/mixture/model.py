@@ -188,7 +188,7 @@ class MoLRG:
     def _of(cls, components: Components, dtype: torch.dtype) -> MoLRG:
         """The mixture in the dtype of x; variances that it rounds to zero are its least number."""
         dims, limits = components.dims.tolist(), torch.finfo(dtype)
-        largest = components.spectra.max().item()
+        largest = components.spectra.max().item() + components.noise**2
         if not limits.tiny <= largest <= limits.max:
             value = f"points of variance {largest:.3g} along an axis"
             allowed = f"in [{limits.tiny:.3g}, {limits.max:.3g}], the numbers of {dtype}"
