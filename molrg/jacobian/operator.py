@@ -12,6 +12,7 @@ from torch.nn import functional
 from molrg import checks
 from molrg.denoisers.protocol import Denoiser, ensemble_of
 from molrg.jacobian.evaluation import CHECKPOINTED, evaluated
+from molrg.schedules import at_least_single
 
 # Products in one pass, and entries of x_t in them: enough to fill a processor, few enough for its
 # memory.
@@ -204,6 +205,6 @@ def asymmetry(J: Tensor) -> Tensor:
     checks.finite("J", J)
     if J.dim() < 2 or J.shape[-1] != J.shape[-2]:
         raise ValueError(f"J.shape = {tuple(J.shape)}: allowed is (..., n, n)")
-    J = J.to(torch.promote_types(J.dtype, torch.float32))  # squares leave the range of float16
+    J = at_least_single(J)  # squares leave the range of float16
     norm = torch.linalg.matrix_norm(J).clamp_min(torch.finfo(J.dtype).tiny)
     return torch.linalg.matrix_norm(J - J.mT) / (2 * norm)
