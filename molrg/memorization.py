@@ -172,19 +172,23 @@ def off_subspace(x: Tensor, bases: Sequence[Tensor]) -> Tensor:
     r"""Relative residual to the nearest of K subspaces, :math:`\min_k \|x - U_k U_k^T x\| / \|x\|`.
 
     Args:
-        x: points (B, n).
-        bases: K orthonormal (n, d_k).
+        x: points (B, n), of any scale; zero has no residual.
+        bases: K orthonormal (n, d_k), one or more, of one dtype.
+
+    Returns:
+        (B,), in the dtype of x; in single precision for points of half precision.
 
     Raises:
-        ValueError: where a basis is not orthonormal or shapes disagree.
+        ValueError: where there is no basis, one is not orthonormal, or shapes disagree.
     """
-    points = _flat("x", x)
+    points = checks.scaled(_flat("x", x), (-1,))
+    checks.orthonormal_each("bases", bases)
     residuals = []
-    for k, basis in enumerate(bases):
-        checks.orthonormal(f"bases[{k}]", basis)
-        if len(basis) != points.shape[1]:
-            given = f"bases[{k}].shape = {tuple(basis.shape)}"
-            raise ValueError(f"{given}: allowed is ({points.shape[1]}, d)")
+    for k, given in enumerate(bases):
+        if len(given) != points.shape[1]:
+            allowed = f"({points.shape[1]}, d)"
+            raise ValueError(f"bases[{k}].shape = {tuple(given.shape)}: allowed is {allowed}")
+        basis = given.to(points.dtype)
         residuals.append((points - points @ basis @ basis.T).norm(dim=-1))
     lengths = points.norm(dim=-1).clamp_min(torch.finfo(points.dtype).tiny)
     return torch.stack(residuals).amin(0) / lengths
@@ -263,7 +267,7 @@ def agreement(a: Tensor, b: Tensor, *, centre: Tensor | None = None) -> Agreemen
     """Compare samples of two models, row by row made from the same noise.
 
     Args:
-        a: samples (B, \\*event), B >= 2.
+        a: samples (B, \\*event), B >= 2, of any scale.
         b: samples of the other model, of the same shape.
         centre: subtracted from both, (\\*event); the mean of all samples where omitted. Without it
             any two images would correlate, for they share their mean.
@@ -274,19 +278,22 @@ def agreement(a: Tensor, b: Tensor, *, centre: Tensor | None = None) -> Agreemen
         others.
 
     Raises:
-        ValueError: where shapes differ, B < 2, or all samples of both are one and the same.
+        ValueError: where shapes differ, B < 2, entries are not finite, or all samples of both are
+            one and the same.
     """
     first = _flat("a", a, 2)
     second = _flat("b", b, 2)
     if a.shape != b.shape:
         raise ValueError(f"b.shape = {tuple(b.shape)}: allowed is that of a, {tuple(a.shape)}")
-    middle = torch.cat([first, second]).mean(0)
-    scale = _scale(first, second)
-    square = _distances((first - middle) / scale, (second - middle) / scale).square()
+    both = torch.stack([first, second])
+    scale = checks.magnitude(both)
+    both = both / scale
+    middle = both.flatten(0, 1).mean(0)
+    square = _distances(*(both - middle)).square()
     if centre is not None:
-        middle = centre.to(first).flatten()
-    first = torch.nn.functional.normalize(first - middle, dim=-1)
-    second = torch.nn.functional.normalize(second - middle, dim=-1)
+        middle = _centre(centre, a).to(both).flatten() / scale
+    directions = checks.scaled(both - middle, (-1,))
+    first, second = torch.nn.functional.normalize(directions, dim=-1)
     cosine = first @ second.T
     others = _off_diagonal(square)
     if others == 0:
@@ -296,6 +303,14 @@ def agreement(a: Tensor, b: Tensor, *, centre: Tensor | None = None) -> Agreemen
         shuffled=_off_diagonal(cosine),
         distance=square.diagonal().mean().item() / others,
     )
+
+
+def _centre(centre: Tensor, samples: Tensor) -> Tensor:
+    checks.finite("centre", centre)
+    if centre.shape != samples.shape[1:]:
+        allowed = f"that of a sample, {tuple(samples.shape[1:])}"
+        raise ValueError(f"centre.shape = {tuple(centre.shape)}: allowed is {allowed}")
+    return centre
 
 
 def _off_diagonal(matrix: Tensor) -> float:

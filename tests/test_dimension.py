@@ -434,6 +434,26 @@ def test_bad_arguments_are_named(call, message):
         call(gaussian(60, 4))
 
 
+def test_a_table_of_neighbours_gives_no_estimate_from_more_than_it_has():
+    table = estimators.NeighbourTable(gaussian(100, 4), 5)
+    for k in (2, 6, 20):
+        with complains("k"):
+            table.estimate("mle", k)
+    with complains("k"):
+        table.estimate("twonn", 5)
+    assert table.estimate("mle", 5).k == 5 and table.estimate("twonn", 2).k == 2
+    with complains("largest"):
+        estimators.NeighbourTable(gaussian(100, 4), 1)
+
+
+@pytest.mark.parametrize("missing", [math.nan, None])
+def test_labels_that_are_missing_are_named(missing):
+    labels = np.array([missing] * 30 + [1] * 30, dtype=object)
+    given = labels.astype(float) if missing is not None else labels
+    with pytest.raises(ValueError, match=r"^labels = 30 NaN or None: allowed is"):
+        dimension.describe(gaussian(60, 4), given, ks=(5,))
+
+
 # the command line
 
 

@@ -490,3 +490,27 @@ X = normal(2, *EVENT)
 def test_bad_input_is_named(call, name):
     with complains(name):
         call()
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32, torch.float64])
+@pytest.mark.parametrize("scale", [1e-25, 1e-3, 1.0, 1e3, 1e25])
+def test_what_edits_do_knows_no_scale(dtype, scale):
+    if dtype == torch.float16 and not 1e-3 <= scale <= 1e3:
+        pytest.skip("beyond its range")
+    tolerance = 1e3 * torch.finfo(torch.promote_types(dtype, torch.float32)).eps
+    tolerance = 2e-2 if dtype == torch.float16 else tolerance
+    x, alphas = normal(2, 5, 12288), torch.tensor([-2.0, -1, 0.5, 1, 3], dtype=torch.float64)
+    x = x + alphas.unsqueeze(-1) * normal(12288, seed=1)
+    mask = torch.arange(12288) < 6000
+    there = (scale * x).to(dtype)
+    assert there.isfinite().all()
+    result = editing.linearity(there, (scale * alphas).to(dtype))
+    assert result.dtype == torch.promote_types(dtype, torch.float32)
+    expected = editing.linearity(x, alphas)
+    assert 0.1 < expected.min() < expected.max() < 0.9 and worst(result, expected) < tolerance
+    leaks = editing.leak(there, mask)
+    assert worst(leaks, x[..., 6000:].square().sum(-1) / x.square().sum(-1)) < tolerance
+    mixed = editing.interaction(*there[0, :3])
+    assert worst(mixed, (x[0, 0] - x[0, 1] - x[0, 2]).norm() / (x[0, 1] + x[0, 2]).norm()) < (
+        10 * tolerance
+    )

@@ -139,11 +139,21 @@ def test_stacked_denoisers_take_points_in_their_own_shape():
         ),
         (lambda: stacked()(normal(3, 6, 12), 0.5), "x_t.shape"),
         (lambda: stacked()(normal(6, 12), 0.5), "x_t.shape"),
+        (lambda: stacked()(normal(4, 6, 12), torch.full((3,), 0.5)), "t.shape"),
+        (lambda: stacked()(normal(4, 6, 12), torch.full((4, 5), 0.5)), "t.shape"),
+        (lambda: stacked()(normal(4, 6, 12), torch.full((4, 6, 12), 0.5)), "t.shape"),
     ],
 )
 def test_bad_stacks(call, name):
     with complains(name):
         call()
+
+
+@pytest.mark.parametrize("shape", [(1,), (4,), (1, 1), (4, 1), (1, 6), (4, 6)])
+def test_a_stack_takes_times_that_broadcast(shape):
+    x_t, t = normal(4, 6, 12), 0.1 + 0.8 * torch.rand(shape, generator=rng())
+    whole = t.reshape(*shape, *[1] * (2 - len(shape))).expand(4, 6)
+    assert worst(stacked()(x_t, t), stacked()(x_t, whole)) < EXACT
 
 
 def test_equal_tables_are_one_schedule():

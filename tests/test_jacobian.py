@@ -384,6 +384,18 @@ def test_half_precision_gives_the_matrix_its_rank_and_asymmetry(single, dtype, x
     assert int(found.low) - 1 <= known <= int(found.high) + 1
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("scale", [1e-25, 1e25, 1e-38])
+def test_asymmetry_knows_no_scale(dtype, scale):
+    J = torch.stack([normal(5, 5), torch.eye(5, dtype=torch.float64)]).to(dtype)
+    expected = jacobian.asymmetry(J)
+    assert expected[0] > 0.1 and expected[1] == 0
+    # the smallest numbers of single precision have few digits
+    assert worst(jacobian.asymmetry(scale * J), expected) < 1e-4
+    apart = torch.stack([scale * J[0], J[0]])
+    assert worst(jacobian.asymmetry(apart), expected[[0, 0]]) < 1e-4
+
+
 def test_the_norm_of_large_entries_in_half_precision_is_no_infinity():
     J = torch.tensor([[6e4, 6e4], [-6e4, 6e4]], dtype=torch.float16)
     assert jacobian.asymmetry(J).item() == pytest.approx(0.5**0.5, rel=1e-3)

@@ -178,8 +178,13 @@ def test_bad_arguments_are_named():
         jacobian.trace(denoiser, x, 0.5, probes=1)
     with complains("x_t"):
         jacobian.trace(denoiser, x * float("nan"), 0.5)
-    with complains("x_t.shape"):
-        jacobian.trace(denoiser, x[0], 0.5)
+    for wrong in (x[0], x[:0]):
+        with complains("x_t.shape"):
+            jacobian.trace(denoiser, wrong, 0.5)
+    with complains("x0.shape"):
+        jacobian.normalised_error(denoiser, x[:0], 0.5, generator=rng())
+    with complains("x0.shape"):
+        jacobian.flipd(denoiser, x[:0], 0.5)
     with complains("x0.shape"):
         jacobian.normalised_error(denoiser, x[0], 0.5, generator=rng())
     with complains("t.shape"):

@@ -248,6 +248,45 @@ def test_distance_is_of_squares_and_over_all_other_pairs():
     assert memorization.agreement(a, b).distance == pytest.approx(expected)
 
 
+# scales
+
+NEAR = normal(3, 2)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("scale", [1e-25, 1e-15, 1e25])
+def test_agreement_and_residuals_know_no_scale(dtype, scale):
+    a = normal(20, 6, dtype=dtype)
+    b = a + 0.01 * normal(20, 6, seed=1, dtype=dtype)
+    tolerance = 1e3 * torch.finfo(dtype).eps
+    for centre in (None, a[0] + 0.3):
+        here = memorization.agreement(a, b, centre=centre)
+        there = memorization.agreement(
+            scale * a, scale * b, centre=None if centre is None else scale * centre
+        )
+        assert here.paired > 0.99 and there == pytest.approx(here, rel=tolerance, abs=tolerance)
+    U = torch.eye(6, dtype=dtype)[:, :2]
+    residuals = memorization.off_subspace(a, [U])
+    assert residuals.min() > 0.2
+    assert worst(memorization.off_subspace(scale * a, [U]), residuals) < tolerance
+    assert memorization.generalisation_score(scale * a, scale * b, bases=[U]) == 0
+
+
+def test_a_sample_at_the_centre_has_no_direction_and_one_near_it_has():
+    a = torch.tensor([[1.0, 0.0], [-1.0, 0.0], [0.0, 1e-14], [0.0, 0.0]], dtype=torch.float64)
+    centre = torch.zeros(2, dtype=torch.float64)
+    assert memorization.agreement(a, a, centre=centre).paired == pytest.approx(0.75)
+
+
+def test_bases_of_another_precision_are_taken_in_that_of_the_points():
+    U = torch.eye(6, dtype=torch.float64)[:, :2]
+    x = normal(5, 6, dtype=torch.float32)
+    measured = memorization.off_subspace(x, [U])
+    assert measured.dtype == torch.float32
+    assert torch.equal(measured, memorization.off_subspace(x, [U.float()]))
+    assert memorization.off_subspace(x.bfloat16(), [U]).dtype == torch.float32
+
+
 # bad input
 
 
@@ -267,7 +306,10 @@ def test_distance_is_of_squares_and_over_all_other_pairs():
                 normal(3, 2), normal(4, 2), bases=[torch.eye(3, dtype=torch.float64)[:, :1]]
             ),
         ),
+        ("len(bases)", lambda: memorization.off_subspace(normal(3, 2), [])),
         ("b.shape", lambda: memorization.agreement(normal(3, 2), normal(4, 2))),
+        ("centre", lambda: memorization.agreement(NEAR, NEAR, centre=NEAR[0] / 0)),
+        ("centre.shape", lambda: memorization.agreement(NEAR, NEAR, centre=NEAR[0, :1])),
         ("a.shape", lambda: memorization.agreement(normal(1, 2), normal(1, 2))),
     ],
 )

@@ -411,6 +411,16 @@ def test_random_has_the_parameters_asked_for():
 U1, U2 = bases(6, [2, 3])
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision_takes_rounded_bases_and_no_others(dtype):
+    for n in (5, 48, 12288):
+        U = random_basis(n, 4, generator=rng())
+        assert MoLRG([U.to(dtype)]).n == n
+        for wrong in (0 * U, U[:, [0, 0, 1, 2]], 0.9 * U):
+            with complains("bases[0]"):
+                MoLRG([wrong.to(dtype)])
+
+
 @pytest.mark.parametrize(
     ("call", "name"),
     [

@@ -110,6 +110,11 @@ def test_a_window_of_the_whole_picture_is_the_denoiser_itself():
     assert worst(Windowed(whole, (2, 5, 5), 5)(x_t, T), whole(x_t, T)) < EXACT
 
 
+def test_one_time_of_all_windows_may_have_an_axis():
+    model = Windowed(Gaussian(DATA[..., :3, :3], VP()), (2, 5, 6), 3)
+    assert worst(model(X_T, torch.tensor([T], dtype=X_T.dtype)), model(X_T, T)) < EXACT
+
+
 @pytest.mark.parametrize(
     ("call", "name"),
     [
@@ -122,6 +127,7 @@ def test_a_window_of_the_whole_picture_is_the_denoiser_itself():
         (lambda: Windowed(Gaussian(DATA, VP()), (2, 5, 6), 6), "size"),
         (lambda: Windowed(Anything(), (2, 5, 6), 3), "denoiser"),
         (lambda: Windowed(Gaussian(DATA, VP()), (2, 5, 6), 3)(X_T[:, :1], T), "x_t.shape"),
+        (lambda: Windowed(Gaussian(DATA, VP()), (2, 5, 6), 3)(X_T, torch.ones(2)), "t.shape"),
     ],
 )
 def test_bad_input(call, name):

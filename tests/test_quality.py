@@ -117,6 +117,16 @@ def test_the_histogram_counts():
             ),
             "len(samples)",
         ),
+        (
+            lambda: quality.scale(
+                lambda x: normal(len(x), 3),
+                smooth(4, 0),
+                smooth(9, 1),
+                smooth(4, 2),
+                generator=rng(),
+            ),
+            "features",
+        ),
         (lambda: quality.histogram(normal(4)), "logits.shape"),
     ],
 )

@@ -198,6 +198,12 @@ def test_bad_intervals_are_refused(name, call):
         call()
 
 
+def test_a_slope_needs_two_rows():
+    one = stats.SuccessMap(np.arange(3), np.array([2]), np.arange(4), np.ones((4, 1, 3), bool))
+    with complains("len(y)"):
+        _ = one.slopes
+
+
 def test_wilson_names_the_first_number_that_is_out_of_range():
     with pytest.raises(ValueError, match=r"^successes = 3: allowed is whole numbers"):
         stats.wilson([1, 3, 9], 2)

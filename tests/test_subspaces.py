@@ -429,6 +429,13 @@ NAN = torch.full((10, 6), math.nan)
         (lambda: sub.subspace_error(torch.eye(6), U), "estimate[0].shape"),
         (lambda: sub.clustering_accuracy(torch.zeros(3), torch.zeros(4)), "labels_hat.shape"),
         (lambda: sub.clustering_accuracy(torch.zeros(0), torch.zeros(0)), "labels_hat.shape"),
+        (lambda: sub.k_subspaces(X.float() * 1e-23, 2, 2, generator=rng()), "x"),
+        (lambda: sub.k_subspaces(X.float() * 1e-18, 2, 2, generator=rng()), "x"),
+        (lambda: sub.k_subspaces(X.float() * 1e23, 2, 2, generator=rng()), "x"),
+        (
+            lambda: sub.k_subspaces(torch.stack([X, X * 1e-170]), 2, 2, generator=rng()),
+            "x",
+        ),
         (lambda: sub.k_subspaces(X, 11, 2, generator=rng()), "K"),
         (lambda: sub.k_subspaces(X, 0, 2, generator=rng()), "K"),
         (lambda: sub.k_subspaces(X, 2, 6, generator=rng()), "d[0]"),
@@ -615,3 +622,38 @@ def test_errors_are_nan_for_a_model_with_nan(K):
     estimate[1][0, 0, 0] = math.nan
     errors = sub.subspace_errors(estimate, truth)
     assert errors.isnan().tolist() == [True, False] and errors[1] < EXACT
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_the_length_of_a_column_does_not_count(dtype):
+    x = normal(5, 3, dtype=dtype)
+    basis = sub.orthonormalise(x)
+    for lengths in ([1e-25, 1e-25, 1e-25], [1e25, 1e25, 1e25], [1e-38, 1.0, 1e30]):
+        columns = sub.orthonormalise(x * torch.tensor(lengths, dtype=dtype))
+        assert worst(columns, basis) < 1e3 * torch.finfo(dtype).eps
+    padded = torch.cat([1e-25 * x, torch.zeros(5, 1, dtype=dtype)], 1)
+    assert worst(sub.orthonormalise(padded)[:, :3], basis) < 1e3 * torch.finfo(dtype).eps
+    assert not sub.orthonormalise(padded)[:, 3].any()
+    for scale in (1e-25, 1e25):
+        with complains("basis"):
+            sub.orthonormalise(scale * x[:, [0, 0]])
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision_is_orthonormalised_in_single(dtype):
+    x = normal(20, 3).to(dtype)
+    basis = sub.orthonormalise(x)
+    assert basis.dtype == dtype
+    assert torch.equal(basis, sub.orthonormalise(x.float()).to(dtype))
+
+
+def test_labels_may_be_large_numbers():
+    labels = torch.tensor([10**12, 10**12, 5, 7, 7])
+    assert sub.clustering_accuracy(labels, torch.tensor([0, 0, 1, 2, 2])) == 1
+    assert sub.clustering_accuracy(torch.tensor([0, 0, 1, 1, 1]), labels) == 0.8
+    assert sub.clustering_accuracy(torch.zeros(5), labels) == 0.4
+
+
+def test_points_of_value_zero_are_clustered():
+    result = sub.k_subspaces(0 * X, 2, 2, restarts=1, generator=rng())
+    assert result.objective == 0

@@ -396,6 +396,30 @@ def test_training_takes_images():
 # bad input
 
 
+def images_of_three(shape):
+    return MLP(16, VP(), ensemble=(3,), generator=rng()), normal(*shape)
+
+
+@pytest.mark.parametrize("shape", [(3, 1, 4, 4), (5, 1, 4, 4), (5, 4, 4), (3, 0, 4, 4)])
+def test_images_for_an_ensemble_are_read_in_one_way_or_refused(shape):
+    network, data = images_of_three(shape)
+    with complains("data.shape"):
+        training.fit(network, data, steps=1, generator=rng())
+    with complains("data.shape"):
+        training.evaluate(network, data, generator=rng())
+
+
+def test_images_of_each_model_are_its_own_and_flat_points_those_of_all():
+    network, data = images_of_three((3, 2, 1, 4, 4))
+    own = training.evaluate(network, data, generator=rng())
+    assert worst(own, training.evaluate(network, data.flatten(2), generator=rng())) < EXACT
+    flat = data[0].flatten(1)
+    shared = training.evaluate(network, flat, generator=rng())
+    each = training.evaluate(network, flat.expand(3, 2, 16), generator=rng())
+    assert worst(shared, each) < EXACT and abs(shared - own)[0] < EXACT
+    assert (shared - own)[1:].abs().min() > 1e-6
+
+
 def model(E=None):
     return LowRank(bases(6, [2]) if E is None else [torch.stack(bases(6, [2] * E))], VP())
 
@@ -441,6 +465,10 @@ X = normal(5, 6)
         (lambda: training.evaluate(model(), X, levels=0, generator=rng()), "levels"),
         (lambda: training.evaluate(model(), X, sigma=(1.0, 0.1), generator=rng()), "sigma"),
         (lambda: training.evaluate(model(), X * math.nan, generator=rng()), "data"),
+        (lambda: training.evaluate(model(), X[:0], generator=rng()), "data.shape"),
+        (lambda: training.evaluate(model(2), X[:0], generator=rng()), "data.shape"),
+        (lambda: training.evaluate(model(2), X.expand(3, 5, 6), generator=rng()), "data.shape"),
+        (lambda: training.loss(model(), X[:0], 0.5, noise=X[:0]), "x0.shape"),
     ],
 )
 def test_bad_input(call, name):
@@ -534,6 +562,14 @@ def test_the_step_size_stays_until_its_decay():
         run.step()
 
 
+def test_the_step_size_stays_zero_after_the_end():
+    run = trainer(steps=4, decay=2, warmup=0, lr=0.02)
+    steps_of(run, 4)
+    for _ in range(3):
+        assert run.rate() == 0
+        run.step()
+
+
 def test_a_batch_is_points_of_the_data():
     class Watch(Constant):
         def forward(self, x_t, t):
@@ -586,6 +622,8 @@ def test_clipping_bounds_what_plain_gradients_do():
         (lambda: trainer(clip=0.0), "clip"),
         (lambda: trainer().load_state_dict(trainer((2,)).state_dict()), 'len(state["generators"])'),
         (lambda: trainer().load_state_dict(trainer(ema=None).state_dict()), 'state["average"]'),
+        (lambda: trainer(sigma=(1.0, 0.1)), "sigma"),
+        (lambda: trainer(sigma=(0.1, 1e9)), "sigma"),
         (lambda: training.output_weighting("noise", VP()), "prediction"),
         (lambda: training.output_weighting("v", VP(), 0.0), "data_scale"),
     ],

@@ -9,8 +9,10 @@ from .tensors import (
     deviation_from_orthonormal as deviation_from_orthonormal,
     finite as finite,
     flat_events as flat_events,
+    magnitude as magnitude,
     orthonormal as orthonormal,
     orthonormal_each as orthonormal_each,
     points as points,
     probabilities as probabilities,
+    scaled as scaled,
 )

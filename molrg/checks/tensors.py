@@ -38,8 +38,13 @@ def points(name: str, x: Tensor, low: int = 1) -> Tensor:
     return x
 
 
+_MOST_SLACK = 0.05  # ten times what rounding to bfloat16 does to a column's length
+
+
 def orthonormal(name: str, basis: Tensor) -> Tensor:
     """Return `basis` where its columns are orthonormal, to 1e-6 or 100 roundings of its dtype.
+
+    A hundred roundings count as 0.05 at most, or zero would be orthonormal in half precision.
 
     Raises:
         ValueError: where they are not, or where the basis spans the whole space (d >= n).
@@ -94,18 +99,46 @@ def _basis_form(name: str, basis: Tensor) -> None:
 
 
 def deviation_from_orthonormal(basis: Tensor) -> Tensor:
-    """The largest entry of |U^T U - I| of bases (..., n, d), (...); NaN where a basis holds one."""
+    """The largest entry of |U^T U - I| of bases (..., n, d), (...); NaN where a basis holds one.
+
+    It is computed and given in single precision at least.
+    """
+    basis = basis.to(torch.promote_types(basis.dtype, torch.float32))
     identity = torch.eye(basis.shape[-1], dtype=basis.dtype, device=basis.device)
     return (basis.mT @ basis - identity).abs().amax((-2, -1))
 
 
 def _slack(basis: Tensor) -> float:
-    return max(1e-6, 100 * torch.finfo(basis.dtype).eps * math.sqrt(basis.shape[-2]))
+    rounding = 100 * torch.finfo(basis.dtype).eps * math.sqrt(basis.shape[-2])
+    return min(max(1e-6, rounding), _MOST_SLACK)
 
 
 def _not_orthonormal(name: str, deviation: float, allowed: float) -> str:
     value = f"basis with max|U^T U - I| = {deviation:.2g}"
     return f"{name} = {value}: allowed is orthonormal columns (<= {allowed:.1g})"
+
+
+def magnitude(x: Tensor, axes: tuple[int, ...] = ()) -> Tensor:
+    """A power of two p with p <= max|x| < 2 p over some axes; 1 where all entries are zero.
+
+    Division by it is exact, and what is left can be squared: the largest square is in [1, 4).
+
+    Args:
+        x: finite, of single precision at least, not empty.
+        axes: what the maximum is taken over; all where omitted.
+
+    Returns:
+        Of as many axes as x, those of the maximum with size 1; detached.
+    """
+    largest = x.detach().abs().amax(axes, keepdim=True)
+    mantissa = torch.frexp(largest).mantissa  # in [1/2, 1)
+    return torch.where(largest > 0, largest / (2 * mantissa), 1.0)
+
+
+def scaled(x: Tensor, axes: tuple[int, ...] = ()) -> Tensor:
+    """x over its `magnitude`, in single precision at least: for ratios that no scale changes."""
+    x = x.to(torch.promote_types(x.dtype, torch.float32))
+    return x / magnitude(x, axes)
 
 
 def flat_events(name: str, x: Tensor, n: int, ensemble: tuple[int, ...] = ()) -> Tensor:

@@ -95,12 +95,23 @@ class Stacked:
         self._event = event
 
     def __call__(self, x_t: Tensor, t: float | Tensor) -> Tensor:
-        """Estimate x_0; t is a scalar, (E,) or (E, B)."""
+        """Estimate x_0; t is a scalar, (E,) or (E, B), or broadcasts to one of these.
+
+        Raises:
+            ValueError: where x_t or t has another shape.
+        """
         E = len(self.denoisers)
         if x_t.dim() < 3 or len(x_t) != E:
             allowed = f"({E}, B, *event)"
             raise ValueError(f"x_t.shape = {tuple(x_t.shape)}: allowed is {allowed}")
-        times = list(t) if isinstance(t, Tensor) and t.dim() > 0 else [t] * E
+        times = [t] * E
+        if isinstance(t, Tensor) and t.dim() > 0:
+            if t.dim() > 2 or any(
+                a not in (1, b) for a, b in zip(t.shape, x_t.shape, strict=False)
+            ):
+                allowed = f"() or what broadcasts to ({E},) or ({E}, {x_t.shape[1]})"
+                raise ValueError(f"t.shape = {tuple(t.shape)}: allowed is {allowed}")
+            times = list(t.expand(E, *t.shape[1:]))
         estimates = []
         for denoiser, points, time in zip(self.denoisers, x_t, times, strict=True):
             shaped = points if self._event is None else points.flatten(1).unflatten(1, self._event)

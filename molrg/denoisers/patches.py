@@ -133,7 +133,11 @@ class Windowed(nn.Module):
         return self.denoiser.schedule
 
     def forward(self, x_t: Tensor, t: float | Tensor) -> Tensor:
-        """Estimate x_0 from (B, \\*event)."""
+        """Estimate x_0 from (B, \\*event); t is a scalar, (B,) or (1,).
+
+        Raises:
+            ValueError: where x_t or t has another shape.
+        """
         channels, height, width = self.event
         points = checks.flat_events("x_t", x_t, channels * height * width)
         images = points.unflatten(1, self.event)
@@ -142,7 +146,10 @@ class Windowed(nn.Module):
         patches = unfolded.permute(0, 2, 3, 1, 4, 5).reshape(len(points) * down * across, -1)
         times = t
         if isinstance(t, Tensor) and t.dim():
-            times = t.repeat_interleave(down * across)
+            if t.numel() not in (1, len(points)):
+                allowed = f"(), (1,) or ({len(points)},)"
+                raise ValueError(f"t.shape = {tuple(t.shape)}: allowed is {allowed}")
+            times = t.flatten().expand(len(points)).repeat_interleave(down * across)
         shape = (len(points), down, across, channels, self.size, self.size)
         estimates = self.denoiser(patches, times).reshape(shape)
         top, row = _places(height, self.size, points.device)

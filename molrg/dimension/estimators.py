@@ -134,12 +134,13 @@ class NeighbourTable:
 
     Args:
         x: points (N, ...), flattened to (N, n); exact duplicates are dropped and counted.
-        largest: the largest k that will be asked for; 4 of them <= N.
+        largest: the largest k that will be asked for, >= 2; 4 of them <= N.
         splits: random halvings for the intervals, >= 2.
         generator: source of the halvings; None is a generator with seed 0.
 
     Attributes:
         cloud: the different points.
+        largest: as given.
 
     Raises:
         ValueError: where an argument is out of range or x is not finite.
@@ -154,6 +155,7 @@ class NeighbourTable:
         generator: torch.Generator | None = None,
     ) -> None:
         checks.count("splits", splits, 2)
+        self.largest = largest = checks.count("largest", largest, 2)
         self.cloud = as_cloud(x)
         N = len(self.cloud.points)
         if 4 * largest > N:
@@ -173,12 +175,16 @@ class NeighbourTable:
         """The estimate by one method, with its interval.
 
         Raises:
-            ValueError: where the method is unknown, k is not in 3 ... `largest`, the level is not
-                in (0, 1), or too many distances are equal.
+            ValueError: where the method is unknown, k is not in 3 ... `largest` for "mle" or not 2
+                for "twonn", the level is not in (0, 1), or too many distances are equal.
         """
         from scipy.stats import norm  # noqa: PLC0415 - slow to import
 
         checks.one_of("method", method, METHODS)
+        if method == "mle":
+            checks.count("k", k, 3, self.largest)
+        else:
+            checks.one_of("k", k, (2,))
         if not 0 < level < 1:
             raise ValueError(f"level = {level}: allowed is a number in (0, 1)")
         value = _reading(self.distances, method, k)

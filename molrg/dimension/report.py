@@ -47,7 +47,7 @@ def describe(
 
     Raises:
         ValueError: as :func:`molrg.dimension.estimate`, for all points together; where labels do
-            not have one entry per point.
+            not have one entry per point, or one is NaN or None.
     """
     generator = generator or torch.Generator().manual_seed(0)
     k = max(checks.count("k", number, 3) for number in ks)
@@ -80,6 +80,11 @@ def _labels(labels: Tensor | np.ndarray | Sequence[Any], N: int) -> np.ndarray:
     array = np.asarray(labels.cpu() if isinstance(labels, Tensor) else labels)
     if array.shape != (N,):
         raise ValueError(f"labels.shape = {array.shape}: allowed is ({N},), one label per point")
+    import pandas as pd  # noqa: PLC0415 - slow to import
+
+    missing = int(pd.isna(array).sum())
+    if missing:
+        raise ValueError(f"labels = {missing} NaN or None: allowed is a number or name per point")
     return array
 
 

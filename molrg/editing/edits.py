@@ -204,7 +204,7 @@ def linearity(changes: Tensor, alphas: Tensor) -> Tensor:
         alphas: (A,), finite, not all zero.
 
     Returns:
-        (...).
+        (...), in single precision where changes are in half.
 
     Raises:
         ValueError: where numbers are not finite, do not fit, or alphas are all zero.
@@ -215,6 +215,7 @@ def linearity(changes: Tensor, alphas: Tensor) -> Tensor:
     if not fits:
         wanted = changes.shape[-2] if changes.dim() >= 2 else 1
         raise ValueError(f"alphas = {alphas.tolist()}: allowed is {wanted} numbers, not all zero")
+    changes, alphas = checks.scaled(changes, (-2, -1)), checks.scaled(alphas)
     alphas = alphas.to(changes)
     slope = torch.einsum("a,...an->...n", alphas, changes) / alphas.square().sum()
     rest = (changes - alphas.unsqueeze(-1) * slope.unsqueeze(-2)).square().sum((-1, -2))
@@ -230,7 +231,7 @@ def interaction(both: Tensor, first: Tensor, second: Tensor) -> Tensor:
         second: the same for the second alone.
 
     Returns:
-        (...), norms taken over the last axis.
+        (...), norms taken over the last axis; in single precision where changes are in half.
 
     Raises:
         ValueError: where the shapes differ.
@@ -239,6 +240,7 @@ def interaction(both: Tensor, first: Tensor, second: Tensor) -> Tensor:
         raise ValueError(
             f"both.shape = {tuple(both.shape)}: allowed is {tuple(first.shape)}, as of the others"
         )
+    both, first, second = checks.scaled(torch.stack([both, first, second]), (0, -1))
     size = torch.linalg.vector_norm(first + second, dim=-1).clamp_min(torch.finfo(both.dtype).tiny)
     return torch.linalg.vector_norm(both - first - second, dim=-1) / size
 
@@ -251,7 +253,7 @@ def leak(changes: Tensor, mask: Tensor) -> Tensor:
         mask: booleans (or 0 and 1), not all equal.
 
     Returns:
-        (...).
+        (...), in single precision where changes are in half.
 
     Raises:
         ValueError: where a change is not finite, or the mask does not fit, or is all or nothing.
@@ -259,7 +261,8 @@ def leak(changes: Tensor, mask: Tensor) -> Tensor:
     checks.finite("changes", changes)
     first = changes.dim() - mask.dim()
     event = changes.shape[first:] if first >= 0 else torch.Size()
-    outside = 1 - as_mask(mask, event).to(changes)
-    axes = tuple(range(-outside.dim(), 0))
+    axes = tuple(range(-mask.dim(), 0))
+    outside = as_mask(mask, event).logical_not().to(changes.device)
+    changes = checks.scaled(changes, axes)
     whole = changes.square().sum(axes).clamp_min(torch.finfo(changes.dtype).tiny)
     return (changes * outside).square().sum(axes) / whole

@@ -89,8 +89,8 @@ def scale(
         (samples - floor) / (noisy - floor) and survives another classifier.
 
     Raises:
-        ValueError: where images are not finite, samples and held-out images not equally many, or
-            there are no more reference images.
+        ValueError: where images are not finite, samples and held-out images not equally many,
+            there are no more reference images, or the features do not change with noise.
     """
     if len(samples) != len(held_out):
         allowed = f"{len(held_out)}, as many as held out"
@@ -114,6 +114,9 @@ def scale(
     wanted = features(reference)
     distances = {name: frechet(features(images), wanted) for name, images in sets.items()}
     worse = distances["noisy"] - distances["floor"]
+    if worse == 0:
+        value = f"distance {distances['noisy']:.3g} with noise and without"
+        raise ValueError(f"features = {value}: allowed is features that change with noise")
     return distances | {"excess": (distances["samples"] - distances["floor"]) / worse}
 
 

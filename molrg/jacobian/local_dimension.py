@@ -101,7 +101,7 @@ def _parts(
 ) -> Iterator[tuple[Tensor, float | Tensor]]:
     """At most so many points at a time, with their times; all where the shapes do not fit."""
     axis = len(ensemble_of(denoiser))
-    if x.dim() <= axis + 1:
+    if x.dim() <= axis + 1 or x.shape[axis] == 0:
         yield x, t
         return
     single = not isinstance(t, Tensor) or t.dim() == 0 or t.shape[-1] == 1
@@ -155,13 +155,20 @@ def normalised_error(
         mean.
 
     Raises:
-        ValueError: where x0 is not finite, there is no noise at t, or the denoiser's result is not
-            finite or has not the shape of x0.
+        ValueError: where x0 is not finite or empty, there is no noise at t, or the denoiser's
+            result is not finite or has not the shape of x0.
     """
     check_denoiser(denoiser)
-    noise = draws.normal_like(checks.finite("x0", x0), generator=generator)
+    noise = draws.normal_like(_some(x0), generator=generator)
     values = _squared_distances(denoiser, x0, noise, t)
     return LocalDimension(values, torch.zeros_like(values))
+
+
+def _some(x0: Tensor) -> Tensor:
+    """The clean points, where there are some."""
+    if checks.finite("x0", x0).numel() == 0:
+        raise ValueError(f"x0.shape = {tuple(x0.shape)}: allowed is at least one point")
+    return x0
 
 
 def _squared_distances(denoiser: Denoiser, x0: Tensor, noise: Tensor, t: float | Tensor) -> Tensor:
@@ -223,7 +230,7 @@ def flipd(
         ValueError: as `trace` and `normalised_error`.
     """
     check_denoiser(denoiser)
-    without_noise = torch.zeros_like(checks.finite("x0", x0))
+    without_noise = torch.zeros_like(_some(x0))
     residuals = _squared_distances(denoiser, x0, without_noise, t)
     x_t = denoiser.schedule.add_noise(x0, t, without_noise)
     traces = trace(denoiser, x_t, t, probes=probes, generator=generator)

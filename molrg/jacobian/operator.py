@@ -12,7 +12,6 @@ from torch.nn import functional
 from molrg import checks
 from molrg.denoisers.protocol import Denoiser, ensemble_of
 from molrg.jacobian.evaluation import CHECKPOINTED, evaluated
-from molrg.schedules import at_least_single
 
 # Products in one pass, and entries of x_t in them: enough to fill a processor, few enough for its
 # memory.
@@ -205,6 +204,6 @@ def asymmetry(J: Tensor) -> Tensor:
     checks.finite("J", J)
     if J.dim() < 2 or J.shape[-1] != J.shape[-2]:
         raise ValueError(f"J.shape = {tuple(J.shape)}: allowed is (..., n, n)")
-    J = at_least_single(J)  # squares leave the range of float16
+    J = checks.scaled(J, (-2, -1))
     norm = torch.linalg.matrix_norm(J).clamp_min(torch.finfo(J.dtype).tiny)
     return torch.linalg.matrix_norm(J - J.mT) / (2 * norm)

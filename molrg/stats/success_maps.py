@@ -134,7 +134,13 @@ class SuccessMap:
 
     @property
     def slopes(self) -> np.ndarray:
-        """Slope of each trial's own boundary line, (S,); no success in a row counts as `beyond`."""
+        """Slope of each trial's own boundary line, (S,); no success in a row counts as `beyond`.
+
+        Raises:
+            ValueError: where there are fewer than two rows.
+        """
+        if len(self.y) < 2:
+            raise ValueError(f"len(y) = {len(self.y)}: allowed is >= 2")
         return _line(self.y, np.minimum(self.boundaries, self.beyond))[0]
 
     def agreement(self, expected: np.ndarray) -> np.ndarray:
@@ -210,7 +216,7 @@ def boundary_line(
     shape = (checks.count("resamples", resamples, 100), S)
     picks = torch.randint(S, shape, generator=generator, device="cpu")
     # (R, S): how often each trial is in a resample
-    shares = torch.nn.functional.one_hot(picks, S).sum(1).numpy() / S
+    shares = torch.zeros_like(picks).scatter_add_(1, picks, torch.ones_like(picks)).numpy() / S
     rates = (shares @ cells.success.reshape(S, -1)).reshape(-1, *cells.rates.shape)
     slopes, intercepts = _line(cells.y, np.minimum(first_success(cells.x, rates), cells.beyond))
     boundary = np.minimum(cells.boundary, cells.beyond)

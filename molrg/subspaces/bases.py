@@ -35,13 +35,19 @@ def orthonormalise(basis: Tensor) -> Tensor:
 
     Two passes of Cholesky QR: batched matrix products, where Householder QR is a loop over the
     ensemble. They are exact to rounding while no column is nearly in the span of those before it;
-    others go through Householder QR. Columns that are exactly zero (padding) stay zero.
+    others go through Householder QR. The length of a column does not count; columns that are
+    exactly zero (padding) stay zero.
 
     Raises:
         ValueError: where columns are dependent, to rounding, or not finite.
     """
     if not basis.is_floating_point():
         raise ValueError(f"basis = {basis.dtype}: allowed is a floating-point tensor")
+    return _orthonormalised(checks.scaled(basis, (-2,))).to(basis.dtype)
+
+
+def _orthonormalised(basis: Tensor) -> Tensor:
+    """As `orthonormalise`, of columns whose squares can be summed."""
     once, sines = _cholesky_qr(basis)
     steep = sines.amin(-1) >= 100 * torch.finfo(basis.dtype).eps ** 0.5  # NaN compares false
     if steep.all():

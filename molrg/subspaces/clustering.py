@@ -2,6 +2,7 @@ r"""Clustering points by the subspace they lie near."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -40,9 +41,11 @@ def clustering_accuracy(labels_hat: Tensor, labels: Tensor) -> float:
         if given.min() < 0:
             least = f"numbers with smallest {int(given.min())}"
             raise ValueError(f"{name} = {least}: allowed is whole numbers >= 0")
-    size = int(max(labels_hat.max(), labels.max())) + 1
-    pairs = torch.bincount(labels_hat * size + labels, minlength=size * size)
-    table = pairs.reshape(size, size).cpu().numpy()
+    names_hat, places_hat = labels_hat.unique(return_inverse=True)
+    names, places = labels.unique(return_inverse=True)
+    sizes = (len(names_hat), len(names))
+    pairs = torch.bincount(places_hat * sizes[1] + places, minlength=math.prod(sizes))
+    table = pairs.reshape(sizes).numpy()
     rows, columns = linear_sum_assignment(table, maximize=True)
     return float(table[rows, columns].sum() / len(labels))
 
@@ -125,10 +128,8 @@ def k_subspaces(
     checks.count("restarts", restarts)
     checks.count("max_iterations", max_iterations)
     dims = _dimensions(d, K, n, joint)
-    if not x.square().sum().isfinite():
-        value = f"numbers up to {x.abs().max():.3g}"
-        raise ValueError(f"x = {value}: allowed is those whose squares {x.dtype} can sum")
     sets = x.reshape(-1, N, n)
+    _check_squares(sets)
     sources = draws.spread(generator, len(sets))
     starts = [
         _start(one, K, dims, restarts, init, source)
@@ -139,6 +140,16 @@ def k_subspaces(
         sets, bases, labels, joint=joint, max_iterations=max_iterations, generators=sources
     )
     return _chosen(ended, tuple(lead))
+
+
+def _check_squares(sets: Tensor) -> None:
+    """Raise where squares of a data set overflow, or so many vanish that digits are lost."""
+    largest, energy = sets.abs().amax((1, 2)), sets.square().sum((1, 2))
+    limits = torch.finfo(sets.dtype)
+    bad = ~energy.isfinite() | ((largest > 0) & (energy < limits.tiny / limits.eps))
+    if bad.any():
+        value = f"numbers up to {largest[bad][0]:.3g}"
+        raise ValueError(f"x = {value}: allowed is those whose squares {sets.dtype} can sum")
 
 
 def _dimensions(d: int | Sequence[int], K: int, n: int, joint: bool) -> list[int]:

@@ -19,7 +19,9 @@ class Batches:
     CPU, in single precision, several times cheaper than double: noise does not need sixteen digits.
 
     Args:
-        data: (N, \\*event) for all models, or (E, N, \\*event).
+        data: (N, \\*event) for a single model; for an ensemble (N, n) for all models, or
+            (E, N, \\*event). Of (E, 1, H, W) nothing says whether it is one point for each model
+            or E images for all, so it is refused: say it by (E, 1, n) or (E, n).
         ensemble: () or (E,).
         generator: one source for all, or one per model.
         batch: points in a step, drawn with replacement; all where omitted.
@@ -39,7 +41,7 @@ class Batches:
         present: Tensor | None = None,
     ) -> None:
         self.ensemble = ensemble
-        self.data = _for_each(checks.finite("data", data), ensemble)
+        self.data = for_each(checks.finite("data", data), ensemble)
         self.sources = _sources(generator, ensemble)
         self.present = None if present is None else self._for_each_point(present)
         lead, N = len(ensemble), self.data.shape[len(ensemble)]
@@ -103,15 +105,32 @@ class Batches:
         return torch.arange(*self.ensemble, device=rows.device).unsqueeze(1), rows
 
 
-def _for_each(data: Tensor, ensemble: tuple[int, ...]) -> Tensor:
-    """The data with a leading axis of models, where there are models."""
-    if ensemble and data.dim() == 2:
+def for_each(data: Tensor, ensemble: tuple[int, ...]) -> Tensor:
+    """The data with a leading axis of models, where there are models.
+
+    Args:
+        data: as in `Batches`.
+        ensemble: () or (E,).
+
+    Raises:
+        ValueError: where the shape is another one, there is no point, or the shape can be read in
+            two ways.
+    """
+    given = tuple(data.shape)
+    if not ensemble:
+        if data.dim() == 0 or len(data) == 0:
+            raise ValueError(f"data.shape = {given}: allowed is (N, *event), N >= 1")
+        return data
+    if data.dim() == 2:
         data = data.expand(*ensemble, *data.shape)
-    lead = len(ensemble)
-    fits = tuple(data.shape[:lead]) == ensemble and data.dim() > lead and data.shape[lead] > 0
-    if not fits:
-        allowed = f"(N, *event) or {ensemble} and (N, n), N >= 1"
-        raise ValueError(f"data.shape = {tuple(data.shape)}: allowed is {allowed}")
+    E = ensemble[0]
+    if data.dim() < 3 or len(data) != E or data.shape[1] == 0:
+        allowed = f"(N, n) for all models or ({E}, N, *event), N >= 1"
+        raise ValueError(f"data.shape = {given}: allowed is {allowed}")
+    if data.dim() > 3 and data.shape[1] == 1:
+        n = data[0, 0].numel()
+        allowed = f"({E}, {n}) for all models or ({E}, 1, {n}) with one point for each"
+        raise ValueError(f"data.shape = {given}: allowed is {allowed}")
     return data
 
 

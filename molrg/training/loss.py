@@ -19,6 +19,7 @@ from molrg import checks, draws
 from molrg.denoisers.networks import PREDICTIONS
 from molrg.denoisers.protocol import Assigning, Denoiser, check_denoiser, ensemble_of
 from molrg.schedules import Schedule, as_time
+from molrg.training.batches import for_each
 
 Weighting = Callable[[Tensor], Tensor]
 Assignment = Callable[[Tensor], Tensor]
@@ -106,9 +107,11 @@ def loss(
         A scalar, or (E,) for an ensemble.
 
     Raises:
-        ValueError: as `squared_errors`.
+        ValueError: as `squared_errors`, and where there is no point.
     """
     errors = squared_errors(denoiser, x0, t, noise=noise, assign_on=assign_on)
+    if errors.numel() == 0:
+        raise ValueError(f"x0.shape = {tuple(x0.shape)}: allowed is at least one point")
     if weighting is not None:
         lambda_t = weighting(as_time(t))
         errors = errors * lambda_t.to(errors)
@@ -208,7 +211,8 @@ def evaluate(
 
     Args:
         denoiser: any denoiser.
-        data: (N, \\*event), or (E, N, n).
+        data: (N, \\*event); for an ensemble (N, n) for all models, or (E, N, \\*event), as in
+            `Batches`.
         sigma: range of the grid, log-spaced.
         levels: number of noise levels, >= 1.
         generator: source of the noise.
@@ -217,13 +221,11 @@ def evaluate(
         A scalar, or (E,) for an ensemble.
 
     Raises:
-        ValueError: where data are not finite, or another argument is not as above.
+        ValueError: where data are not finite or empty, or another argument is not as above.
     """
     check_denoiser(denoiser)
-    checks.finite("data", data)
     ensemble = ensemble_of(denoiser)
-    if ensemble and data.dim() == 2:
-        data = data.expand(*ensemble, *data.shape)
+    data = for_each(checks.finite("data", data), ensemble)
     grid = (torch.arange(checks.count("levels", levels), device="cpu") + 0.5) / levels
     total = data.new_zeros(ensemble)
     for t in log_uniform_times(denoiser.schedule, sigma, grid):

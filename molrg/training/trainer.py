@@ -36,7 +36,8 @@ class Trainer:
     Args:
         denoiser: a denoiser with parameters, changed in place; an ensemble of E models trains E
             independent copies of the loss.
-        data: (N, \\*event) for all models, or (E, N, \\*event) with a data set for each.
+        data: (N, \\*event); for an ensemble (N, n) for all models, or (E, N, \\*event) with a data
+            set for each, as in `Batches`.
         steps: number of steps that the decay ends at, >= 1.
         lr: largest step size, > 0.
         sigma: range of noise levels, log-uniform, 0 < low <= high; None for t uniform on [0, 1].
@@ -94,6 +95,8 @@ class Trainer:
         self.ema = None if ema is None else checks.real("ema", ema, 1e-12, 1 - 1e-12)
         self.denoiser = denoiser
         self._estimator = check_denoiser(denoiser)  # the same, by its protocol
+        if sigma is not None:
+            log_uniform_times(self._estimator.schedule, sigma, torch.arange(2, device="cpu"))
         self.done, self.sigma = 0, sigma
         self.weighting, self.assign_on, self.autocast = weighting, assign_on, autocast
         self.ensemble = ensemble_of(self._estimator)
@@ -110,9 +113,9 @@ class Trainer:
         return None if self._averaged is None else self._averaged.module
 
     def rate(self) -> float:
-        """Step size of the step to come."""
+        """Step size of the step to come; 0 from the end of the decay on."""
         rise = min(1.0, (self.done + 1) / self.warmup) if self.warmup else 1.0
-        fallen = max(0, self.done - (self.steps - self.decay))
+        fallen = min(max(0, self.done - (self.steps - self.decay)), self.decay)
         return self.lr * (0.5 * (1 + math.cos(math.pi * fallen / self.decay))) * rise
 
     def step(self) -> Tensor:
@@ -250,7 +253,8 @@ def fit(
     Args:
         denoiser: a denoiser with parameters, changed in place; an ensemble of E models trains E
             independent copies of the loss.
-        data: (N, \\*event) for all models, or (E, N, \\*event) with a data set for each.
+        data: (N, \\*event); for an ensemble (N, n) for all models, or (E, N, \\*event) with a data
+            set for each, as in `Batches`.
         steps: number of steps, >= 1.
         lr: largest step size, > 0.
         sigma: range of noise levels, log-uniform, 0 < low <= high; None for t uniform on [0, 1].

@@ -192,6 +192,20 @@ def test_a_table_of_signal_powers_is_given_back(steps, seed):
     assert schedule.alpha_bar.shape == DDPM(steps=steps).alpha_bar.shape
 
 
+@given(clouds(lead=(2,)), st.integers(-100, 100), st.data())
+def test_magnitudes_are_powers_of_two_and_scaling_is_exact(x, power, data):
+    axes = data.draw(st.sampled_from([(), (-1,), (-2,), (-2, -1)]))
+    moved = x * 2.0**power
+    sizes = checks.magnitude(moved, axes)
+    assert (sizes.frexp().mantissa == 0.5).all() and sizes.dim() == x.dim()
+    assert torch.equal(checks.scaled(moved, axes) * sizes, moved)
+    assert torch.equal(checks.scaled(moved, axes), checks.scaled(x, axes))
+    largest = checks.scaled(moved, axes).abs().amax(axes)
+    assert (largest >= 1).all() and (largest < 2).all()
+    assert not checks.scaled(0 * x, axes).any()
+    assert checks.scaled(x.half(), axes).dtype == torch.float32
+
+
 @given(dtypes)
 def test_the_floor_can_be_divided_by(dtype):
     floor = torch.tensor(variance_floor(dtype), dtype=dtype)
