@@ -172,19 +172,16 @@ class NeighbourTable:
         ]
 
     def estimate(self, method: str, k: int, level: float = 0.95) -> Estimate:
-        """The estimate by one method, with its interval.
+        """The estimate by one method, with its interval; "twonn" has 2 neighbours whatever k is.
 
         Raises:
-            ValueError: where the method is unknown, k is not in 3 ... `largest` for "mle" or not 2
-                for "twonn", the level is not in (0, 1), or too many distances are equal.
+            ValueError: where the method is unknown, k is not in 3 ... `largest`, the level is not
+                in (0, 1), or too many distances are equal.
         """
         from scipy.stats import norm  # noqa: PLC0415 - slow to import
 
         checks.one_of("method", method, METHODS)
-        if method == "mle":
-            checks.count("k", k, 3, self.largest)
-        else:
-            checks.one_of("k", k, (2,))
+        k = 2 if method == "twonn" else checks.count("k", k, 3, self.largest)
         if not 0 < level < 1:
             raise ValueError(f"level = {level}: allowed is a number in (0, 1)")
         value = _reading(self.distances, method, k)

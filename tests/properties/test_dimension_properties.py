@@ -51,10 +51,13 @@ BORDERS = [
     Border(
         NeighbourTable(POINTS, 5).estimate,
         lambda: {"method": "mle", "k": 5},
-        {"level": no_share(), "method": st.just("none")},
+        {"level": no_share(), "method": st.just("none"), "k": no_count(3, 5)},
     ),
     Border(
-        NeighbourTable, lambda: {"x": POINTS, "largest": 5}, {"x": no_floats, "splits": no_count(2)}
+        NeighbourTable,
+        lambda: {"x": POINTS, "largest": 5},
+        {"x": no_floats, "largest": no_count(2, 6), "splits": no_count(2)},
+        {"largest": "(?:largest|x)"},  # more neighbours ask for more points
     ),
     Border(
         dimension.calibration,
