@@ -55,16 +55,11 @@ def problem(args: argparse.Namespace) -> tuple[networks.UNet, Tensor]:
     return denoiser.to(device), x.to(device)
 
 
-def power_method(
-    linear: jacobian.Linearised,
-    k: int,
-    near: Callable[[Tensor], bool] = lambda values: False,
-    steps: int = MOST,
-) -> Tensor:
+def power_method(linear: jacobian.Linearised, k: int, near: Callable[[Tensor], bool]) -> Tensor:
     """(d) Values by subspace iteration, until they are near; two k products a step."""
     start = draws.normal((1, linear.n, k), generator=torch.Generator().manual_seed(0))
     V = torch.linalg.qr(start.to(linear.x)).Q
-    for _ in range(steps):
+    for _ in range(MOST):
         U = linear.jvp(V)
         V, squares, _ = torch.linalg.svd(linear.vjp(U), full_matrices=False)
         S = squares.sqrt()[0]  # of J^T J on the subspace
