@@ -124,13 +124,15 @@ def records_folder() -> Path:
     return Path(os.environ.get("MOLRG_RECORDS") or root() / "_build" / "claims")
 
 
-_OPPOSITE = {
-    "lower": "upper",
-    "upper": "lower",
-    "min": "max",
-    "max": "min",
-    "mean": "mean",
-    "sum": "sum",
+# The least and the largest value that an estimator's uncertainty leaves open.
+_ENDS = {
+    "lower": ("lower", "upper"),
+    "upper": ("lower", "upper"),
+    "interval": ("lower", "upper"),
+    "min": ("min", "max"),
+    "max": ("min", "max"),
+    "mean": ("mean", "mean"),
+    "sum": ("sum", "sum"),
 }
 
 
@@ -148,7 +150,8 @@ class Condition:
         """Read ``{quantity, estimator, at_least | at_most | within: [low, high]}``.
 
         Raises:
-            ValueError: where a key or an estimator is unknown, or no bound is given.
+            ValueError: where a key or an estimator is unknown, no bound is given, or another one
+                beside `within`.
         """
         unknown = set(entry) - {"quantity", "estimator", "at_least", "at_most", "within"}
         checks.require(
@@ -157,7 +160,14 @@ class Condition:
             sorted(unknown),
             "quantity, estimator, at_least, at_most, within",
         )
-        checks.one_of("estimator", entry["estimator"], (*_OPPOSITE, "interval"))
+        checks.one_of("estimator", entry["estimator"], tuple(_ENDS))
+        bounds = sorted({"at_least", "at_most", "within"} & set(entry))
+        checks.require(
+            "within" not in bounds or bounds == ["within"],
+            "criterion keys",
+            bounds,
+            "within alone, or at_least and at_most",
+        )
         low, high = entry.get(
             "within", (entry.get("at_least", -np.inf), entry.get("at_most", np.inf))
         )
@@ -175,11 +185,12 @@ class Condition:
         return self.low <= getattr(summary, low) and getattr(summary, high) <= self.high
 
     def clearly_failed(self, summary: Summary) -> bool:
-        """Whether the estimate at the other end of the uncertainty falls outside: for controls."""
-        if self.estimator == "interval":
-            return summary.upper < self.low or summary.lower > self.high
-        estimate = getattr(summary, _OPPOSITE[self.estimator])
-        return not self.low <= estimate <= self.high
+        """Whether all that the uncertainty leaves open is outside, on one side: for controls.
+
+        What clearly fails is not met.
+        """
+        least, most = _ENDS[self.estimator]
+        return getattr(summary, most) < self.low or getattr(summary, least) > self.high
 
     def __str__(self) -> str:
         names = {
@@ -420,6 +431,8 @@ def _write(record: dict, figure: Any) -> None:
         _validator()(record)
         text = json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False)
         written.write_text(text + "\n", encoding="utf-8")
+    if figure is None:  # one of an earlier run is not this record's
+        (folder / f"{id}.svg").unlink(missing_ok=True)
 
 
 def record_schema() -> dict:
@@ -429,7 +442,7 @@ def record_schema() -> dict:
 
 def _validator() -> Callable[[Any], Any]:
     """Checks a record against the schema; raises JsonSchemaValueException where it is none."""
-    return _compiled((root() / "book" / "record.schema.json").read_text(encoding="utf-8"))
+    return _compiled(json.dumps(record_schema()))
 
 
 @lru_cache(maxsize=4)

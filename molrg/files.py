@@ -59,6 +59,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
     hidden = Path(tempfile.mkdtemp(prefix=".part-", dir=target.parent))
+    old = hidden / ".old"
     try:
         usual = hidden / ".mode"
         usual.touch()
@@ -68,10 +69,12 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
         if aside.is_file():
             aside.chmod(usual.stat().st_mode)
         elif aside.is_dir() and target.is_dir():
-            target.replace(hidden / ".old")
+            target.replace(old)
         if aside.exists():
             aside.replace(target)
     finally:
+        if old.exists() and not target.exists():  # the new one could not take its place
+            old.replace(target)
         shutil.rmtree(hidden, ignore_errors=True)
 
 

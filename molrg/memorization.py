@@ -85,7 +85,7 @@ def nearest(x: Tensor, data: Tensor, k: int = 2) -> Tensor:
 def _nearest(x: Tensor, name: str, data: Tensor, k: int) -> Tensor:
     """As `nearest`, of a training set of another name."""
     points = _flat("x", x)
-    training = _flat(name, data, checks.count("k", k))
+    training = _flat(name, data, k := checks.count("k", k))
     if points.shape[1] != training.shape[1] or x.dtype != data.dtype:
         raise ValueError(
             f"x = {tuple(x.shape)} of {x.dtype}: allowed is events like those of {name}, "

@@ -284,7 +284,7 @@ class DDPM(Stepwise):
     beta_end: float = 0.02
 
     def __post_init__(self) -> None:
-        checks.count("steps", self.steps, 2)
+        object.__setattr__(self, "steps", checks.count("steps", self.steps, 2))
         if not 0 < self.beta_start < self.beta_end < 1:
             betas = (self.beta_start, self.beta_end)
             allowed = "0 < beta_start < beta_end < 1"

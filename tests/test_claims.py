@@ -11,6 +11,7 @@ import jsonschema
 import numpy as np
 import pytest
 from factories import complains
+from hypothesis import given, strategies as st
 from scipy import stats
 
 from molrg import claims
@@ -240,6 +241,34 @@ def test_conditions(estimator, low, high, met, failed):
     assert condition.met(SPREAD) is met and condition.clearly_failed(SPREAD) is failed
 
 
+@given(
+    st.sampled_from([*claims._ENDS]),
+    st.lists(st.floats(-1.0, 1.0), min_size=1, max_size=5),
+    st.lists(st.one_of(st.none(), st.floats(-1.5, 1.5)), min_size=2, max_size=2).filter(any),
+)
+def test_what_clearly_fails_is_not_met(estimator, values, bounds):
+    low, high = (-math.inf if bounds[0] is None else bounds[0], bounds[1])
+    high = math.inf if high is None else max(low, high)
+    condition, summary = Condition("x", estimator, low, high), Summary.of(np.array(values))
+    assert not (condition.met(summary) and condition.clearly_failed(summary))
+
+
+@pytest.mark.parametrize(
+    ("estimator", "bounds"),
+    [
+        ("max", {"at_least": 0.5}),
+        ("max", {"within": [0.5, 1.0]}),
+        ("upper", {"at_least": 0.5}),
+        ("min", {"at_most": 0.2}),
+        ("lower", {"at_most": 0.2}),
+    ],
+)
+def test_one_end_that_meets_a_condition_does_not_clearly_fail_it(estimator, bounds):
+    summary = Summary.of(np.array([0.1, 0.9, 0.2, 0.3, 0.4]))
+    condition = Condition.parse({"quantity": "q", "estimator": estimator, **bounds})
+    assert condition.met(summary) and not condition.clearly_failed(summary)
+
+
 @pytest.mark.parametrize(
     ("bound", "low", "high", "text"),
     [
@@ -262,6 +291,10 @@ def test_conditions_are_read(bound, low, high, text):
         ({"quantity": "x", "estimator": "mean", "within": [2, 1]}, "bounds"),
         ({"quantity": "x", "estimator": "mean", "at_least": math.nan}, "bounds"),
         ({"quantity": "x", "estimator": "mean", "at_leats": 1}, "criterion keys"),
+        (
+            {"quantity": "x", "estimator": "mean", "within": [0, 1], "at_least": 0.9},
+            "criterion keys",
+        ),
     ],
 )
 def test_conditions_that_make_no_sense(entry, name):
@@ -433,6 +466,12 @@ def test_a_figure_is_kept_with_its_hash(folder):
     kept = check("C02", figure=figure).record["figure"]
     assert hashlib.sha256((folder / kept["file"]).read_bytes()).hexdigest() == kept["sha256"]
     assert sorted(p.name for p in folder.iterdir()) == ["C02.json", "C02.svg"]
+
+
+def test_without_a_figure_none_of_an_earlier_run_stays(folder):
+    check("C02", figure=Whole())
+    assert check("C02").record["figure"] is None
+    assert [path.name for path in folder.iterdir()] == ["C02.json"]
 
 
 class Torn:

@@ -7,6 +7,7 @@ import hashlib
 import os
 import signal
 import threading
+from pathlib import Path
 
 import pytest
 from safetensors import SafetensorError
@@ -74,6 +75,31 @@ def test_a_folder_is_replaced_as_a_whole(tmp_path):
             aside.mkdir()
             (aside / name).touch()
     assert left(path) == ["two"]
+    assert left(tmp_path) == ["model"]
+
+
+def test_a_folder_that_cannot_be_replaced_is_kept(tmp_path, monkeypatch):
+    path = tmp_path / "model"
+    path.mkdir()
+    (path / "one").touch()
+    replace, moved = Path.replace, []
+
+    def once(self, target):
+        moved.append(self.name)
+        if self.name == "model" and moved.count("model") == 2:
+            raise OSError(errno.EACCES, "not allowed")
+        return replace(self, target)
+
+    monkeypatch.setattr(Path, "replace", once)
+
+    def write_anew():
+        with files.replacing(path) as aside:
+            aside.mkdir()
+            (aside / "two").touch()
+
+    with pytest.raises(OSError, match="not allowed"):
+        write_anew()
+    assert left(path) == ["one"]
     assert left(tmp_path) == ["model"]
 
 

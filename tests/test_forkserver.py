@@ -118,6 +118,17 @@ def test_a_fork_reports_its_end(server, tmp_path):
     assert process.returncode > 0
 
 
+def test_a_fork_that_fails_leaves_nothing_open(server, tmp_path):
+    await_ready(server)
+    server._process.kill()
+    server._process.wait()
+    before = psutil.Process().num_fds()
+    for _ in range(3):
+        with open(tmp_path / "log", "w") as log, pytest.raises((OSError, ValueError)):
+            server._fork(["--version"], environment(), log)
+    assert psutil.Process().num_fds() == before
+
+
 def test_a_fork_that_is_killed_says_so_and_takes_its_kernel_along(server, tmp_path):
     await_ready(server)
     (tmp_path / "notebooks").mkdir()

@@ -124,6 +124,11 @@ def test_the_history_says_what_changed_when_and_why(clone):
     assert second["what"] == ["expected: reproduced became not reproduced"]
 
 
+def test_times_are_compared_across_time_zones():
+    assert history._later("2030-01-02T01:00:00+00:00", "2030-01-02T02:00:00+02:00")
+    assert not history._later("2030-01-02T09:00:00+09:00", "2030-01-02T01:00:00Z")
+
+
 def test_without_git_there_is_no_history(tmp_path):
     with pytest.raises(history.NoHistory, match="clone"):
         history.collect(tmp_path)

@@ -11,6 +11,7 @@ from factories import EXACT, complains, rng, worst
 from scipy import stats
 
 from molrg import hierarchy as h, sampling, schedules
+from molrg.hierarchy import mean_field
 from molrg.hierarchy.messages import combine, pick
 
 TINY = [
@@ -423,6 +424,16 @@ def test_sharing_between_levels_is_used():
         ("epsilon", lambda: h.epsilon_evidence(torch.zeros(1, 4, dtype=torch.int64), -0.1, 3)),
         ("epsilon", lambda: h.epsilon_evidence(torch.zeros(1, 4, dtype=torch.int64), 1.1, 3)),
         ("epsilon", lambda: h.epsilon_evidence(torch.zeros(1, 4, dtype=torch.int64), math.nan, 3)),
+        (
+            "epsilon.shape",
+            lambda: h.epsilon_evidence(torch.zeros(1, 4, dtype=torch.int64), [0.1] * 3, 3),
+        ),
+        (
+            "epsilon.shape",
+            lambda: h.epsilon_evidence(torch.zeros(2, 4, dtype=torch.int64), [[0.1], [0.2]], 3),
+        ),
+        ("rules[0].dtype", lambda: h.RHM([torch.tensor([[[0.0]], [[1.5]]])])),
+        ("rules[0].dtype", lambda: h.RHM([torch.tensor([[[False]], [[True]]])])),
         ("leaves", lambda: h.epsilon_evidence(torch.full((1, 4), 3), 0.1, 3)),
         ("leaves", lambda: h.epsilon_evidence(torch.zeros(1, 4), 0.1, 3)),
         ("sigma", lambda: h.gaussian_evidence(torch.zeros(1, 4, 3), -1.0)),
@@ -458,6 +469,43 @@ def test_sharing_between_levels_is_used():
 def test_bad_input(name, call):
     with complains(name):
         call()
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("sigma", [1e-3, 0.5])
+def test_half_precision_is_inferred_in_single(dtype, sigma):
+    M = model(2, 2, 8, 1)
+    leaves = M.sample(3, generator=rng())[0]
+    x = torch.nn.functional.one_hot(leaves, 8).to(dtype)
+    evidence = h.gaussian_evidence(x, sigma)
+    assert evidence.dtype == torch.float32
+    assert torch.equal(evidence, h.gaussian_evidence(x.float(), sigma))
+    denoiser = M.denoiser(schedules.VP())
+    estimate = denoiser(x, 0.3)
+    assert estimate.dtype == dtype
+    assert torch.equal(estimate, denoiser(x.float(), 0.3).to(dtype))
+
+
+@pytest.mark.parametrize("population", [8, 9, 13])
+def test_every_level_of_a_population_draws_as_many_rules_as_asked_for(population, monkeypatch):
+    drawn = []
+
+    def count(*shape, generator):
+        drawn.append(shape)
+        return h.random_rules(*shape, generator=generator)
+
+    monkeypatch.setattr(mean_field, "random_rules", count)
+    h.density_evolution(
+        lambda n, g: torch.zeros(n, 4, dtype=torch.float64),
+        2,
+        2,
+        4,
+        2,
+        population=population,
+        grammars=8,
+        generator=rng(),
+    )
+    assert len(drawn) == 2 * 8
 
 
 def test_impossible_sentences_are_refused():

@@ -754,6 +754,16 @@ def test_bad_options_are_refused_in_one_line(
     assert "\n" not in error
 
 
+@pytest.mark.parametrize("text", ["[1, 2]", '{"model": "mine"}', "{torn"])
+def test_the_json_beside_the_page_replaces_a_reports_only(text, tmp_path):
+    (tmp_path / "r.json").write_text(text)
+    with complains("out"):
+        asked.require_out(tmp_path / "r.html")
+    assert (tmp_path / "r.json").read_text() == text
+    (tmp_path / "r.json").write_text('{"version": 1, "molrg": "0", "model": "a", "images": "b"}')
+    asked.require_out(tmp_path / "r.html")
+
+
 @pytest.mark.parametrize(
     ("name", "message"),
     [

@@ -134,6 +134,13 @@ def test_a_trial_gives_what_papermill_does(project):
     assert own == run
 
 
+def test_a_process_that_has_ended_is_not_killed_by_its_number(project, monkeypatch):
+    """By then it may be the number of another one."""
+    tiny(project, "C07", ["values = [0.1] * 5"])
+    monkeypatch.setattr(trials.interrupts, "end", lambda number: pytest.fail("killed a stranger"))
+    assert trials.trial(select(["07"])[0].path, {}, 100)["verdict"] == "reproduced"
+
+
 def test_a_cell_that_draws_for_itself_gets_its_drawing(project):
     draw = "plt.figure().savefig(buffer := io.BytesIO())\nvalues = [0.1 * bool(buffer.tell())] * 5"
     tiny(project, "C07", ["import io\nimport matplotlib.pyplot as plt", draw])

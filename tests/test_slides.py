@@ -8,6 +8,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from factories import complains
 from PIL import Image
 
 from molrg.companion import chromium, gallery, slides
@@ -189,6 +190,58 @@ def test_a_run_is_read_from_executed_notebooks(tmp_path):
     run = slides.Run.of(tmp_path)
     assert run.numbers == {"c00_x": 1.5}
     assert run.figures["fig-x"].picture == ("svg", b"<svg/>")
+
+
+PROJECT = {
+    "_config.yml": "sphinx: {config: {mathjax3_config: {tex: {macros: {}}}}}\n",
+    "book/_static/mathjax/tex-chtml.js": "",
+    "slides/static/slides.css": "",
+    "slides/index.md": "# Decks\n\n```{toctree}\npart1\n```\n",
+    "slides/part1.md": "# A part\n\n## A slide\n\nIt says {glue:text}`c00_x`.\n",
+}
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """A project of one deck; Sphinx is asked to write its page and no more."""
+
+    def built(root, source, to):
+        (to / "_static").mkdir()
+        (to / "_static" / "slides.css").touch()
+        (to / "part1.html").write_text((source / "part1.md").read_text())
+
+    for name, text in PROJECT.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    monkeypatch.setattr(slides, "_sphinx", built)
+    monkeypatch.setattr(slides.importlib.util, "find_spec", lambda name: True)
+    monkeypatch.setattr(slides.Run, "of", lambda folder: slides.Run({}, {"c00_x": 1.5}))
+    return tmp_path
+
+
+def test_decks_replace_earlier_decks_once_they_are_complete(project, monkeypatch):
+    to = project / "out" / "decks"
+    to.mkdir(parents=True)
+    assert slides.write(project, project, to) == [to / "part1.html"]
+    assert sorted(path.name for path in to.iterdir()) == ["_static", "part1.html"]
+    (to / "part1_notes.pdf").touch()
+    monkeypatch.setattr(slides.Run, "of", lambda folder: slides.Run({}, {}))
+    with pytest.raises(slides.NotBuilt, match="c00_x"):
+        slides.write(project, project, to)
+    assert (to / "part1_notes.pdf").exists() and "1.5" in (to / "part1.html").read_text()
+    monkeypatch.setattr(slides.Run, "of", lambda folder: slides.Run({}, {"c00_x": 2}))
+    slides.write(project, project, to)
+    assert not (to / "part1_notes.pdf").exists() and "2" in (to / "part1.html").read_text()
+    assert [path.name for path in to.parent.iterdir()] == ["decks"]
+
+
+def test_a_folder_with_something_else_is_not_replaced(project, monkeypatch):
+    monkeypatch.chdir(project)
+    for to in (Path(), project, project / "_config.yml"):
+        with complains("to"):
+            slides.write(project, project, to)
+    for name, text in PROJECT.items():
+        assert (project / name).read_text() == text
 
 
 def test_without_the_tool_it_is_said_how_to_get_it(monkeypatch, tmp_path):

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import nbformat
 import pytest
+from factories import complains
 
 from molrg import claims
-from molrg.companion import copies, solutions
+from molrg.companion import book, copies, solutions, student
 from molrg.companion.notebooks import sources
 
 PAGE = """\
@@ -88,11 +89,39 @@ def test_every_solution_is_long_enough_to_be_looked_for():
     assert not [body for body in found if not solutions.pieces(body)]
 
 
+def test_pages_that_are_no_site_of_ours_are_not_replaced(tmp_path):
+    (tmp_path / "html").mkdir()
+    (tmp_path / "html" / "index.html").write_text("mine")
+    with complains("html in the folder"):
+        student.write(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["html"]
+    assert (tmp_path / "html" / "index.html").read_text() == "mine"
+
+
+def test_where_a_solution_is_left_all_that_was_written_is_taken_away(project, monkeypatch):
+    (body,) = solutions.bodies(PAGE)
+    to = project / "course"
+    mine = to / "notebooks" / "mine.ipynb"
+    mine.parent.mkdir(parents=True)
+    mine.write_text("mine")
+
+    def copied(chosen, folder, *, solutions):
+        (folder / "01.ipynb").write_text(body)
+        return [folder / "01.ipynb"], []
+
+    monkeypatch.setattr(book, "stage", lambda root: root)
+    monkeypatch.setattr(student, "_sources", lambda staged, place: (place.mkdir(), place)[1])
+    monkeypatch.setattr(student, "_hide", lambda src: [body])
+    monkeypatch.setattr(copies, "write", copied)
+    monkeypatch.setattr(book, "sphinx", lambda root, src, html: html.mkdir())
+    with pytest.raises(book.BuildFailed, match=r"notebooks/01\.ipynb: because"):
+        student.write(to)
+    assert sorted(path.name for path in to.rglob("*")) == ["mine.ipynb", "notebooks"]
+
+
 @pytest.mark.book
 @pytest.mark.slow
 def test_the_student_site_and_notebooks_hold_no_solution(tmp_path):
-    from molrg.companion import student
-
     folder = student.write(tmp_path)  # raises where a sentence of a solution is left
     assert (folder / "html" / "index.html").is_file()
     assert (folder / "html" / "searchindex.js").is_file()

@@ -501,9 +501,23 @@ def test_a_readers_own_folder_loads_by_its_path(tmp_path):
         zoo.load(str(tmp_path / "nothing"))
 
 
+def test_first_weights_leave_the_source_of_a_gpu_alone(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", lambda seed: pytest.fail("reseeded a GPU"))
+    before = torch.get_rng_state()
+    classifiers.Classifier((1, 8, 8), seed=3)
+    recipes.unet((1, 8, 8), (8, 8, 8), seed=3)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
 def test_damaged_classifiers_are_refused(folder, tmp_path):
     model = shipped.load_classifier(folder / "digits-classifier")
     shipped.save_classifier(model, tmp_path)
+    config = tmp_path / "config.json"
+    whole = config.read_text()
+    config.write_text(whole[:5])
+    with complains(f"weights of {tmp_path}"):
+        shipped.load_classifier(tmp_path)
+    config.write_text(whole)
     weights = tmp_path / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-10])
     with complains("weights of"):

@@ -1,10 +1,12 @@
-"""What is asked of ``python -m molrg report``, checked before anything slow is loaded."""
+"""What is asked of a command, checked before it does anything slow; most of it of a report."""
 
 from __future__ import annotations
 
 import difflib
+import json
 import math
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -31,6 +33,27 @@ def require_minutes(minutes: float) -> float:
     return minutes
 
 
+def require_replaceable(name: str, folder: Path, own: Sequence[str], kind: str) -> None:
+    """Check that a folder may be replaced as a whole.
+
+    Args:
+        name: of the argument.
+        folder: that is to be replaced.
+        own: files that an earlier run of the same command has left in it.
+        kind: what they are, in a word.
+
+    Raises:
+        ValueError: where it is there, is not empty, and is not of an earlier run.
+    """
+    if folder.is_dir():
+        free = not any(folder.iterdir()) or all((folder / file).is_file() for file in own)
+    else:
+        free = not folder.exists()
+    if not free:
+        allowed = f"a new or an empty folder, or one with earlier {kind}, which are replaced"
+        raise ValueError(f"{name} = {folder}: allowed is {allowed}")
+
+
 def require_out(out: Path) -> None:
     """Try the place of the page.
 
@@ -38,11 +61,15 @@ def require_out(out: Path) -> None:
         out: the page to write; the folder above it is made where it is missing.
 
     Raises:
-        ValueError: where it is no page.
+        ValueError: where it is no page, or the JSON beside it would replace one of another kind.
         OSError: where nothing can be written there.
     """
     if out.suffix != ".html":
         raise ValueError(f"out = {out}: allowed is a file that ends in .html")
+    numbers = out.with_suffix(".json")
+    if numbers.exists() and not _is_of_report(numbers):
+        allowed = f"a place where {numbers.name} is a report's, which is replaced, or is not there"
+        raise ValueError(f"out = {out}: allowed is {allowed}")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=out.parent) as file:
@@ -54,6 +81,15 @@ def require_out(out: Path) -> None:
             f"{out.parent}: nothing can be written there ({error.strerror}); choose another place"
             " with --out"
         ) from error
+
+
+def _is_of_report(path: Path) -> bool:
+    """Whether a file is the JSON of a report, of whatever version."""
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(record, dict) and {"molrg", "model", "images"} <= set(record)
 
 
 def denoisers() -> list[str]:

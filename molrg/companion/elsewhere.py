@@ -43,7 +43,7 @@ def record(
         ValueError: where an argument is not allowed, or the folder is of another place.
         Stopped: where a claim gives no record.
     """
-    checks.count("threads", threads)
+    threads = checks.count("threads", threads)
     _mark(folder, threads)
     for notebook in select(wanted):
         file = folder / f"{notebook.claim}.json"

@@ -139,10 +139,14 @@ class ForkServer:
         request = json.dumps({"words": words, "environment": dict(environment)}).encode()
         report, theirs = os.pipe()
         try:
-            socket.send_fds(self._channel, [request], [log.fileno(), theirs])
-        finally:
-            os.close(theirs)
-        return Fork(int(self._channel.recv(32)), report)  # ValueError: it has ended
+            try:
+                socket.send_fds(self._channel, [request], [log.fileno(), theirs])
+            finally:
+                os.close(theirs)
+            return Fork(int(self._channel.recv(32)), report)  # ValueError: it has ended
+        except BaseException:
+            os.close(report)
+            raise
 
     def close(self) -> None:
         """End the fork server; what it began goes on."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 from collections.abc import Iterator, Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +76,11 @@ def _differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     return lines
 
 
+def _later(day: str, other: str) -> bool:
+    """Whether a time is after another one; each has the offset of its own place."""
+    return datetime.fromisoformat(day) > datetime.fromisoformat(other)
+
+
 def _first_runs(root: Path) -> dict[str, str]:
     """When the first recorded run of each claim was committed."""
     first: dict[str, str] = {}
@@ -101,7 +107,7 @@ def collect(root: Path) -> dict[str, dict[str, Any]]:
                 history[id] = {"registered": day[:10], "first recorded": None, "changes": []}
                 history[id]["first recorded"] = first.get(id, "")[:10] or None
             elif lines := _differences(seen[id], judged):
-                after = bool(first.get(id)) and day > first[id]
+                after = id in first and _later(day, first[id])
                 history[id]["changes"].append(
                     {
                         "day": day[:10],

@@ -91,7 +91,7 @@ def _overrides(profile: str, seed: int, parameters: Mapping[str, Any]) -> dict[s
     """The parameters that differ from the book's own run, profile and seed_offset among them."""
     overrides = {"profile": profile, "seed_offset": seed, **parameters}
     checks.one_of("profile", overrides["profile"], claims.PROFILES)
-    checks.count("seed", overrides["seed_offset"], 0)
+    overrides["seed_offset"] = checks.count("seed", overrides["seed_offset"], 0)
     usual = {"profile": "quick", "seed_offset": 0}
     return {
         name: value

@@ -20,12 +20,13 @@ import yaml
 from PIL import Image
 
 from molrg import claims, files
-from molrg.companion import chromium, copies, gallery, layout
+from molrg.companion import asked, chromium, copies, gallery, layout
 from molrg.companion.stopped import Stopped
 
 FIGURE = re.compile(r"^!\[\]\(figure:([\w-]+)\)$", re.MULTILINE)
 NUMBER = re.compile(r"\{glue:text\}`([\w.-]+?)(?::([^`]+))?`")
 
+_OWN = ("part1.html", "_static/slides.css")  # what tells a folder of decks from any other
 _WIDE = 1.25  # a figure that is wider stands below the words, another one beside them
 _SIZE = {"width": 1280, "height": 720}
 _REVEAL = {
@@ -152,7 +153,8 @@ def write(root: Path, executed: Path, to: Path) -> list[Path]:
     Args:
         root: the project.
         executed: folder of the executed notebooks.
-        to: folder of the pages; what was there is replaced.
+        to: folder of the pages; decks that are there are replaced as a whole, once the new ones
+            are complete.
 
     Returns:
         the page of each deck.
@@ -160,14 +162,17 @@ def write(root: Path, executed: Path, to: Path) -> list[Path]:
     Raises:
         ModuleNotFoundError: where sphinx-revealjs is not installed.
         NotBuilt: where a deck names what the run has not, or Sphinx warns.
+        ValueError: where something else than decks is in the folder.
     """
     if importlib.util.find_spec("sphinx_revealjs") is None:
         raise ModuleNotFoundError("sphinx-revealjs is not installed: pip install 'molrg[slides]'")
-    shutil.rmtree(to, ignore_errors=True)
-    source = to / ".source"
-    _stage(root, Run.of(executed), source)
-    _sphinx(root, source, to)
-    shutil.rmtree(source)
+    to = to.resolve()
+    asked.require_replaceable("to", to, _OWN, "decks")
+    with files.replacing(to) as aside:
+        source = aside / ".source"
+        _stage(root, Run.of(executed), source)
+        _sphinx(root, source, aside)
+        shutil.rmtree(source)
     return [to / f"{path.stem}.html" for path in sources(root)]
 
 
@@ -288,6 +293,7 @@ def make(to: Path, *, pdf: bool, tell: Callable[[str], None] = print) -> list[Pa
     Raises:
         ModuleNotFoundError: where sphinx-revealjs is not installed.
         NotBuilt: where a notebook has not been run as it is now, or a deck has faults.
+        ValueError: where something else than decks is in the folder.
         chromium.NoChromium: where there is no Chromium to print with.
     """
     if missing := layout.stale():

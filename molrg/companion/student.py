@@ -9,12 +9,13 @@ from pathlib import Path
 import yaml
 
 from molrg import claims
-from molrg.companion import book, copies, solutions
+from molrg.companion import asked, book, copies, solutions
 from molrg.companion.layout import Layout
 from molrg.companion.notebooks import sources
 from molrg.companion.runner import alone
 
 TEACHING = "Teaching"  # the part of the contents that is for lecturers
+_OWN = ("SHA256SUMS", "searchindex.js")  # what tells a folder of a site from any other
 _CARD = re.compile(
     r"^```\{grid-item-card\}[^\n]*\n:link: teaching/.*?^```\n", re.DOTALL | re.MULTILINE
 )
@@ -34,18 +35,22 @@ def write(folder: Path, *, with_solutions: bool = False) -> Path:
 
     Raises:
         BuildFailed: where a notebook has not been run as it is now, the build warns, or a
-            sentence of a solution is left in what goes to students; the site is then taken
-            away again.
+            sentence of a solution is left in what goes to students; the site, and the
+            notebooks that were written, are then taken away again.
+        ValueError: where something else than a site is in the folder's ``html``.
     """
+    asked.require_replaceable("html in the folder", folder / "html", _OWN, "pages of a site")
     root = claims.root()
     with alone(Layout.of({})):
         src = _sources(book.stage(root), root / "_build" / "course")
         taken = [] if with_solutions else _hide(src)
-        copies.write(sources(), folder / "notebooks", solutions=with_solutions)
+        written, _ = copies.write(sources(), folder / "notebooks", solutions=with_solutions)
         book.sphinx(root, src, folder / "html")
     shutil.rmtree(src)
     if left := solutions.leaks(folder, taken):
         shutil.rmtree(folder / "html")
+        for path in written:
+            path.unlink()
         raise book.BuildFailed(f"solutions are left in what goes to students: {'; '.join(left)}")
     return folder
 

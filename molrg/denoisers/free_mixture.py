@@ -55,8 +55,8 @@ class FreeMixture(EnsembleModule):
         start = 2 * math.log(checks.real("data_scale", data_scale, 1e-6))
         axes, spectra = [], []
         for source in draws.spread(generator, number_of_models(self.ensemble)):
-            axes.append(random_basis(n, n, generator=source, ensemble=(self.K,)).float())
-            shape = (self.K, 1, n)
+            axes.append(random_basis(self.n, self.n, generator=source, ensemble=(self.K,)).float())
+            shape = (self.K, 1, self.n)
             noise = draws.normal(shape, generator=source, dtype=torch.float32)
             spectra.append(start + 0.3 * noise)  # flat spectra would make all components one
         self.axes = self._stacked(axes)

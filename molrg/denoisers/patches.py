@@ -166,7 +166,7 @@ def _places(length: int, size: int, device: torch.device) -> tuple[Tensor, Tenso
 
 def _size(size: int, height: int, width: int) -> int:
     """The size of a window that fits."""
-    checks.count("size", size)
+    size = checks.count("size", size)
     if size > min(height, width):
         raise ValueError(f"size = {size}: allowed is 1 to {min(height, width)}")
     return size

@@ -56,7 +56,7 @@ class MLP(EnsembleModule):
         self.prediction = checks.one_of("prediction", prediction, PREDICTIONS)
         self.data_scale = checks.real("data_scale", data_scale, 1e-6)
         hidden = [checks.count("width", width)] * checks.count("depth", depth)
-        sizes = [n + 1 + 2 * len(self.frequencies), *hidden, n]
+        sizes = [self.n + 1 + 2 * len(self.frequencies), *hidden, self.n]
         layers: list[list[Tensor]] = [[] for _ in hidden]
         # a model at a time, as it would be drawn alone
         for source in draws.spread(generator, number_of_models(self.ensemble)):
@@ -64,7 +64,7 @@ class MLP(EnsembleModule):
                 weight = draws.normal((inward, outward), generator=source, dtype=torch.float32)
                 layer.append(weight * math.sqrt(2 / inward))
         zero = layers[0][0].new_zeros
-        layers.append([zero(width, n) for _ in layers[0]])
+        layers.append([zero(hidden[-1], self.n) for _ in layers[0]])
         self.weights = nn.ParameterList(self._stacked(layer) for layer in layers)
         self.biases = nn.ParameterList(
             self._stacked([zero(1, size) for _ in layers[0]]) for size in sizes[1:]

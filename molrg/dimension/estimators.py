@@ -120,7 +120,7 @@ def readings(x: Tensor | np.ndarray, *, ks: Sequence[int] = (5, 10, 20)) -> dict
         ValueError: where x is not finite, has no more than max(ks) different points, or ties.
     """
     points = as_cloud(x).points
-    largest = max((checks.count("ks", k, 3) for k in ks), default=2)
+    largest = max(ks := [checks.count("ks", k, 3) for k in ks], default=2)
     if len(points) <= largest:
         allowed = f"more than {largest}, the largest of ks"
         raise ValueError(f"x = {len(points)} different points: allowed is {allowed}")
@@ -154,7 +154,7 @@ class NeighbourTable:
         splits: int = 20,
         generator: torch.Generator | None = None,
     ) -> None:
-        checks.count("splits", splits, 2)
+        splits = checks.count("splits", splits, 2)
         self.largest = largest = checks.count("largest", largest, 2)
         self.cloud = as_cloud(x)
         N = len(self.cloud.points)

@@ -55,10 +55,11 @@ def calibration(
     """
     import pandas as pd  # noqa: PLC0415 - slow to import
 
-    checks.count("N", N, 4 * checks.count("k", k, 3))
+    k = checks.count("k", k, 3)
+    N = checks.count("N", N, 4 * k)
     rows = []
-    for d in dims:
-        shape = (N, checks.count("dims", d))
+    for d in [checks.count("dims", d) for d in dims]:
+        shape = (N, d)
         x = draws.normal(shape, generator=generator, dtype=torch.float64)
         mle, twonn = readings(x, ks=(k,)).values()
         rows.append({"d": d, "mle": mle, "twonn": twonn})

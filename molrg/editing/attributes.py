@@ -204,8 +204,6 @@ def movement(
     table = _in_deviations(values, spread)  # (..., m, J, A)
     if table.ndim < 3 or table.shape[-1] != len(a):
         raise ValueError(f"values = {table.shape}: allowed is arrays (..., m, {len(a)})")
-    if not np.isfinite(table).all():
-        raise ValueError("values = numbers of which some are not finite: allowed is finite ones")
     centred = a - a.mean()
     slope = table @ centred / (centred @ centred)
     rest = table - table.mean(-1, keepdims=True) - slope[..., None] * centred

@@ -27,12 +27,15 @@ def epsilon_evidence(
         log_evidence (B, N, v).
 
     Raises:
-        ValueError: where epsilon or a symbol is out of range.
+        ValueError: where epsilon or a symbol is out of range, or epsilon has another shape.
     """
-    _symbols(leaves, v)
+    v = _symbols(leaves, v)
     epsilon = torch.as_tensor(epsilon, dtype=dtype, device=leaves.device)
     if not ((epsilon >= 0) & (epsilon <= 1)).all():
         raise ValueError(f"epsilon = {epsilon.tolist()}: allowed is numbers in [0, 1]")
+    if epsilon.shape not in ((), leaves.shape[:1]):
+        given = f"epsilon.shape = {tuple(epsilon.shape)}"
+        raise ValueError(f"{given}: allowed is () or ({len(leaves)},), one per sample")
     right = torch.nn.functional.one_hot(leaves, v).to(dtype)
     epsilon = epsilon.reshape(-1, 1, 1) if epsilon.dim() else epsilon
     return ((1 - epsilon) * right + epsilon / v).log()
@@ -47,7 +50,8 @@ def gaussian_evidence(x: Tensor, sigma: float, *, amplitude: float = 1.0) -> Ten
         amplitude: length of the one-hot vectors, > 0.
 
     Returns:
-        log_evidence, amplitude x_y / sigma^2 up to a constant for each leaf.
+        log_evidence, amplitude x_y / sigma^2 up to a constant for each leaf; in single precision
+        where x is in half.
 
     Raises:
         ValueError: where an argument is out of range or x is not finite.
@@ -55,7 +59,13 @@ def gaussian_evidence(x: Tensor, sigma: float, *, amplitude: float = 1.0) -> Ten
     smallest = torch.finfo(torch.float32).tiny
     checks.finite("x", x)
     checks.real("amplitude", amplitude, smallest)
+    x = in_single(x)
     return gaussian(x, amplitude, x.new_tensor(checks.real("sigma", sigma, smallest)))
+
+
+def in_single(x: Tensor) -> Tensor:
+    """The same in single precision where x is in half, whose range the evidence would leave."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
 def gaussian(x: Tensor, amplitude: float, sigma: Tensor) -> Tensor:
@@ -67,11 +77,13 @@ def gaussian(x: Tensor, amplitude: float, sigma: Tensor) -> Tensor:
     return below.clamp_min(-1e30)
 
 
-def _symbols(leaves: Tensor, v: int) -> None:
-    checks.count("v", v, 2)
+def _symbols(leaves: Tensor, v: int) -> int:
+    """Return v as an int where it is a vocabulary and the leaves are symbols of it."""
+    v = checks.count("v", v, 2)
     if leaves.dtype != torch.int64 or leaves.dim() != 2 or leaves.numel() == 0:
         given = f"{leaves.dtype} of shape {tuple(leaves.shape)}"
         raise ValueError(f"leaves = {given}: allowed is int64 symbols of shape (B, N)")
     least, most = (int(end) for end in leaves.aminmax())
     if least < 0 or most >= v:
         raise ValueError(f"leaves = in {least} ... {most}: allowed is symbols 0 ... {v - 1}")
+    return v

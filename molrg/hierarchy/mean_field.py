@@ -26,7 +26,7 @@ def mean_field_map(p: float | Tensor, s: int, v: int, m: int) -> float | Tensor:
     Raises:
         ValueError: where no such grammar exists, or p is no probability.
     """
-    check_grammar(s, v, m)
+    s, v, m = check_grammar(s, v, m)
     if not bool(((p >= 0) & (p <= 1)).all() if isinstance(p, Tensor) else 0 <= p <= 1):
         raise ValueError(f"p = {p}: allowed is a probability in [0, 1]")
     f = (m * v - 1) / (v**s - 1)
@@ -47,7 +47,7 @@ def fixed_point(s: int, v: int, m: int) -> float | None:
     """
     from scipy.optimize import brentq  # noqa: PLC0415 - slow to import
 
-    check_grammar(s, v, m)
+    s, v, m = check_grammar(s, v, m)
     f = (m * v - 1) / (v**s - 1)
     fa = (m - 1) / (v**s - 1)
     # F(p) = p without its root p = 1, highest power first; 1/v is a root, and there is one other
@@ -112,9 +112,10 @@ def density_evolution(
     Raises:
         ValueError: where an argument is out of range.
     """
-    check_grammar(s, v, m)
-    checks.count("depth", depth)
-    checks.count("population", population, checks.count("grammars", grammars))
+    s, v, m = check_grammar(s, v, m)
+    depth = checks.count("depth", depth)
+    grammars = checks.count("grammars", grammars)
+    population = checks.count("population", population, grammars)
     messages = leaves(population, generator)
     if messages.dim() not in (2, 3) or messages.shape[-2:] != (population, v):
         given = f"leaves(...).shape = {tuple(messages.shape)}"
@@ -126,7 +127,7 @@ def density_evolution(
         shape = (population, s)
         parents = torch.randint(population, shape, generator=generator, device="cpu")
         families = []
-        for members in parents.to(messages.device).chunk(grammars):
+        for members in parents.to(messages.device).tensor_split(grammars):
             rules = random_rules(s, v, m, generator=generator)
             rules = (rules - rules[0, 0]) % v  # symbols renamed, so that the right tuple is 0 ... 0
             children = messages[members].movedim(-1, 0).movedim(2, -1)  # (v, family, *P, s)

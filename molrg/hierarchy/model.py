@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from molrg import checks
-from molrg.hierarchy.evidence import gaussian
+from molrg.hierarchy.evidence import gaussian, in_single
 from molrg.hierarchy.messages import combine, pick
 from molrg.hierarchy.rules import check_grammar, random_rules
 from molrg.schedules import Schedule
@@ -39,7 +39,8 @@ class RHM:
             level l - 1. No tuple may occur twice in a level.
 
     Raises:
-        ValueError: where there is no level, shapes differ, or a tuple is shared.
+        ValueError: where there is no level, shapes differ, a symbol is no whole number or out of
+            range, or a tuple is shared.
     """
 
     def __init__(self, rules: Sequence[Tensor]) -> None:
@@ -69,8 +70,8 @@ class RHM:
         Raises:
             ValueError: where an argument is out of range.
         """
-        checks.count("L", L)
-        return cls([random_rules(s, v, m, generator=generator) for _ in range(L)])
+        depth = checks.count("L", L)
+        return cls([random_rules(s, v, m, generator=generator) for _ in range(depth)])
 
     @property
     def device(self) -> torch.device:
@@ -241,6 +242,8 @@ class RHM:
 def _check_level(name: str, rules: Tensor) -> None:
     """Raise ValueError unless the rules (v, m, s) of one level are symbols and share no tuple."""
     v, m, _ = rules.shape
+    if rules.is_floating_point() or rules.is_complex() or rules.dtype == torch.bool:
+        raise ValueError(f"{name}.dtype = {rules.dtype}: allowed is a type of whole numbers")
     least, most = (int(end) for end in rules.aminmax())
     if least < 0 or most >= v:
         raise ValueError(f"{name} = in {least} ... {most}: allowed is symbols 0 ... {v - 1}")
@@ -267,16 +270,16 @@ class TreeDenoiser:
         return self
 
     def __call__(self, x_t: Tensor, t: float | Tensor) -> Tensor:
-        """The posterior mean of the leaves, in the shape of x_t."""
+        """The posterior mean of the leaves, in the shape and the dtype of x_t."""
         wanted = self.model.s**self.model.L * self.model.v
         checks.finite("x_t", x_t)
         if x_t.shape[1:].numel() != wanted:
             allowed = f"(B, *event) with {wanted} entries each"
             raise ValueError(f"x_t.shape = {tuple(x_t.shape)}: allowed is {allowed}")
-        points = x_t.reshape(len(x_t), -1, self.model.v)
+        points = in_single(x_t).reshape(len(x_t), -1, self.model.v)
         s, gamma = self.schedule.at(t, points)
         leaves = self.model.marginals(gaussian(points / s, self.amplitude, gamma / s))[0]
-        return (self.amplitude * leaves).reshape(x_t.shape)
+        return (self.amplitude * leaves).reshape(x_t.shape).to(x_t.dtype)
 
 
 def overlap(first: Tree, second: Tree) -> Tensor:

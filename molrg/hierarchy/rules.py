@@ -25,7 +25,7 @@ def random_rules(s: int, v: int, m: int, *, generator: torch.Generator) -> Tenso
     Raises:
         ValueError: where no such rules exist.
     """
-    check_grammar(s, v, m)
+    s, v, m = check_grammar(s, v, m)
     if v**s <= 2**16:
         codes = torch.randperm(v**s, generator=generator, device="cpu")[: v * m]
         places = v ** torch.arange(s, device="cpu")
@@ -38,11 +38,10 @@ def random_rules(s: int, v: int, m: int, *, generator: torch.Generator) -> Tenso
     return tuples[order[: v * m]].reshape(v, m, s)
 
 
-def check_grammar(s: int, v: int, m: int) -> None:
-    """Raise ValueError unless v symbols can have m rules of s symbols each, none shared."""
-    checks.count("s", s)
-    checks.count("v", v, 2)
-    checks.count("m", m)
+def check_grammar(s: int, v: int, m: int) -> tuple[int, int, int]:
+    """The three as ints; ValueError unless v symbols can have m rules of s each, none shared."""
+    s, v, m = checks.count("s", s), checks.count("v", v, 2), checks.count("m", m)
     if m > v ** (s - 1):
         why = "there are v^s tuples, and v symbols share none"
         raise ValueError(f"m = {m}: allowed is <= v^(s-1) = {v ** (s - 1)}: {why}")
+    return s, v, m

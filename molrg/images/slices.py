@@ -62,5 +62,5 @@ def cut(full: Record, path: Path, counts: Mapping[str, int]) -> str:
 def _first_of_each(labels: Tensor, count: int, split: str) -> Tensor:
     rows = [(labels == label).nonzero()[:, 0] for label in labels.unique()]
     fewest = min(len(members) for members in rows)
-    checks.count(f"counts[{split!r}]", count, 1, fewest)
+    count = checks.count(f"counts[{split!r}]", count, 1, fewest)
     return torch.cat([members[:count] for members in rows]).sort().values

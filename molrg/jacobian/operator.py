@@ -15,8 +15,8 @@ from molrg.jacobian.evaluation import CHECKPOINTED, evaluated
 
 # Products in one pass, and entries of x_t in them: enough to fill a processor, few enough for its
 # memory.
-_PRODUCTS_AT_ONCE = 16
-_ENTRIES_AT_ONCE = 2**17
+PRODUCTS_AT_ONCE = 16
+ENTRIES_AT_ONCE = 2**17
 
 
 class Linearised:
@@ -58,7 +58,7 @@ class Linearised:
         self.t = self._time(t)
         self.points = math.prod(self.lead)
         self.n = math.prod(shape[lead:])
-        self.most = max(1, min(_PRODUCTS_AT_ONCE // self.points, _ENTRIES_AT_ONCE // x_t.numel()))
+        self.most = max(1, min(PRODUCTS_AT_ONCE // self.points, ENTRIES_AT_ONCE // x_t.numel()))
         self._run(1)
         self._check(self._output)
 

@@ -91,7 +91,7 @@ def em(
     Raises:
         ValueError: as there.
     """
-    check(x, K, d)
+    K, d = check(x, K, d)
     starts = checks.count("starts", starts)
     iterations = checks.count("iterations", iterations)
     tolerance = checks.real("tolerance", tolerance, 0.0)
@@ -116,7 +116,7 @@ def of_labels(x: Tensor, labels: Tensor, K: int, d: int) -> Components:
     Raises:
         ValueError: as `molrg.MoLRG.fit`, or where labels are not N whole numbers below K.
     """
-    check(x, K, d)
+    K, d = check(x, K, d)
     if labels.shape != (len(x),) or labels.min() < 0 or labels.max() >= K:
         value = f"{tuple(labels.shape)} from {int(labels.min())} to {int(labels.max())}"
         raise ValueError(f"labels = {value}: allowed is ({len(x)},) in 0 ... K - 1 = {K - 1}")
@@ -124,8 +124,8 @@ def of_labels(x: Tensor, labels: Tensor, K: int, d: int) -> Components:
     return span.back(_maximise(span, _one_hot(labels.to(x.device), K), d, None))
 
 
-def check(x: Tensor, K: int, d: int) -> None:
-    """Raise where no mixture of K components of dimension d can be fitted to points x (N, n).
+def check(x: Tensor, K: int, d: int) -> tuple[int, int]:
+    """K and d as ints; raises where no such mixture can be fitted to points x (N, n).
 
     Raises:
         ValueError: where x is not finite or not (N, n), or K or d is out of range.
@@ -134,13 +134,14 @@ def check(x: Tensor, K: int, d: int) -> None:
     if x.dim() != 2:
         raise ValueError(f"x.shape = {tuple(x.shape)}: allowed is (N, n)")
     N, n = x.shape
-    checks.count("K", K, 1, N)
-    checks.count("d", d, 1, n - 1)
+    K = checks.count("K", K, 1, N)
+    d = checks.count("d", d, 1, n - 1)
     if K * (d + 1) >= N:
         allowed = f"more than K (d + 1) = {K * (d + 1)} points, as many as fit without any noise"
         raise ValueError(f"len(x) = {N}: allowed is {allowed}")
     if bool((x == x[0]).all()):
         raise ValueError("x = one point many times: allowed is points that differ")
+    return K, d
 
 
 def _one_hot(labels: Tensor, K: int) -> Tensor:

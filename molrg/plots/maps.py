@@ -166,7 +166,8 @@ def success_slider(
     if not maps:
         raise ValueError("maps = none: allowed is at least one map")
     positions = list(maps)
-    first = positions[checks.count("start", start, 0, len(maps) - 1)]
+    start = checks.count("start", start, 0, len(maps) - 1)
+    first = positions[start]
     frames = [
         go.Frame(name=position, data=_traces(_methods(position, maps, beside), edge, labels))
         for position in positions

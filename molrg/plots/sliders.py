@@ -56,7 +56,7 @@ def interactive(
         raise ValueError(f"alt = {alt!r}: allowed is a description in words")
     _check_traces(figure)
     names = _check_frames(figure, label)
-    checks.count("start", start, 0, max(len(names) - 1, 0))
+    start = checks.count("start", start, 0, max(len(names) - 1, 0))
     drawn = go.Figure(figure).update_layout(template=_template(), sliders=[], updatemenus=[])
     spec = json.loads(drawn.update_layout(height=figure.layout.height or 400).to_json())
     spec["config"] = {"displayModeBar": False, "responsive": True}

@@ -165,7 +165,7 @@ def outcomes(
     Raises:
         ValueError: where a number is out of range.
     """
-    checks.count("draws", draws)
+    draws = checks.count("draws", draws)
     tables = []
     for seed in seeds:
         generator = torch.Generator().manual_seed(seed)

@@ -54,7 +54,8 @@ def points(N: int, mixture: LinearMixture, *, generator: torch.Generator) -> Ten
         generator: source of components and points.
     """
     weights = mixture.weights.cpu()
-    label = weights.multinomial(checks.count("N", N), replacement=True, generator=generator)
+    N = checks.count("N", N)
+    label = weights.multinomial(N, replacement=True, generator=generator)
     x = draws.normal((N, mixture.means.shape[1]), generator=generator, dtype=weights.dtype)
     x, label = x.to(mixture.means.device), label.to(mixture.means.device)
     components = zip(mixture.means, mixture.variances, mixture.axes, strict=True)

@@ -74,7 +74,7 @@ def unchanged_levels(
     Raises:
         ValueError: where a number is out of range.
     """
-    checks.count("trees", trees)
+    trees = checks.count("trees", trees)
     tables = []
     for epsilon in epsilons:
         for seed in seeds:
@@ -136,7 +136,7 @@ def reverse_process_excess(
     Raises:
         ValueError: where a number is out of range.
     """
-    checks.count("starts", starts, 2)
+    starts = checks.count("starts", starts, 2)
     schedule = VP()
     t = float(schedule.t_of_sigma(sigma))
     rows = []

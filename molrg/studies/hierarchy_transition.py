@@ -62,7 +62,7 @@ def beliefs(
         ValueError: where an argument is out of range.
     """
     checks.one_of("process", process, PROCESSES)
-    checks.count("trees", trees)
+    trees = checks.count("trees", trees)
     levels = [float(noise) for noise in np.asarray(noises, dtype=float)]
     tables = []
     for seed in seeds:

@@ -98,7 +98,7 @@ def train(cells: Sequence[Mapping[str, Any]], seeds: Sequence[int]) -> list[dict
 
 def _together(cells: Sequence[Mapping[str, Any]], seeds: Sequence[int]) -> list[dict[str, Any]]:
     """Train cells of one kind, width and number of steps as one ensemble."""
-    kind, steps = cells[0]["kind"], cells[0]["steps"]
+    kind, steps = cells[0]["kind"], int(cells[0]["steps"])
     starts = _STARTS[kind]
     tasks = [problem(seed, cell["d"], cell["N"]) for cell, seed in zip(cells, seeds, strict=True)]
     keys = [2**22 + 1000 * seed + start for seed in seeds for start in range(starts)]
@@ -195,7 +195,8 @@ def unet(seed: int, d: int, N: int, images: int, batch: int, lr: float) -> dict[
     Raises:
         ValueError: unless images make 20 steps or more.
     """
-    steps = checks.count("images", images, 20 * checks.count("batch", batch)) // batch
+    batch = checks.count("batch", batch)
+    steps = checks.count("images", images, 20 * batch) // batch
     task = problem(seed, d, N)
     trainer = Trainer(
         UNet(_network(seed), SCHEDULE, data_scale=SCALE),

@@ -131,7 +131,7 @@ def trials(
     Raises:
         ValueError: where the number of images is odd or exceeds the pool.
     """
-    checks.count("images", images, 2, len(pool))
+    images = checks.count("images", images, 2, len(pool))
     if images % 2:
         raise ValueError(f"images = {images}: allowed is an even number")
     schedule = network.schedule

@@ -90,8 +90,8 @@ def endpoint(scheme: str, schedule: Schedule, times: Tensor, *, D: int, d: int) 
     Raises:
         ValueError: where an argument is out of range.
     """
-    checks.count("d", d)
-    checks.count("D", D, d)
+    d = checks.count("d", d)
+    D = checks.count("D", D, d)
     inside = endpoint_variance(scheme, schedule, times, 1.0)
     outside = endpoint_variance(scheme, schedule, times, 0.0)
     s = schedule.s(times[-1]).item()
@@ -130,7 +130,7 @@ def path_kl(schedule: Schedule, times: Tensor, *, d: int) -> float:
     Raises:
         ValueError: where an argument is out of range.
     """
-    checks.count("d", d)
+    d = checks.count("d", d)
     variance_preserving(schedule, descending(times), "the law of paths")
     _last_gamma(schedule, times)
     gamma2 = schedule.gamma(times) ** 2
@@ -158,7 +158,7 @@ def steps_needed(
     """
     if checks.real("kl", kl, 0.0) == 0:
         raise ValueError(f"kl = {kl}: allowed is a number > 0")
-    checks.count("most", most)
+    most = checks.count("most", most)
 
     def enough(steps: int) -> bool:
         grid = level_grid(schedule, steps, stop=stop)

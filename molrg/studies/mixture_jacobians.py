@@ -155,7 +155,7 @@ def trained_ranks(
         warmup=30,
         generator=fresh,
     )
-    for _ in range(steps):
+    for _ in range(trainer.steps):
         trainer.step()
     points = torch.stack([problem.points["exact"] for problem in problems]).float()
     by_level = _mean_ranks(network, points, sigmas, noise_seed)

@@ -79,7 +79,7 @@ def pictures(data: str, split: str, N: int, *, seed: int = 0) -> Tensor:
         every = recipes.pictures(data, split)
     else:
         every = images.load(f"{data}-slice", split)[0]
-    checks.count("N", N, 1, len(every))
+    N = checks.count("N", N, 1, len(every))
     generator = draws.source(_ROWS, seed, images.SPLITS.index(split))
     return every[torch.randperm(len(every), generator=generator, device="cpu")[:N]]
 

@@ -77,7 +77,7 @@ class Spirals(nn.Module):
         super().__init__()
         self.schedule = schedule
         self.register_buffer("basis", basis)
-        checks.count("nodes", nodes, 2)
+        nodes = checks.count("nodes", nodes, 2)
         middles = torch.arange(nodes, dtype=basis.dtype, device=basis.device) + 0.5
         self.plane = Empirical(spiral(middles / nodes), schedule)
 
@@ -139,7 +139,7 @@ def trials(
     Raises:
         ValueError: where an argument is out of range.
     """
-    checks.count("planes", planes, 1, D // 2)
+    planes = checks.count("planes", planes, 1, D // 2)
     for target in targets:
         checks.one_of("targets", target, PREDICTIONS)
     keys = [(seed, D, planes) for seed in seeds]

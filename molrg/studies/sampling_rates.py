@@ -144,7 +144,7 @@ def sampled_endpoints(
         kl_across = gaussian_kl(left_over, across)
         return d * gaussian_kl(1.0, along / (walkers * d)) + (D - d) * kl_across
 
-    checks.count("walkers", walkers)
+    walkers = checks.count("walkers", walkers)
     rows = []
     for scheme in SCHEMES:
         exact = {D: endpoint(scheme, schedule, grid, D=D, d=d).kl for D in dims}
@@ -254,7 +254,7 @@ def noise_across_curve(
         noise = (x_t - s * denoiser(x_t, last)).square().sum(1).mean().item()
         return noise / ((D - 1) * gamma**2)
 
-    checks.count("walkers", walkers)
+    walkers = checks.count("walkers", walkers)
     rows = []
     for scheme in SCHEMES:
         for seed in seeds:

@@ -100,7 +100,7 @@ def on_curves(
     """
     schedule = _clock()
     t = _time(schedule, sigma)
-    checks.count("training_sets", training_sets)
+    training_sets = checks.count("training_sets", training_sets)
 
     def error(D: int, N: int, generator: torch.Generator) -> float:
         curve = Curve.random(D, length=length, generator=generator)
@@ -209,7 +209,8 @@ def on_thick_curves(
     for tau in taus:
         for seed in seeds:
             for D in dims:
-                row = {"tau": tau, "D": checks.count("D", D, 8), "seed": seed}
+                D = checks.count("D", D, 8)
+                row = {"tau": tau, "D": D, "seed": seed}
                 rows.append(row | {"error": error(D, tau, generators[seed])})
     return pd.DataFrame(rows)
 
@@ -248,7 +249,7 @@ def by_networks(
     Raises:
         ValueError: where an argument is out of range.
     """
-    checks.count("steps", steps)
+    steps = checks.count("steps", steps)
     rows = []
     for optimiser in optimisers:
         checks.one_of("optimiser", optimiser, OPTIMISERS)

@@ -47,7 +47,7 @@ def of_tree(
     Raises:
         ValueError: where a number is out of range.
     """
-    checks.count("trees", trees)
+    trees = checks.count("trees", trees)
     sigmas = SCHEDULE.sigma(torch.tensor(times, device="cpu")).tolist()
     names = ["leaves", *(f"level {k}" for k in range(1, depth)), "class"]
     rows = []
@@ -95,7 +95,7 @@ def of_mixture(
     Raises:
         ValueError: where a number is out of range.
     """
-    checks.count("points", points)
+    points = checks.count("points", points)
     rows = []
     for seed in seeds:
         generator = torch.Generator().manual_seed(seed)

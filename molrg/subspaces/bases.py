@@ -25,7 +25,7 @@ def random_basis(
     Raises:
         ValueError: unless 1 <= d <= n.
     """
-    checks.count("d", d, 1, checks.count("n", n))
+    d = checks.count("d", d, 1, n := checks.count("n", n))
     shape = (*ensemble, n, d)
     return orthonormalise(draws.normal(shape, generator=generator, dtype=torch.float64))
 
@@ -105,7 +105,7 @@ def random_bases(
         ValueError: where a dimension or the angle is out of range, d_k >= n, or n is too small for
             so many subspaces at that angle.
     """
-    checks.count("n", n, 2)
+    n = checks.count("n", n, 2)
     if len(dims) == 0:
         raise ValueError("dims = []: allowed is at least one dimension")
     dims = [checks.count(f"dims[{k}]", d, 1, n - 1) for k, d in enumerate(dims)]

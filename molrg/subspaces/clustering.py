@@ -124,9 +124,9 @@ def k_subspaces(
         ValueError: where an argument is out of the range above or x is not finite.
     """
     *lead, N, n = checks.points("x", x).shape
-    checks.count("K", K, 1, N)
-    checks.count("restarts", restarts)
-    checks.count("max_iterations", max_iterations)
+    K = checks.count("K", K, 1, N)
+    restarts = checks.count("restarts", restarts)
+    max_iterations = checks.count("max_iterations", max_iterations)
     dims = _dimensions(d, K, n, joint)
     sets = x.reshape(-1, N, n)
     _check_squares(sets)
@@ -262,7 +262,7 @@ def spectral_labels(x: Tensor, K: int, *, seed: int) -> Tensor:
         ValueError: where K is out of range or x is not finite.
     """
     checks.points("x", x)
-    checks.count("K", K, 1, x.shape[0])
+    K = checks.count("K", K, 1, x.shape[0])
     from scipy.sparse.csgraph import connected_components  # noqa: PLC0415 - slow to import
 
     unit = normalize(x.double(), dim=-1)

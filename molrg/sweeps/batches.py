@@ -6,6 +6,8 @@ import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from molrg.sweeps.stores import key_of
+
 Batch = Callable[[Sequence[Mapping[str, Any]], Sequence[int]], list[dict[str, Any]]]
 
 
@@ -35,18 +37,21 @@ def by_cell(
 ) -> list[dict[str, Any]]:
     """Rows of jobs, those of one cell together, in the order of the jobs.
 
+    As in a store, 2 and 2.0 are two.
+
     Args:
         of_cell: takes a cell and its seeds; returns a row for each seed.
-        cells: one a job, with hashable values.
+        cells: one a job, of what JSON can hold.
         seeds: one a job.
 
     Raises:
         ValueError: where `of_cell` does not return a row for each seed.
     """
-    groups: dict[tuple, list[int]] = {}
+    groups: dict[str, list[int]] = {}
     for job, cell in enumerate(cells):
-        groups.setdefault(tuple(cell.items()), []).append(job)
+        groups.setdefault(key_of(cell, 0), []).append(job)
     rows: dict[int, dict[str, Any]] = {}
-    for alike, jobs in groups.items():
-        rows |= zip(jobs, of_cell(dict(alike), [seeds[job] for job in jobs]), strict=True)
+    for jobs in groups.values():
+        found = of_cell(dict(cells[jobs[0]]), [seeds[job] for job in jobs])
+        rows |= zip(jobs, found, strict=True)
     return [rows[job] for job in range(len(cells))]

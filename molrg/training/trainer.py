@@ -283,4 +283,4 @@ def fit(
         batch=batch,
         generator=generator,
     )
-    return torch.stack([trainer.step() for _ in range(steps)])
+    return torch.stack([trainer.step() for _ in range(trainer.steps)])

@@ -34,7 +34,7 @@ class Classifier(nn.Module):
         if len(shape) != 3 or min(shape[1:]) < 8:
             raise ValueError(f"shape = {self.shape}: allowed is (C, H, W) with H, W >= 8")
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+            torch.default_generator.manual_seed(seed)  # of the CPU alone
             self.body = nn.Sequential(
                 *_block(shape[0], 16),
                 nn.MaxPool2d(2),
@@ -42,7 +42,7 @@ class Classifier(nn.Module):
                 nn.MaxPool2d(2),
                 *_block(32, FEATURES),
             )
-            self.head = nn.Linear(FEATURES, classes)
+            self.head = nn.Linear(FEATURES, self.classes)
 
     def features(self, x: Tensor) -> Tensor:
         """The 64 numbers that the last layer sees, (B, 64), for images (B, C, H, W) in [-1, 1].

@@ -134,7 +134,8 @@ def judge(denoiser: UNet, data: str, *, N: int = SAMPLES) -> dict[str, Any]:
     Raises:
         ValueError: where N is not >= 8.
     """
-    held_out, _ = images.load(data, "test", n=checks.count("N", N, 8) // 4)
+    N = checks.count("N", N, 8)
+    held_out, _ = images.load(data, "test", n=N // 4)
     errors = excess_error(denoiser, held_out)
     generator = draws.source(1)
     start = sampling.prior(

@@ -93,7 +93,7 @@ def held_out(model: Readers, *, N: int = 4000) -> dict[str, dict[str, float]]:
     Raises:
         ValueError: where N is not in 2 ... 4,000.
     """
-    checks.count("N", N, 2, faces.COUNTS["test"])
+    N = checks.count("N", N, 2, faces.COUNTS["test"])
     scores = {}
     for name in faces.SETS:
         pictures, table = faces.fixed(name, "test", rows=range(N))

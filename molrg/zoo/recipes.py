@@ -129,7 +129,7 @@ def unet(shape: tuple[int, int, int], channels: tuple[int, int, int], *, seed: i
     if any(c % 8 for c in channels):
         raise ValueError(f"channels = {channels}: allowed is multiples of 8")
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)  # of the CPU alone
         return UNet2DModel(
             sample_size=height if height == width else (height, width),
             in_channels=colours,

@@ -133,7 +133,7 @@ def load_classifier(folder: Path) -> Classifier:
         config: dict[str, Any] = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         model = Classifier(tuple(config["shape"]), config["classes"])
         model.load_state_dict(load_file(folder / CLASSIFIER))
-    except (OSError, KeyError, TypeError, SafetensorError, RuntimeError) as error:
+    except (OSError, KeyError, TypeError, ValueError, SafetensorError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise ValueError(
             f"weights of {folder} = unreadable ({reason}): allowed is config.json and weights that"

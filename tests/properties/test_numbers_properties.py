@@ -28,12 +28,16 @@ from strategies import (
     times,
 )
 
-from molrg import checks, draws, stats, sweeps
+from molrg import checks, dimension, draws, hierarchy, memorization, stats, sweeps, training
+from molrg.denoisers import MLP, Empirical, FreeMixture, patches
+from molrg.mixture import MoLRG
 from molrg.schedules import DDPM, EDM, VP, Discrete, as_time, at_least_single, variance_floor
+from molrg.subspaces import k_subspaces, random_bases, random_basis, spectral_labels
 
 no_time = no_real(0.0, 1.0)
 TIMES = torch.tensor([0.1, 0.9])
 POINTS = normal(2, 3)
+POINTS_20 = normal(20, 4)
 
 BORDERS = [
     Border(as_time, lambda: {"t": 0.5}, {"t": no_time}),
@@ -412,7 +416,11 @@ def test_checks_of_bases_and_weights(parts, stretch):
         checks.flat_events("x", events, 5)
 
 
-@given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 9)), max_size=8))
+@given(
+    st.lists(
+        st.tuples(st.sampled_from([0, 1, 1.0, True, "1", None]), st.integers(0, 9)), max_size=8
+    )
+)
 def test_jobs_of_one_cell_are_computed_together(jobs):
     cells, seeds = [{"a": a} for a, _ in jobs], [seed for _, seed in jobs]
     together = []
@@ -422,8 +430,56 @@ def test_jobs_of_one_cell_are_computed_together(jobs):
         return [{"a": cell["a"], "seed": seed} for seed in its]
 
     found = sweeps.by_cell(rows, cells, seeds)
-    assert found == [{"a": a, "seed": seed} for a, seed in jobs]
-    assert sorted(a for a, _ in together) == sorted({a for a, _ in jobs})
+    assert repr(found) == repr([{"a": a, "seed": seed} for a, seed in jobs])  # 1 is not True
+    assert sorted(repr(a) for a, _ in together) == sorted({repr(a) for a, _ in jobs})
     if jobs:
         with pytest.raises(ValueError):  # noqa: PT011 - zip's own
             sweeps.by_cell(lambda cell, its: [], cells, seeds)
+
+
+WHOLE = {  # a call of whole numbers, as ints or as floats
+    "random_basis": lambda f: random_basis(f(8), f(2), generator=rng()),
+    "random_bases": lambda f: random_bases(f(8), [f(2), f(3)], generator=rng())[1],
+    "k_subspaces": lambda f: (
+        k_subspaces(
+            POINTS_20, K=f(2), d=f(1), restarts=f(2), max_iterations=f(5), generator=rng()
+        ).labels
+    ),
+    "spectral_labels": lambda f: spectral_labels(POINTS_20, f(2), seed=0),
+    "MoLRG.fit": lambda f: MoLRG.fit(POINTS_20, f(2), f(1), generator=rng()).means[0],
+    "RHM.random": lambda f: hierarchy.RHM.random(f(2), f(2), f(4), f(2), generator=rng()).rules[1],
+    "density_evolution": lambda f: hierarchy.density_evolution(
+        lambda count, generator: torch.zeros(count, 4),
+        f(2),
+        f(2),
+        f(4),
+        f(2),
+        population=f(8),
+        grammars=f(4),
+        generator=rng(),
+    ),
+    "epsilon_evidence": lambda f: hierarchy.epsilon_evidence(
+        torch.zeros(1, 2, dtype=torch.int64), 0.5, f(3)
+    ),
+    "readings": lambda f: torch.tensor([*dimension.readings(POINTS_20, ks=(f(5),)).values()]),
+    "calibration": lambda f: torch.tensor(
+        dimension.calibration(f(40), dims=[f(2)], k=f(5), generator=rng()).to_numpy()
+    ),
+    "nearest": lambda f: memorization.nearest(POINTS_20, POINTS_20 + 1, f(2)),
+    "MLP": lambda f: MLP(f(4), VP(), width=f(8), depth=f(1), generator=rng())(
+        torch.ones(2, 4), 0.5
+    ),
+    "FreeMixture": lambda f: FreeMixture(f(4), VP(), f(2), generator=rng())(torch.ones(2, 4), 0.5),
+    "DDPM": lambda f: DDPM(steps=f(50)).alpha_bar,
+    "evaluate": lambda f: training.evaluate(
+        Empirical(POINTS_20, VP()), POINTS_20, levels=f(3), generator=rng()
+    ),
+    "Windowed": lambda f: patches.Windowed(Empirical(torch.ones(2, 4), VP()), (1, 4, 4), f(2))(
+        torch.ones(1, 1, 4, 4), 0.5
+    ),
+}
+
+
+@pytest.mark.parametrize("name", WHOLE)
+def test_a_whole_float_is_a_whole_number(name):
+    assert torch.equal(WHOLE[name](float), WHOLE[name](int))

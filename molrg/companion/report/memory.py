@@ -10,12 +10,11 @@ from torch import Tensor
 
 from molrg.companion.report.inputs import Inputs
 from molrg.companion.report.laws import LARGEST_GAUSSIAN
+from molrg.jacobian.operator import ENTRIES_AT_ONCE, PRODUCTS_AT_ONCE
 
 _GRAPHS = 4  # a pass that can be differentiated twice holds about so many times what one saves
 _CLOUDS = 8  # copies in double precision that the dimension of the images needs at once
 _COVARIANCES = 4  # likewise, matrices of the Gaussian
-_PRODUCTS_AT_ONCE = 16  # as `molrg.jacobian.Linearised`, and the entries in them
-_ENTRIES_AT_ONCE = 2**17
 _DIMENSION = "dimension of the images"
 
 
@@ -25,7 +24,7 @@ def at_once(x: Tensor) -> int:
     Args:
         x: one image (1, C, H, W).
     """
-    return max(1, min(_PRODUCTS_AT_ONCE, _ENTRIES_AT_ONCE // x.numel()))
+    return max(1, min(PRODUCTS_AT_ONCE, ENTRIES_AT_ONCE // x.numel()))
 
 
 def saved_bytes(inputs: Inputs) -> int:

@@ -44,7 +44,7 @@ class Options:
 
     def __post_init__(self) -> None:
         asked.require_minutes(self.minutes)
-        checks.count("seed", self.seed, 0)
+        object.__setattr__(self, "seed", checks.count("seed", self.seed, 0))
 
 
 def write(

@@ -59,7 +59,7 @@ def run(
         RunStopped: where another such run is at work.
         KeyboardInterrupt: where it was asked for; what is done is kept.
     """
-    checks.count("jobs", jobs)
+    jobs = checks.count("jobs", jobs)
     if not limit > 0:
         raise ValueError(f"limit = {limit}: allowed is a number of seconds above 0")
     chosen = select(wanted)

@@ -101,7 +101,8 @@ def measure(
                     raise KeyboardInterrupt
         return None if process.is_alive() else process.exitcode
     finally:
-        interrupts.end(process.pid)
+        if process.is_alive():  # the number of one that has ended may be another's by now
+            interrupts.end(process.pid)
         process.join()
 
 
