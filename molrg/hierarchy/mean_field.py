@@ -26,7 +26,7 @@ def mean_field_map(p: float | Tensor, s: int, v: int, m: int) -> float | Tensor:
     Raises:
         ValueError: where no such grammar exists, or p is no probability.
     """
-    s, v, m = check_grammar(s, v, m)
+    check_grammar(s, v, m)
     if not bool(((p >= 0) & (p <= 1)).all() if isinstance(p, Tensor) else 0 <= p <= 1):
         raise ValueError(f"p = {p}: allowed is a probability in [0, 1]")
     f = (m * v - 1) / (v**s - 1)

@@ -28,7 +28,7 @@ from strategies import (
     times,
 )
 
-from molrg import checks, dimension, draws, hierarchy, memorization, stats, sweeps, training
+from molrg import checks, dimension, draws, hierarchy, memorization, stats, sweeps
 from molrg.denoisers import MLP, Empirical, FreeMixture, patches
 from molrg.mixture import MoLRG
 from molrg.schedules import DDPM, EDM, VP, Discrete, as_time, at_least_single, variance_floor
@@ -471,9 +471,7 @@ WHOLE = {  # a call of whole numbers, as ints or as floats
     ),
     "FreeMixture": lambda f: FreeMixture(f(4), VP(), f(2), generator=rng())(torch.ones(2, 4), 0.5),
     "DDPM": lambda f: DDPM(steps=f(50)).alpha_bar,
-    "evaluate": lambda f: training.evaluate(
-        Empirical(POINTS_20, VP()), POINTS_20, levels=f(3), generator=rng()
-    ),
+    "fixed_point": lambda f: torch.tensor(hierarchy.fixed_point(f(2), f(8), f(2))),
     "Windowed": lambda f: patches.Windowed(Empirical(torch.ones(2, 4), VP()), (1, 4, 4), f(2))(
         torch.ones(1, 1, 4, 4), 0.5
     ),
