@@ -426,11 +426,15 @@ def test_sharing_between_levels_is_used():
         ("epsilon", lambda: h.epsilon_evidence(torch.zeros(1, 4, dtype=torch.int64), math.nan, 3)),
         (
             "epsilon.shape",
-            lambda: h.epsilon_evidence(torch.zeros(1, 4, dtype=torch.int64), [0.1] * 3, 3),
+            lambda: h.epsilon_evidence(
+                torch.zeros(1, 4, dtype=torch.int64), torch.full((3,), 0.1), 3
+            ),
         ),
         (
             "epsilon.shape",
-            lambda: h.epsilon_evidence(torch.zeros(2, 4, dtype=torch.int64), [[0.1], [0.2]], 3),
+            lambda: h.epsilon_evidence(
+                torch.zeros(2, 4, dtype=torch.int64), torch.full((2, 1), 0.1), 3
+            ),
         ),
         ("rules[0].dtype", lambda: h.RHM([torch.tensor([[[0.0]], [[1.5]]])])),
         ("rules[0].dtype", lambda: h.RHM([torch.tensor([[[False]], [[True]]])])),

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from molrg import checks
+from molrg.schedules import at_least_single
 
 
 def epsilon_evidence(
@@ -59,13 +60,8 @@ def gaussian_evidence(x: Tensor, sigma: float, *, amplitude: float = 1.0) -> Ten
     smallest = torch.finfo(torch.float32).tiny
     checks.finite("x", x)
     checks.real("amplitude", amplitude, smallest)
-    x = in_single(x)
+    x = at_least_single(x)
     return gaussian(x, amplitude, x.new_tensor(checks.real("sigma", sigma, smallest)))
-
-
-def in_single(x: Tensor) -> Tensor:
-    """The same in single precision where x is in half, whose range the evidence would leave."""
-    return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
 def gaussian(x: Tensor, amplitude: float, sigma: Tensor) -> Tensor:

@@ -62,7 +62,6 @@ WITHOUT = {
     "molrg.dimension.tangents.TangentPairs.gap": "inside `tangent_affinity`",
     "molrg.editing.directions.check_region": "the check of `directions`",
     "molrg.hierarchy.evidence.gaussian": "inside `gaussian_evidence`",
-    "molrg.hierarchy.evidence.in_single": "inside `gaussian_evidence`",
     "molrg.hierarchy.messages": "inside `RHM`",
     "molrg.hierarchy.rules.check_grammar": "the check of `random_rules`",
     "molrg.images.faces.law": "inside `faces.mixture`",
