@@ -258,6 +258,12 @@ def test_the_energy_rule_counts_squares_with_eta_squared():
     assert jacobian.numerical_rank(both).tolist() == [3, 0]
 
 
+@pytest.mark.parametrize("unit", [1e-200, 1.0, 1e200])
+def test_the_energy_rule_knows_no_unit(unit):
+    values = unit * torch.tensor([1.0, 0.2, 1e-180], dtype=torch.float64)  # squares out of range
+    assert int(jacobian.numerical_rank(values)) == 2  # 1 / 1.04 < .9801
+
+
 # equivalence
 
 
