@@ -31,7 +31,7 @@ _PERSONAL = (
 # Threads that wait for one another sleep. Those that spin hold a processor that other work, or the
 # thread they wait for, needs: with two on a machine that has one to spare, a run took twenty times
 # as long.
-_WAITING = {"OMP_WAIT_POLICY": "PASSIVE"}
+WAITING = {"OMP_WAIT_POLICY": "PASSIVE"}
 
 
 def neutral(folder: Path, more: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -55,7 +55,7 @@ def neutral(folder: Path, more: Mapping[str, str] | None = None) -> dict[str, st
         # shared by all runs: it holds the list of fonts, which takes seconds to make
         "MPLCONFIGDIR": claims.root() / "_build" / "settings" / "matplotlib",
     }
-    environment = _WAITING | kept | {name: str(place) for name, place in ours.items()}
+    environment = WAITING | kept | {name: str(place) for name, place in ours.items()}
     if not _installed_for_the_user():
         environment["PYTHONNOUSERSITE"] = "1"
     return environment | {"PYTHONWARNINGS": "ignore"} | dict(more or {})

@@ -118,11 +118,15 @@ def _elsewhere_arguments(commands: Commands) -> None:
 
 
 def _elsewhere(args: argparse.Namespace, console: Console) -> int:
+    from molrg.companion import settings
+
+    for name, value in settings.WAITING.items():  # before torch is imported, which reads it
+        os.environ.setdefault(name, value)
     from molrg.companion import elsewhere, elsewhere_tables
 
     if args.against is None:
-        settings = {"threads": args.threads, "limit": args.limit, "console": console}
-        elsewhere.record(args.notebooks, args.folder.resolve(), **settings)
+        how = {"threads": args.threads, "limit": args.limit, "console": console}
+        elsewhere.record(args.notebooks, args.folder.resolve(), **how)
         return 0
     compared = elsewhere.compare(args.against, args.folder)
     console.print(elsewhere_tables.terminal_table(compared))
