@@ -82,6 +82,13 @@ def test_a_killed_run_goes_on_from_its_store_and_gives_the_same_table(tmp_path, 
     pd.testing.assert_frame_equal(resumed, study.courses(*job, **TINY), rtol=1e-4)
 
 
+def test_a_sample_beyond_the_range_of_numbers_is_no_copy():
+    training = draws.normal((4, 3), generator=draws.source(4))
+    samples = torch.stack([training[0], torch.full((3,), math.nan), torch.full((3,), 9.0)])
+    assert study._share(samples, training) == pytest.approx(1 / 3)
+    assert study._share(samples[1:2], training) == 0
+
+
 def test_two_points_are_copied_in_the_end():
     table = study.courses([0], [2], width=32, steps=400, batch=8, rows=16)
     last = table[table.step == 400]

@@ -216,15 +216,20 @@ def _watch(
         error = squared_errors(network, held_out, t, noise=noise).mean(-1) / least
         copies = [math.nan] * len(keys)
         if keys[0][1] != FRESH or step == trainer.steps:  # so many points take long
-            copies = [
-                memorization.memorised(x, own).double().mean().item()
-                for x, own in zip(sample(network, prior), sets, strict=True)
-            ]
+            samples = sample(network, prior)
+            copies = [_share(x, own) for x, own in zip(samples, sets, strict=True)]
         for row, share, ratio in zip(courses, copies, error.tolist(), strict=True):
             row["step"].append(step)
             row["copies"].append(share)
             row["error"].append(ratio)
     return courses
+
+
+def _share(samples: Tensor, training: Tensor) -> float:
+    """Share of the samples that copy; one that has left the range of numbers is no copy."""
+    finite = samples[samples.isfinite().all(-1)]
+    copies = memorization.memorised(finite, training).sum().item() if len(finite) else 0
+    return copies / len(samples)
 
 
 def _probes(
