@@ -87,7 +87,7 @@ claims: env ## the verdicts of the last run
 doctor: env ## what is installed, which data and weights are there
 	@$(PY) -m molrg doctor
 
-bench: env ## speed against other ways, for the page "How fast" (a quarter of an hour)
+bench: env ## speed against other ways, for the page "How fast" (ten minutes)
 	@$(PY) benchmarks/bench.py
 
 coverage: env ## which lines of the package the tests run; fails below the bound

@@ -142,7 +142,8 @@ def test_the_kept_run_is_whole():
     } <= names
     for row in run["comparisons"]:
         assert row["ours"]["seconds"] > 0
-        assert row["other"] is None or row["apart"] <= 0.01, row
+        most = 0.1 if "exact values are not known" in row["note"] else 0.01
+        assert row["other"] is None or row["apart"] <= most, row
     assert len(run["growth"]) >= 5
     assert run["commit"] and run["versions"]["torch"]
 
