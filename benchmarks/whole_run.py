@@ -2,8 +2,10 @@
 
     python benchmarks/whole_run.py [NN ...] [--jobs 2]
 
-Both start from a copy of the project in which nothing has been run; one thread a notebook. Exits
-with 1 where a value or a control of a claim differs. It is also a row of `bench.py`.
+Both start from a copy of the project in which nothing has been run; one thread a notebook, where
+there are as many jobs as cores. With fewer, `molrg run` gives a notebook more threads, and sums are
+rounded otherwise. Exits with 1 where a value or a control of a claim differs. It is also a row of
+`bench.py`.
 
 Time is that on the clock: nowhere does the system add up the processor time of forked kernels.
 """
