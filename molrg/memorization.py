@@ -15,7 +15,6 @@ from torch import Tensor
 
 from molrg import checks
 from molrg._moved import from_room
-from molrg.schedules import at_least_single
 
 THIRD = 1 / 3  # the usual c; `generalisation_score` and `copy_ratio` let one sweep it
 _CELLS = 2**24  # distances held at once
@@ -27,7 +26,7 @@ def _flat(name: str, x: Tensor, low: int = 1) -> Tensor:
     checks.finite(name, x)
     if x.dim() < 2 or len(x) < low:
         raise ValueError(f"{name}.shape = {tuple(x.shape)}: allowed is (N, *event) with N >= {low}")
-    return at_least_single(x.flatten(1))
+    return checks.at_least_single(x.flatten(1))
 
 
 def _distances(x: Tensor, data: Tensor) -> Tensor:

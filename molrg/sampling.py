@@ -24,7 +24,7 @@ from torch import Tensor
 from molrg import checks, draws
 from molrg.denoisers.protocol import Denoiser, check_denoiser
 from molrg.draws import Generators
-from molrg.schedules import Schedule, as_time, at_least_single
+from molrg.schedules import Schedule, as_time
 
 
 class Step(NamedTuple):
@@ -314,7 +314,7 @@ def finish(steps: Iterator[Step]) -> Tensor:
 
 def _steps(update: _Update, x_t: Tensor, levels: list[_Level]) -> Iterator[Step]:
     """The loop of all samplers; half precision is for the network and for what is handed out."""
-    state = at_least_single(x_t)
+    state = checks.at_least_single(x_t)
     for here, there in pairwise(levels):
         state, x0_hat = update(state, here, there)
         yield Step(there.t, state.to(x_t.dtype), x0_hat.to(x_t.dtype))
@@ -351,7 +351,7 @@ def _levels(denoiser: Denoiser, x_t: Tensor, times: Tensor, *, descending: bool)
         order = "descending" if descending else "ascending"
         raise ValueError(f"times = {grid.tolist()}: allowed is strictly {order}")
     schedule = denoiser.schedule
-    like = at_least_single(x_t)
+    like = checks.at_least_single(x_t)
     noisy = (schedule.gamma(grid) > 0).tolist()
     return [
         _Level(t, *schedule.at(t, like), above)

@@ -48,11 +48,6 @@ def variance_floor(dtype: torch.dtype) -> float:
     return torch.finfo(dtype).tiny ** 0.5
 
 
-def at_least_single(x: Tensor) -> Tensor:
-    """Numbers to compute with: `x` itself, and in float32 where it is of half precision."""
-    return x.to(torch.promote_types(x.dtype, torch.float32))
-
-
 class Schedule(ABC):
     """A forward process, given by its signal scale ``s`` and noise scale ``gamma``."""
 

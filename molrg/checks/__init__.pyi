@@ -6,6 +6,7 @@ from .scalars import (
     require as require,
 )
 from .tensors import (
+    at_least_single as at_least_single,
     deviation_from_orthonormal as deviation_from_orthonormal,
     finite as finite,
     flat_events as flat_events,

@@ -103,7 +103,7 @@ def deviation_from_orthonormal(basis: Tensor) -> Tensor:
 
     It is computed and given in single precision at least.
     """
-    basis = basis.to(torch.promote_types(basis.dtype, torch.float32))
+    basis = at_least_single(basis)
     identity = torch.eye(basis.shape[-1], dtype=basis.dtype, device=basis.device)
     return (basis.mT @ basis - identity).abs().amax((-2, -1))
 
@@ -116,6 +116,11 @@ def _slack(basis: Tensor) -> float:
 def _not_orthonormal(name: str, deviation: float, allowed: float) -> str:
     value = f"basis with max|U^T U - I| = {deviation:.2g}"
     return f"{name} = {value}: allowed is orthonormal columns (<= {allowed:.1g})"
+
+
+def at_least_single(x: Tensor) -> Tensor:
+    """Numbers to compute with: `x` itself, and in float32 where it is of half precision."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
 def magnitude(x: Tensor, axes: tuple[int, ...] = ()) -> Tensor:
@@ -137,7 +142,7 @@ def magnitude(x: Tensor, axes: tuple[int, ...] = ()) -> Tensor:
 
 def scaled(x: Tensor, axes: tuple[int, ...] = ()) -> Tensor:
     """x over its `magnitude`, in single precision at least: for ratios that no scale changes."""
-    x = x.to(torch.promote_types(x.dtype, torch.float32))
+    x = at_least_single(x)
     return x / magnitude(x, axes)
 
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from molrg import checks
-from molrg.schedules import Schedule, at_least_single, variance_floor
+from molrg.schedules import Schedule, variance_floor
 
 
 def _data(data: Tensor, least: int) -> Tensor:
@@ -45,14 +45,14 @@ class Empirical(nn.Module):
     def __init__(self, data: Tensor, schedule: Schedule) -> None:
         super().__init__()
         self.schedule = schedule
-        self.register_buffer("data", at_least_single(_data(data, 1)))
+        self.register_buffer("data", checks.at_least_single(_data(data, 1)))
 
     def weights(self, x_t: Tensor, t: float | Tensor) -> Tensor:
         """Posterior probability of every training point, (B, N)."""
         return self._weights(x_t, t).to(x_t.dtype)
 
     def _weights(self, x_t: Tensor, t: float | Tensor) -> Tensor:
-        points = at_least_single(checks.flat_events("x_t", x_t, self.data.shape[1]))
+        points = checks.at_least_single(checks.flat_events("x_t", x_t, self.data.shape[1]))
         s, gamma = self.schedule.at(t, points)
         # |x_t - s x|^2 less what is the same for all x; at gamma = 0 the nearest point wins
         distance = s.square() * self.data.square().sum(-1) - 2 * s * (points @ self.data.T)
@@ -105,7 +105,7 @@ class LinearMixture(nn.Module):
             shape = tuple(covariances.shape)
             raise ValueError(f"covariances.shape = {shape}: allowed is ({K}, {n}, {n})")
         self.schedule = schedule
-        means = at_least_single(means)
+        means = checks.at_least_single(means)
         self.register_buffer("weights", checks.probabilities("weights", weights, K).to(means))
         self.register_buffer("means", means)
         # In double precision: in single, LAPACK gives up (or NaN) where many eigenvalues are zero,
@@ -117,7 +117,7 @@ class LinearMixture(nn.Module):
 
     def forward(self, x_t: Tensor, t: float | Tensor) -> Tensor:
         """Estimate x_0 from (B, \\*event)."""
-        points = at_least_single(checks.flat_events("x_t", x_t, self.means.shape[1]))
+        points = checks.at_least_single(checks.flat_events("x_t", x_t, self.means.shape[1]))
         s, gamma = self.schedule.at(t, points)
         variance = gamma.square().clamp_min(variance_floor(points.dtype))
         log_joints, means = [], []
@@ -164,5 +164,5 @@ class Gaussian(LinearMixture):
         flat = _data(data, 2)
         # in double precision: the rounding of a sum over the data is not to count as variance
         covariance = torch.cov(flat.double().T, correction=0)
-        mean = at_least_single(flat).mean(0, keepdim=True)
+        mean = checks.at_least_single(flat).mean(0, keepdim=True)
         super().__init__([1.0], mean, covariance.unsqueeze(0), schedule)

@@ -12,7 +12,7 @@ from torch.nn.functional import one_hot, pad
 
 from molrg import checks
 from molrg.denoisers.ensembles import EnsembleModule
-from molrg.schedules import Schedule, at_least_single, variance_floor
+from molrg.schedules import Schedule, variance_floor
 from molrg.subspaces import orthonormalise
 
 Models = Sequence[Sequence[Tensor]]
@@ -82,7 +82,7 @@ class LowRank(EnsembleModule):
             raise ValueError("len(bases) = 0: allowed is at least one basis")
         ragged = not isinstance(bases[0], Tensor)
         columns, dims = _ragged(bases, joint) if ragged else _alike(bases, joint)
-        columns = at_least_single(columns)
+        columns = checks.at_least_single(columns)
         self.schedule, self.joint, self.tangent = schedule, joint, tangent
         self.assignment = checks.one_of("assignment", assignment, ("soft", "hard"))
         self.ensemble = tuple(columns.shape[:-2])
@@ -133,10 +133,10 @@ class LowRank(EnsembleModule):
 
     def latent(self, x: Tensor) -> Tensor:
         """Coordinates U_k^T x of every point on every basis, (\\*E, B, K, d_max)."""
-        return (at_least_single(x) @ self.columns).unflatten(-1, (self.K, -1))
+        return (checks.at_least_single(x) @ self.columns).unflatten(-1, (self.K, -1))
 
     def _points(self, x: Tensor) -> Tensor:
-        return at_least_single(checks.flat_events("x_t", x, self.n, self.ensemble))
+        return checks.at_least_single(checks.flat_events("x_t", x, self.n, self.ensemble))
 
     def hard_weights(self, x: Tensor) -> Tensor:
         """One-hot weights (\\*E, B, K) on the basis with the largest projection; first of ties."""

@@ -16,7 +16,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from molrg import checks
-from molrg.schedules import Schedule, Stepwise, as_time, at_least_single
+from molrg.schedules import Schedule, Stepwise, as_time
 
 PREDICTIONS = ("x0", "eps", "v")
 
@@ -138,7 +138,7 @@ class UNet(nn.Module):
         time = time.to(self.network.dtype) if time.is_floating_point() else time
         output = self.network(x_t.to(self.network.dtype), time.expand(len(x_t))).sample
         output = output[:, : x_t.shape[1]]  # the rest: learned variances
-        wide = at_least_single(x_t)
+        wide = checks.at_least_single(x_t)
         s, gamma = self.schedule.at(t, wide)
         x0_hat = to_x0(output.to(wide.dtype), wide, s, gamma, self.prediction, self.data_scale)
         return x0_hat.to(x_t.dtype)

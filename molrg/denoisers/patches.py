@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from molrg import checks
 from molrg.denoisers.protocol import Denoiser, check_denoiser
-from molrg.schedules import Schedule, at_least_single, variance_floor
+from molrg.schedules import Schedule, variance_floor
 
 CHUNK = 2**22  # numbers in the largest array
 _AT_ONCE = 2**18  # numbers in an array that the processor keeps at hand
@@ -61,7 +61,7 @@ class Patches(nn.Module):
 
     def __init__(self, data: Tensor, schedule: Schedule, size: int) -> None:
         super().__init__()
-        data = at_least_single(checks.finite("data", data))
+        data = checks.at_least_single(checks.finite("data", data))
         if data.dim() != 4 or not len(data):
             raise ValueError(f"data.shape = {tuple(data.shape)}: allowed is (N, C, H, W), N >= 1")
         self.schedule = schedule
@@ -77,7 +77,7 @@ class Patches(nn.Module):
 
     def forward(self, x_t: Tensor, t: float | Tensor) -> Tensor:
         """Estimate x_0 from (B, \\*event), a few images at a time."""
-        points = at_least_single(checks.flat_events("x_t", x_t, self.data[..., 0].numel()))
+        points = checks.at_least_single(checks.flat_events("x_t", x_t, self.data[..., 0].numel()))
         s, gamma = self.schedule.at(t, points)
         s, gamma = (scale.expand(len(points), 1) for scale in (s, gamma))
         at_once = max(1, CHUNK // self.data.numel())

@@ -6,7 +6,6 @@ import torch
 from torch import Tensor
 
 from molrg import checks
-from molrg.schedules import at_least_single
 
 
 def epsilon_evidence(
@@ -60,7 +59,7 @@ def gaussian_evidence(x: Tensor, sigma: float, *, amplitude: float = 1.0) -> Ten
     smallest = torch.finfo(torch.float32).tiny
     checks.finite("x", x)
     checks.real("amplitude", amplitude, smallest)
-    x = at_least_single(x)
+    x = checks.at_least_single(x)
     return gaussian(x, amplitude, x.new_tensor(checks.real("sigma", sigma, smallest)))
 
 

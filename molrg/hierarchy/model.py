@@ -23,7 +23,7 @@ from molrg import checks
 from molrg.hierarchy.evidence import gaussian
 from molrg.hierarchy.messages import combine, pick
 from molrg.hierarchy.rules import check_grammar, random_rules
-from molrg.schedules import Schedule, at_least_single
+from molrg.schedules import Schedule
 
 Tree = list[Tensor]
 _CELLS = 2**19  # rule weights held at once, a few megabytes: what caches hold
@@ -276,7 +276,7 @@ class TreeDenoiser:
         if x_t.shape[1:].numel() != wanted:
             allowed = f"(B, *event) with {wanted} entries each"
             raise ValueError(f"x_t.shape = {tuple(x_t.shape)}: allowed is {allowed}")
-        points = at_least_single(x_t).reshape(len(x_t), -1, self.model.v)
+        points = checks.at_least_single(x_t).reshape(len(x_t), -1, self.model.v)
         s, gamma = self.schedule.at(t, points)
         leaves = self.model.marginals(gaussian(points / s, self.amplitude, gamma / s))[0]
         return (self.amplitude * leaves).reshape(x_t.shape).to(x_t.dtype)

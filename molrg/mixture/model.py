@@ -17,7 +17,7 @@ from torch import Tensor
 from molrg import checks, draws
 from molrg.mixture import fitting
 from molrg.mixture.components import Components, Posterior
-from molrg.schedules import Schedule, at_least_single, variance_floor
+from molrg.schedules import Schedule, variance_floor
 from molrg.subspaces import random_bases
 
 
@@ -268,7 +268,7 @@ class MoLRG:
             allowed = f"{self._dtype}, that of the bases"
             raise ValueError(f"x_t.dtype = {x_t.dtype}: allowed is {allowed}")
         points = checks.flat_events("x_t", x_t, self.n)
-        s, gamma = (scale.double() for scale in schedule.at(t, at_least_single(points)))
+        s, gamma = (scale.double() for scale in schedule.at(t, checks.at_least_single(points)))
         floor = variance_floor(torch.float64) if bounded else 0.0
         return self._components.posterior(points, s, gamma.square().clamp_min(floor))
 

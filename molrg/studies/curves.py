@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from molrg import checks, draws
-from molrg.schedules import Schedule, at_least_single, variance_floor
+from molrg.schedules import Schedule, variance_floor
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ class KernelDensity:
     """
 
     def __init__(self, points: Tensor, schedule: Schedule, noise: float = 0.0) -> None:
-        self.points = at_least_single(checks.points("points", points))
+        self.points = checks.at_least_single(checks.points("points", points))
         self.schedule = schedule
         self.noise = checks.real("noise", noise, 0.0)
 
@@ -124,7 +124,7 @@ class KernelDensity:
         D = self.points.shape[-1]
         if x_t.dim() != 2 or x_t.shape[1] != D:
             raise ValueError(f"x_t.shape = {tuple(x_t.shape)}: allowed is (B, {D})")
-        given, x_t = x_t.dtype, at_least_single(x_t)
+        given, x_t = x_t.dtype, checks.at_least_single(x_t)
         s, gamma = self.schedule.at(t, x_t)
         kernel = (s * self.noise).square()
         variance = (kernel + gamma.square()).clamp_min(variance_floor(x_t.dtype))

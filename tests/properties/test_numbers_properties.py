@@ -31,7 +31,7 @@ from strategies import (
 from molrg import checks, dimension, draws, hierarchy, memorization, stats, sweeps
 from molrg.denoisers import MLP, Empirical, FreeMixture, patches
 from molrg.mixture import MoLRG
-from molrg.schedules import DDPM, EDM, VP, Discrete, as_time, at_least_single, variance_floor
+from molrg.schedules import DDPM, EDM, VP, Discrete, as_time, variance_floor
 from molrg.subspaces import k_subspaces, random_bases, random_basis, spectral_labels
 
 no_time = no_real(0.0, 1.0)
@@ -219,7 +219,7 @@ def test_the_floor_can_be_divided_by(dtype):
 @given(seeds, st.sampled_from([torch.float16, torch.bfloat16, torch.float32, torch.float64]))
 def test_half_precision_is_made_single_and_nothing_else_changes(seed, dtype):
     x = normal(3, 4, seed=seed).to(dtype)
-    wide = at_least_single(x)
+    wide = checks.at_least_single(x)
     assert wide.dtype == (torch.float64 if dtype == torch.float64 else torch.float32)
     assert torch.equal(wide.to(dtype), x)
 
